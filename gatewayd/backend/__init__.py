@@ -1,0 +1,1 @@
+"""Who answers: auth and commands, from configuration and documents for now."""

@@ -1,0 +1,258 @@
+"""What a protocol does, as against how it looks: the class to fill in, and the narrow port it may lean on.
+
+A behaviour serves one listener. It decides; the wire translates; hub, journal and backend stand behind `Port`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from attrs import field, frozen
+
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.encode import TEXT
+from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.session import Session
+
+
+class Clash(Enum):
+    """What happens when an identity arrives whose session still has a living client."""
+
+    REPLACE = "replace"
+    """The newcomer takes the session over; the older client is told that it was replaced."""
+    BESIDE = "beside"
+    """The newcomer starts a session of its own; only a detached session is taken over."""
+    REFUSE = "refuse"
+    """The older client is asked for a sign of life: if it gives one, the newcomer is refused."""
+
+
+@frozen(kw_only=True)
+class Admission:
+    """What a behaviour decided about an identify.
+
+    `identity` is None for a client that cannot resume. `label` is what people see; `channels` are subscribed
+    besides `session:<id>` and `listener:<name>`; `variant` is how everything from Ready on is encoded.
+    """
+
+    identity: str | None
+    clash: Clash = Clash.REPLACE
+    channels: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(factory=dict)
+    label: str | None = None
+    variant: str = TEXT
+
+
+@frozen
+class Handshake:
+    """What a behaviour may see of the upgrade request; header names are lower-case, the query is decoded."""
+
+    path: str = "/"
+    query: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Claim:
+    """Something to be verified: `kind` is "secret" (a shared one), "user" (token of `subject`) or "guild"."""
+
+    kind: str
+    token: str | None = field(repr=False)
+    subject: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class Counts:
+    """What became of a published event, counted in sessions."""
+
+    delivered: int = 0
+    buffered: int = 0
+    dropped: int = 0
+
+
+class NoBackend(Exception):
+    """Nothing is configured that could answer this command."""
+
+
+class Unpublishable(Exception):
+    """An event that the protocol behind its channel has no way to say."""
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Let it not happen; harmless when it has."""
+
+
+class Documents(Protocol):
+    """JSON values under keys, bounded in number and bytes."""
+
+    def get(self, key: str) -> Any:
+        """The value, or None."""
+
+    def put(self, key: str, value: Any) -> bool:
+        """Store a value; False when there is no room."""
+
+    def delete(self, key: str) -> bool:
+        """Whether it was there."""
+
+
+class Notifications(Protocol):
+    """What waits for a user who is not there; in order, bounded."""
+
+    def waiting(self, user: str) -> list[Any]:
+        """All that waits, oldest first."""
+
+    def drop(self, user: str, count: int) -> None:
+        """Forget the oldest `count`: the client has shown that it has them."""
+
+
+class Rooms(Protocol):
+    """Rooms with their state: lock, cap, bans, and which names are closed."""
+
+    def state(self, room: str) -> Mapping[str, Any] | None:
+        """The room's state, or None where there is no such room."""
+
+    def is_closed(self, room: str) -> bool:
+        """Whether the name belonged to a room that was closed, and not created again since."""
+
+    def is_banned(self, room: str, participant: str) -> bool:
+        """Whether the participant may not come back."""
+
+    def create(self, room: str, state: Mapping[str, Any]) -> bool:
+        """Create the room, or create it again after a close; False when there are too many."""
+
+    def discard(self, room: str) -> None:
+        """Forget an ad hoc room that nobody is in and nobody has given a state or a ban."""
+
+    def update(self, room: str, changes: Mapping[str, Any]) -> None:
+        """Change some of its state."""
+
+    def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
+        """Forbid or allow a participant to come back."""
+
+    def close(self, room: str) -> None:
+        """The room is gone; its name is remembered as closed."""
+
+
+class Port(Protocol):
+    """What a behaviour may ask of the node. Everything is synchronous, except what may have to ask a backend."""
+
+    documents: Documents
+    notifications: Notifications
+    rooms: Rooms
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def publish(
+        self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
+    ) -> Counts:
+        """Publish an event to a channel, from within the daemon: no check of names, no effects."""
+
+    def tell(self, session: Session, name: str, data: Any) -> None:
+        """Publish an event to one session; kept for it while it is detached."""
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        """Let a session hear a channel."""
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        """Let it hear that channel no more."""
+
+    def subscribers(self, channel: str) -> list[Session]:
+        """The sessions that hear a channel, detached ones included, oldest subscription first."""
+
+    def end(self, session: Session, cause: Cause, reason: str = "") -> None:
+        """End a session and its client."""
+
+    def find(self, identity: str) -> Session | None:
+        """The newest session of an identity in this listener's realm, connected or detached."""
+
+    def later(self, delay: float, call: Callable[[], None]) -> Timer:
+        """Call something after so many seconds, on the daemon's own clock."""
+
+    async def verify(self, claim: Claim) -> bool:
+        """Ask the listener's auth about a claim."""
+
+    async def ask(self, session: Session, command: Command) -> Any:
+        """Ask the backend for the answer to a command. Raises `NoBackend` where none is configured."""
+
+    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """A value that all listeners of the node share under one name, made at the first asking."""
+
+
+Options = TypeVar("Options")
+
+
+class Behaviour(Generic[Options]):
+    """One protocol's decisions for one listener. Override what the protocol has; the rest does nothing."""
+
+    prefixes: tuple[str, ...] = ()
+    """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
+
+    def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
+        self.listener = listener
+        self.options = options
+        self.port = port
+        self.interval = interval
+
+    async def admit(self, handshake: Handshake) -> Identify | None:
+        """Judge the request before the upgrade: raise `Refused` for an HTTP status, `Disconnect` to refuse in band.
+
+        An `Identify` is a claim made by the request itself: it counts as identified right after hello.
+        """
+        return None
+
+    def greeting(self, connection: Connection, handshake: Handshake) -> None:
+        """Right after hello: the place to set what the request chose for this client (a variant)."""
+
+    async def identify(self, connection: Connection, identify: Identify) -> Admission:
+        """Say who this is, or raise `Disconnect`."""
+        raise NotImplementedError
+
+    def ready(self, session: Session, *, resumed: bool) -> Any:
+        """The data of Ready, once the session is known and subscribed."""
+        return None
+
+    async def command(self, connection: Connection, session: Session | None, command: Command) -> None:
+        """Answer a command; `session` is None before identify (queries only)."""
+        raise Disconnect(Cause.NOT_ALLOWED)
+
+    def heartbeat(self, connection: Connection, session: Session, beat: Heartbeat) -> None:
+        """A sign of life came; what came with it may be kept or refused with `Disconnect`."""
+
+    def check(self, channel: str, name: str, data: Any) -> None:
+        """Raise `Unpublishable` for an event that this protocol cannot say on that channel."""
+
+    def delivers_one(self, channel: str, name: str) -> bool:
+        """Whether exactly one subscriber should get this event."""
+        return False
+
+    def hears(self, session: Session, name: str, data: Any) -> bool:
+        """Whether this subscriber should get this event."""
+        return True
+
+    def published(self, channel: str, name: str, data: Any) -> None:
+        """After a backend's event is in every outbox: its effects."""
+
+    def detached(self, session: Session) -> None:
+        """The session has lost its client and waits."""
+
+    def ended(self, session: Session) -> None:
+        """The session is over; give back what it held."""
+
+    # --- small conveniences for the protocols ---------------------------------------------------------------
+
+    def reply(self, connection: Connection, command: Command, data: Any) -> None:
+        """Answer a command."""
+        connection.send(Reply(command, data), self.port.now())
+
+    def acknowledge(self, connection: Connection, beat: Heartbeat) -> None:
+        """Answer a heartbeat."""
+        connection.send(BeatAck(beat.data), self.port.now())

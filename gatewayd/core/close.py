@@ -1,0 +1,135 @@
+"""Why a client ends: one value that is raised, sent, logged, counted and shown.
+
+Law 1: every end has exactly one `Cause`; a protocol says in one table what each cause looks like on its wire.
+Law 2: `Disconnect` is the client's fault or an operator's will. A bug of ours is any other exception, never a `Disconnect`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+MAX_REASON_BYTES = 123
+"""What is left for words in a close frame (RFC 6455 §5.5: 125 bytes, less two for the code)."""
+
+
+class Cause(Enum):
+    """Why a client, and perhaps its session, came to an end.
+
+    The value is the slug used in logs, metrics and the admin API; `words` is the sentence used where nothing
+    more exact is known; `detaches` says whether the session stays for its resume window.
+    """
+
+    NOT_IDENTIFIED = ("not_identified", "not identified")
+    AUTH_FAILED = ("auth_failed", "authentication failed")
+    ALREADY_IDENTIFIED = ("already_identified", "already identified")
+    NO_OPCODE = ("no_opcode", "no opcode")
+    UNKNOWN_OPCODE = ("unknown_opcode", "unknown or wrong opcode")
+    NOT_JSON = ("not_json", "payload is not JSON text")
+    INVALID_PAYLOAD = ("invalid_payload", "invalid payload")
+    NOT_ALLOWED = ("not_allowed", "not allowed to send this")
+    HEARTBEAT_MISSED = ("heartbeat_missed", "heartbeat missed", True)
+    IDENTIFY_TIMEOUT = ("identify_timeout", "identify came too late")
+    WRONG_VERSION = ("wrong_version", "wrong gateway version")
+    IDENTITY_IN_USE = ("identity_in_use", "identity is in use")
+    REPLACED = ("replaced", "replaced by a newer connection", True)
+    KICKED = ("kicked", "kicked")
+    ROOM_CLOSED = ("room_closed", "room closed")
+    RATE_LIMITED = ("rate_limited", "rate limited")
+    SLOW_CONSUMER = ("slow_consumer", "slow consumer", True)
+    ORIGIN_REFUSED = ("origin_refused", "origin refused")
+    TOO_BIG = ("too_big", "message too big")
+    PROTOCOL_ERROR = ("protocol_error", "WebSocket protocol error")
+    SHUTDOWN = ("shutdown", "server is shutting down", True)
+    INTERNAL = ("internal", "fault of the server")
+    # The rest is never sent: there is nobody left to send it to.
+    CLIENT_CLOSED = ("client_closed", "closed by the client")
+    CLIENT_LEFT = ("client_left", "closed by the client, to come back", True)
+    PEER_GONE = ("peer_gone", "connection lost", True)
+    EXPIRED = ("expired", "resume window passed")
+
+    words: str
+    detaches: bool
+
+    def __new__(cls, slug: str, words: str, detaches: bool = False) -> Cause:  # noqa: FBT001, FBT002, RUF100
+        member = object.__new__(cls)
+        member._value_ = slug
+        member.words = words
+        member.detaches = detaches
+        return member
+
+
+NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE, Cause.EXPIRED})
+
+
+class Disconnect(Exception):
+    """A verdict on one client: its cause, and the words for this one case.
+
+    `errors` and `data` are parallel lists: each error, and the value that it speaks of. `said` is the client's
+    message that led here, where there is one, so that a protocol can answer it by name.
+    """
+
+    def __init__(
+        self, cause: Cause, reason: str = "", *, errors: tuple[str, ...] = (), data: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(cause, reason)
+        self.cause = cause
+        self.reason = reason or cause.words
+        self.errors = errors
+        self.data = data
+        self.said: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.cause.value}: {self.reason}"
+
+
+class Refused(Exception):
+    """A handshake that is answered with an HTTP status instead of an upgrade, and a sentence that says why."""
+
+    def __init__(self, status: int, reason: str, cause: Cause) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.cause = cause
+
+
+@frozen
+class Ending:
+    """One cell of a protocol's causes table.
+
+    `code` is the WebSocket close code; None keeps the client. `reason` is fixed text, or "" for the verdict's
+    own words. `payload` builds what is said first (or alone, when the client stays).
+    """
+
+    code: int | None
+    reason: str = ""
+    payload: Callable[[Disconnect], object] | None = None
+
+
+IGNORED = Ending(None)
+"""The client stays and hears nothing of it."""
+
+COMMON_ENDINGS: Mapping[Cause, Ending] = {
+    Cause.TOO_BIG: Ending(1009),
+    Cause.SHUTDOWN: Ending(1001),
+    Cause.INTERNAL: Ending(1011),
+    Cause.PROTOCOL_ERROR: Ending(1002),
+}
+"""What every protocol says alike, unless its own table has the cause."""
+
+
+@frozen
+class Verdict:
+    """How one client ended, for logs, counters and the admin surface."""
+
+    cause: Cause
+    reason: str = field(default="")
+    code: int | None = None
+
+
+def clip_reason(reason: str) -> str:
+    """Cut a close reason to what a close frame can carry, never inside a character."""
+    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -1,0 +1,235 @@
+"""One client's side of the talk: state, outbox, signs of life and the verdict that ends it. No clock, no socket.
+
+Law 1: `alive_until` only ever moves later. A heartbeat writes one number; no timer is reset.
+Law 2: the first verdict stands.
+Law 3: whatever is said passes `send` or `deliver`, whatever is heard passes `receive`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gatewayd.core import events as e
+from gatewayd.core.close import Cause, Disconnect, Verdict, clip_reason
+from gatewayd.core.encode import TEXT, encode
+from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
+from gatewayd.core.outbox import Outbox
+from gatewayd.core.protocol import loads
+
+if TYPE_CHECKING:
+    from gatewayd.core.protocol import Wire
+    from gatewayd.core.session import Session
+    from gatewayd.core.settings import Settings
+
+
+async def _never_alive(_within: float) -> bool:
+    return False
+
+
+class Connection:
+    """One client. `wake` is called when the outbox has something, `stop` when a verdict was passed from outside.
+
+    `probe` asks the transport for a sign of life within some seconds. All times are monotonic seconds, passed in.
+    """
+
+    __slots__ = (
+        "_beats_in_window",
+        "_messages_in_window",
+        "_next_beat",
+        "_probed_at",
+        "_window_start",
+        "beats",
+        "identify_by",
+        "last_heard",
+        "last_life",
+        "latency",
+        "opened",
+        "outbox",
+        "probe",
+        "received",
+        "said",
+        "session",
+        "settings",
+        "state",
+        "stop",
+        "variant",
+        "verdict",
+        "wake",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, settings: Settings, now: float) -> None:
+        self.wire = wire
+        self.settings = settings
+        self.state = State.OPENED
+        self.outbox = Outbox(
+            max_bytes=settings.outbox_bytes, max_events=settings.outbox_events, max_age=settings.outbox_age
+        )
+        self.variant = TEXT
+        self.session: Session | None = None
+        self.verdict: Disconnect | None = None
+        self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
+        self.wake: Callable[[], None] = lambda: None
+        self.stop: Callable[[], None] = lambda: None
+        self.probe: Callable[[float], Awaitable[bool]] = _never_alive
+        self.opened = self.last_heard = self.last_life = now
+        self.identify_by = math.inf
+        self.beats = self.received = 0
+        self.latency: float | None = None
+        self._next_beat = math.inf
+        self._probed_at = -math.inf
+        self._window_start = -math.inf
+        self._messages_in_window = self._beats_in_window = 0
+
+    # --- what we say ----------------------------------------------------------------------------------------
+
+    def send(self, event: e.ServerEvent, now: float) -> None:
+        """Say one thing. Raises `Disconnect(SLOW_CONSUMER)` when the outbox is full, `IllegalMove` for our bugs."""
+        self.state = step(self.state, type(event))
+        frame = self.wire.encode(event, self.variant)
+        if frame is not None:
+            kept = event if type(event) is e.Event else None
+            self._push(frame, kept, now)
+
+    def replay(self, event: e.Event, now: float) -> None:
+        """Say a missed event again; it came out of a bounded buffer and counts against no other bound."""
+        self.state = step(self.state, e.Event)
+        frame = self.wire.encode(event, self.variant)
+        if frame is not None:
+            self.outbox.push(frame, event, now, free=True)
+            self.wake()
+
+    def deliver(self, event: e.Event, now: float) -> bool:
+        """Say an event to an identified client. False: no room; the verdict is passed and the event was not taken."""
+        try:
+            self.send(event, now)
+        except Disconnect as verdict:
+            self.end(verdict)
+            return False
+        return True
+
+    def _push(self, frame: bytes, event: e.Event | None, now: float) -> None:
+        if not self.outbox.push(frame, event, now):
+            raise Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
+        self.wake()
+
+    def greet(self, now: float) -> None:
+        """Say hello; the deadlines start here."""
+        self.send(e.Hello(self.settings.interval), now)
+        self.last_life = now
+        if self.settings.identify_timeout is not None:
+            self.identify_by = now + self.settings.identify_timeout
+        if self.wire.beats:
+            self._next_beat = now + self.settings.interval
+
+    # --- what we hear ---------------------------------------------------------------------------------------
+
+    def receive(self, message: str | bytes, now: float) -> e.ClientEvent | None:
+        """One client message as a legal event; None when the talk is over. Raises `Disconnect`."""
+        if self.state in ENDED:
+            return None
+        self.received += 1
+        self.last_heard = now
+        if self.wire.any_message_is_life:
+            self.last_life = max(self.last_life, now)
+        self.said = None
+        self.said = loads(message)
+        event = self.wire.decode(self.said)
+        self._count(event, now)
+        self.state = step(self.state, type(event))
+        if type(event) is e.Heartbeat:
+            self._beat(now)
+        return event
+
+    def _beat(self, now: float) -> None:
+        self.last_life = max(self.last_life, now)
+        self.beats += 1
+        if self._probed_at > -math.inf:
+            self.latency = now - self._probed_at
+            self._probed_at = -math.inf
+
+    def _count(self, event: e.ClientEvent, now: float) -> None:
+        """Hold the client to its rate. Heartbeats have a count of their own, of the same size."""
+        rate = self.settings.rate_limit
+        if rate is None:
+            return
+        if now - self._window_start >= rate.period:
+            self._window_start = now
+            self._messages_in_window = self._beats_in_window = 0
+        if type(event) is e.Heartbeat:
+            self._beats_in_window += 1
+        else:
+            self._messages_in_window += 1
+        if max(self._messages_in_window, self._beats_in_window) > rate.count:
+            raise Disconnect(Cause.RATE_LIMITED, f"more than {rate.count} messages in {rate.period:g} s")
+
+    # --- time -----------------------------------------------------------------------------------------------
+
+    @property
+    def alive_until(self) -> float:
+        """When the client's silence becomes a missed heartbeat."""
+        return self.last_life + self.settings.patience
+
+    @property
+    def due(self) -> float:
+        """The next moment at which `tick` may have something to do."""
+        due = min(self.alive_until, self._next_beat)
+        if self.state not in IDENTIFIED:
+            due = min(due, self.identify_by)
+        if self.wire.probes and self._probed_at < self.last_life:
+            due = min(due, self.last_life + self.settings.interval)
+        return due
+
+    def tick(self, now: float) -> None:
+        """Say what is due by now. Raises `Disconnect` when the client is late."""
+        if self.state in ENDED:
+            return
+        if self.state not in IDENTIFIED and now >= self.identify_by:
+            raise Disconnect(Cause.IDENTIFY_TIMEOUT)
+        if now >= self.alive_until:
+            raise Disconnect(Cause.HEARTBEAT_MISSED, f"no heartbeat in {self.settings.patience:g} s")
+        if now >= self._next_beat:
+            self._next_beat = now + self.settings.interval
+            if not self.wire.probes:
+                self._probed_at = now
+            self.send(e.Beat(), now)
+        silent = now >= self.last_life + self.settings.interval
+        if self.wire.probes and silent and self._probed_at < self.last_life:
+            self._probed_at = now
+            self.send(e.BeatRequest(), now)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Whether events can still be said to this client."""
+        return self.verdict is None and self.state in IDENTIFIED
+
+    def end(self, verdict: Disconnect) -> None:
+        """Pass a verdict from outside the client's own tasks; the first one stands."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.stop()
+
+    def stays(self, verdict: Disconnect, now: float) -> bool:
+        """Answer a fault that this protocol forgives. False: it does not, and the client has to go."""
+        ending = self.wire.ending(verdict.cause)
+        if ending.code is not None or self.state is State.OPENED:
+            return False
+        if self.state is State.IDENTIFYING and verdict.cause is not Cause.ALREADY_IDENTIFIED:
+            self.state = step(self.state, e.Refusal)
+        if ending.payload is not None:
+            self.send(e.Problem(ending.payload(verdict)), now)
+        return True
+
+    def farewell(self, verdict: Disconnect, now: float) -> Verdict:
+        """Say what goes before the close frame, and tell with which code and reason to close."""
+        ending = self.wire.ending(verdict.cause)
+        self.state = step(self.state, e.Closing)
+        if ending.payload is not None:
+            self.outbox.push(encode(ending.payload(verdict), self.variant), None, now, free=True)
+            self.wake()
+        code = ending.code if ending.code is not None else 1008
+        return Verdict(verdict.cause, clip_reason(ending.reason or verdict.reason), code)

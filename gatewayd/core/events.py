@@ -1,0 +1,151 @@
+"""What a client and the daemon say to each other, as values: the alphabet of the state machine.
+
+A protocol's decoders turn payloads into the first group, its encoders turn the second group into payloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from attrs import define, field, frozen
+
+# --- said by the client -------------------------------------------------------------------------------------
+
+
+@frozen
+class Identify:
+    """Who the client claims to be; `claim` is the payload's data, already checked for its shape."""
+
+    claim: Any
+
+
+@frozen
+class Heartbeat:
+    """A sign of life. `data` is what came with it; `acked` is False where the protocol wants no answer."""
+
+    data: Any = None
+    acked: bool = True
+
+
+@frozen
+class Ping:
+    """The client asks whether we are alive (rooms, `heartbeat_ack` from the client)."""
+
+
+@frozen
+class Command:
+    """Anything else a client asks. `op` is the opcode it came with, so that a reply can name it."""
+
+    op: int | str
+    name: str
+    data: Any = None
+
+
+@frozen
+class Query(Command):
+    """A command that is answered before identify as well."""
+
+
+# --- said by the daemon -------------------------------------------------------------------------------------
+
+
+@frozen
+class Hello:
+    """The first payload; `interval` is the heartbeat interval in seconds."""
+
+    interval: float
+
+
+@frozen
+class Ready:
+    """The client is identified. `data` is the protocol's own; `lost` counts missed events that did not fit."""
+
+    data: Any = None
+    resumed: bool = False
+    lost: int = 0
+
+
+@frozen
+class Resumed:
+    """All that was missed has been said again. Changes the state; no protocol here has a payload for it."""
+
+
+@frozen
+class Refusal:
+    """An identify that was refused while the client may try again."""
+
+
+@frozen
+class Beat:
+    """The daemon's own heartbeat (rooms, dmod), or the answer to the client's `Ping`."""
+
+
+@frozen
+class BeatRequest:
+    """The daemon asks for a heartbeat now."""
+
+
+@frozen
+class BeatAck:
+    """A heartbeat came; `data` is what came with it."""
+
+    data: Any = None
+
+
+@frozen
+class Reply:
+    """The answer to a `Command`."""
+
+    to: Command
+    data: Any = None
+
+
+@frozen
+class Problem:
+    """A message that was refused while the client stays; `payload` is ready for the wire."""
+
+    payload: Any
+
+
+@frozen
+class Closing:
+    """The verdict is said; a close frame follows, and then nothing."""
+
+
+@frozen
+class Closed:
+    """The transport is gone."""
+
+
+@define(eq=False)
+class Event:
+    """Name and data addressed to a channel; encoded once per (protocol, variant), however many receive it.
+
+    `one` marks an event that exactly one receiver should get. `at` is the monotonic time of publishing, seconds.
+    """
+
+    channel: str
+    name: str
+    data: Any
+    at: float
+    one: bool = False
+    body: msgspec.Raw = field(init=False)
+    frames: dict[tuple[str, str], bytes] = field(init=False, factory=dict, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Encoded here, once: an unencodable value is the publisher's error and never reaches a client's turn.
+        self.body = msgspec.Raw(msgspec.json.encode(self.data))
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against a resume buffer: name and encoded data."""
+        return len(self.name) + len(memoryview(self.body))
+
+
+ClientEvent = Identify | Heartbeat | Ping | Command
+ServerEvent = (
+    Hello | Ready | Resumed | Refusal | Beat | BeatRequest | BeatAck | Reply | Problem | Event | Closing | Closed
+)
+Metadata = Mapping[str, Any]

@@ -1,0 +1,133 @@
+"""The one state machine of every protocol: state x event type -> state.
+
+Law 1: what is not in the table cannot happen.
+Law 2: an illegal move by the client is its fault, with the cause from `FAULTS`; an illegal move by us is `IllegalMove`.
+Law 3: terminal states stand in the table with {}, so that absence is never an oversight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from gatewayd.core import events as e
+from gatewayd.core.close import Cause, Disconnect
+
+
+class State(Enum):
+    """Where one client's talk stands; the value is what the admin surface shows."""
+
+    OPENED = "opened"
+    GREETED = "greeted"
+    IDENTIFYING = "identifying"
+    READY = "ready"
+    RESUMED = "resumed"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class IllegalMove(Exception):
+    """We tried to say something that the table does not allow: our bug."""
+
+
+TABLE: Mapping[State, Mapping[type, State]] = {
+    State.OPENED: {
+        e.Hello: State.GREETED,
+        e.Problem: State.OPENED,
+        e.Closing: State.CLOSING,
+        e.Closed: State.CLOSED,
+    },
+    State.GREETED: {
+        e.Identify: State.IDENTIFYING,
+        e.Heartbeat: State.GREETED,
+        e.Ping: State.GREETED,
+        e.Query: State.GREETED,
+        e.Beat: State.GREETED,
+        e.BeatRequest: State.GREETED,
+        e.BeatAck: State.GREETED,
+        e.Reply: State.GREETED,
+        e.Problem: State.GREETED,
+        e.Closing: State.CLOSING,
+        e.Closed: State.CLOSED,
+    },
+    State.IDENTIFYING: {
+        e.Ready: State.READY,
+        e.Refusal: State.GREETED,
+        e.Heartbeat: State.IDENTIFYING,
+        e.Ping: State.IDENTIFYING,
+        e.Beat: State.IDENTIFYING,
+        e.BeatRequest: State.IDENTIFYING,
+        e.BeatAck: State.IDENTIFYING,
+        e.Problem: State.IDENTIFYING,
+        e.Closing: State.CLOSING,
+        e.Closed: State.CLOSED,
+    },
+    State.READY: {
+        e.Resumed: State.RESUMED,
+        e.Heartbeat: State.READY,
+        e.Ping: State.READY,
+        e.Command: State.READY,
+        e.Query: State.READY,
+        e.Beat: State.READY,
+        e.BeatRequest: State.READY,
+        e.BeatAck: State.READY,
+        e.Reply: State.READY,
+        e.Problem: State.READY,
+        e.Event: State.READY,
+        e.Closing: State.CLOSING,
+        e.Closed: State.CLOSED,
+    },
+    State.RESUMED: {
+        e.Heartbeat: State.RESUMED,
+        e.Ping: State.RESUMED,
+        e.Command: State.RESUMED,
+        e.Query: State.RESUMED,
+        e.Beat: State.RESUMED,
+        e.BeatRequest: State.RESUMED,
+        e.BeatAck: State.RESUMED,
+        e.Reply: State.RESUMED,
+        e.Problem: State.RESUMED,
+        e.Event: State.RESUMED,
+        e.Closing: State.CLOSING,
+        e.Closed: State.CLOSED,
+    },
+    State.CLOSING: {e.Closed: State.CLOSED},
+    State.CLOSED: {},
+}
+
+CLIENT_EVENTS: tuple[type, ...] = (e.Identify, e.Heartbeat, e.Ping, e.Command, e.Query)
+
+FAULTS: Mapping[State, Mapping[type, Cause]] = {
+    State.GREETED: {e.Command: Cause.NOT_IDENTIFIED},
+    State.IDENTIFYING: {
+        e.Identify: Cause.ALREADY_IDENTIFIED,
+        e.Command: Cause.NOT_IDENTIFIED,
+        e.Query: Cause.NOT_IDENTIFIED,
+    },
+    State.READY: {e.Identify: Cause.ALREADY_IDENTIFIED},
+    State.RESUMED: {e.Identify: Cause.ALREADY_IDENTIFIED},
+}
+
+IDENTIFIED = frozenset({State.READY, State.RESUMED})
+ENDED = frozenset({State.CLOSING, State.CLOSED})
+
+
+def step(state: State, event: type) -> State:
+    """The state after an event of that type, or the fault: `Disconnect` for a client's, `IllegalMove` for ours."""
+    after = TABLE[state].get(event)
+    if after is not None:
+        return after
+    cause = FAULTS.get(state, {}).get(event)
+    if cause is not None:
+        raise Disconnect(cause)
+    raise IllegalMove(f"{event.__name__} is not possible in state {state.value}")
+
+
+def diagram(name: str) -> str:
+    """The table as a Mermaid state diagram, moves that change nothing left out."""
+    lines = [f"%% {name}", "stateDiagram-v2", "    [*] --> opened"]
+    for state, moves in TABLE.items():
+        lines += [
+            f"    {state.value} --> {to.value}: {event.__name__}" for event, to in moves.items() if to is not state
+        ]
+    return "\n".join([*lines, "    closed --> [*]"])

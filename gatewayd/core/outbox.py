@@ -1,0 +1,108 @@
+"""The bounded queue in front of one client's socket: what is to be written, in order, and what was not.
+
+Law 1: bytes leave in the order they were pushed; nothing is pushed behind a close frame.
+Law 2: bounded by bytes, by count and by the age of its oldest entry; a full one is a verdict, never a wait.
+Law 3: what the socket did not take whole is still here, so that its events can be taken back and replayed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from gatewayd.core.events import Event
+
+BATCH_BYTES = 65536
+"""How much one write joins at the most."""
+
+Entry = tuple[bytes, Event | None, float, int]
+
+
+class Outbox:
+    """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes."""
+
+    __slots__ = ("_entries", "_offset", "bytes", "charged", "events", "finished", "max_age", "max_bytes", "max_events")
+
+    def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
+        self.max_bytes = max_bytes
+        self.max_events = max_events
+        self.max_age = max_age
+        self._entries: deque[Entry] = deque()
+        self._offset = 0  # bytes of the first entry that are written already
+        self.bytes = 0
+        self.charged = 0  # bytes that count against the bound: replayed events and control frames do not
+        self.events = 0
+        self.finished = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
+        """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.
+
+        `free` frames are not counted against the bounds: a replay comes out of another bounded buffer, and the
+        library's own frames (pong, close) are bounded by what it answers.
+        """
+        if self.finished:
+            return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
+        if not free:
+            if self.charged + len(data) > self.max_bytes or self.events >= self.max_events or self.stale(now):
+                return False
+            self.charged += len(data)
+            self.events += 1
+        self._entries.append((data, event, now, 0 if free else len(data)))
+        self.bytes += len(data)
+        return True
+
+    def finish(self) -> None:
+        """A close frame is the last entry: refuse, silently, whatever comes behind it."""
+        self.finished = True
+
+    def stale(self, now: float) -> bool:
+        """Whether the oldest entry has waited longer than it may."""
+        return bool(self._entries) and now - self._entries[0][2] > self.max_age
+
+    def batch(self) -> bytes:
+        """What to write next: whole entries joined up to `BATCH_BYTES`, at least one; b"" when empty."""
+        if not self._entries:
+            return b""
+        first = self._entries[0][0]
+        if self._offset:
+            return first[self._offset :]
+        parts, size = [first], len(first)
+        for data, *_ in islice(self._entries, 1, None):
+            size += len(data)
+            if size > BATCH_BYTES:
+                break
+            parts.append(data)
+        return b"".join(parts) if len(parts) > 1 else first
+
+    def advance(self, count: int) -> list[Event]:
+        """The socket took `count` bytes of the last batch; the events whose frames are now out whole."""
+        done: list[Event] = []
+        self.bytes -= count
+        count += self._offset
+        while self._entries and count >= len(self._entries[0][0]):
+            data, event, _, charge = self._entries.popleft()
+            count -= len(data)
+            if charge:
+                self.charged -= charge
+                self.events -= 1
+            if event is not None:
+                done.append(event)
+        self._offset = count
+        return done
+
+    def cut(self) -> list[Event]:
+        """Take back all that the socket has not taken whole: its events, in order.
+
+        A frame of which a part is on the wire already stays, or whatever follows would land inside it.
+        """
+        unsent = [event for _, event, _, _ in self._entries if event is not None]
+        begun = self._entries[0] if self._offset else None
+        self._entries.clear()
+        self.bytes = self.charged = self.events = 0
+        if begun is not None:
+            self._entries.append((begun[0], begun[1], begun[2], 0))
+            self.bytes = len(begun[0]) - self._offset
+        return unsent

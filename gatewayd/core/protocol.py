@@ -1,0 +1,155 @@
+"""What a protocol must say about itself: a frozen wire value, its timings, and the class of its behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import field, frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
+from gatewayd.core.encode import encode
+
+if TYPE_CHECKING:
+    from gatewayd.core.behaviour import Behaviour
+    from gatewayd.core.rate import Rate
+
+Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
+Encoder = Callable[[Any], object | None]
+
+
+@frozen(kw_only=True)
+class Timing:
+    """A protocol's own times, in seconds; a listener may set others.
+
+    `patience` gives, for a heartbeat interval, the silence after which a client is dead.
+    """
+
+    interval: float
+    patience: Callable[[float], float]
+    identify_timeout: float | None
+    resume_window: float
+    max_message_bytes: int | None = None
+    rate_limit: Rate | None = None
+
+
+@frozen
+class Opcode:
+    """One row of a protocol's opcode table; `decode` is None where only the daemon sends it."""
+
+    value: int | str
+    name: str
+    sender: str
+    decode: Decoder | None = None
+
+
+@frozen(kw_only=True, eq=False)
+class Wire:
+    """How one protocol looks on the wire. It translates, and never decides."""
+
+    name: str
+    opcode_field: str
+    opcodes: tuple[Opcode, ...]
+    encoders: Mapping[type, Encoder]
+    endings: Mapping[Cause, Ending]
+    other: Decoder | None = None
+    """Decodes string opcodes that stand in no table (discodo names its operations)."""
+    beats: bool = False
+    """The daemon sends a heartbeat every interval."""
+    probes: bool = False
+    """The daemon asks for a heartbeat at one interval of silence."""
+    any_message_is_life: bool = False
+    close_detaches: bool = False
+    """Every close by the client leaves the session to be resumed, 1000 included."""
+    decoders: Mapping[int | str, Decoder] = field(init=False)
+
+    @decoders.default
+    def _decoders(self) -> Mapping[int | str, Decoder]:
+        return {op.value: op.decode for op in self.opcodes if op.decode is not None}
+
+    def decode(self, payload: Mapping[str, Any]) -> e.ClientEvent:
+        """One client payload as an event; `Disconnect` with its cause where it is none."""
+        return self._decoder(payload)(payload)
+
+    def _decoder(self, payload: Mapping[str, Any]) -> Decoder:
+        if self.opcode_field not in payload:
+            raise Disconnect(Cause.NO_OPCODE, f"no {self.opcode_field!r} in the payload")
+        op = payload[self.opcode_field]
+        # type(), not isinstance: True == 1 and 1.0 == 1, and neither is an opcode.
+        if type(op) in (int, str):
+            decoder = self.decoders.get(op)
+            if decoder is not None:
+                return decoder
+            if self.other is not None and type(op) is str:
+                return self.other
+        raise Disconnect(Cause.UNKNOWN_OPCODE)
+
+    def encode(self, event: e.ServerEvent, variant: str) -> bytes | None:
+        """The frame for an event; None where the protocol has no payload for it. Events are framed once a variant."""
+        if type(event) is e.Event:
+            key = (self.name, variant)
+            cached = event.frames.get(key)
+            if cached is None:
+                cached = event.frames[key] = encode(self.encoders[e.Event](event), variant)
+            return cached
+        if type(event) is e.Problem:
+            return encode(event.payload, variant)
+        encoder = self.encoders.get(type(event))
+        payload = encoder(event) if encoder is not None else None
+        return None if payload is None else encode(payload, variant)
+
+    def ending(self, cause: Cause) -> Ending:
+        """The cell of the causes table; a cause that has none here ends as a fault of ours would."""
+        return self.endings.get(cause) or COMMON_ENDINGS.get(cause) or Ending(1008)
+
+
+@frozen(kw_only=True, eq=False)
+class Protocol:
+    """One registered protocol: everything the daemon needs to serve it."""
+
+    name: str
+    wire: Wire
+    timing: Timing
+    options: type
+    behaviour: type[Behaviour[Any]]
+    summary: str = ""
+
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+def loads(message: str | bytes) -> dict[str, Any]:
+    """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and bottomless nesting are refused."""
+    if not isinstance(message, str):
+        raise Disconnect(Cause.NOT_JSON, "binary message where JSON text is due")
+    try:
+        payload = _decode_json(message)
+    except (msgspec.MsgspecError, UnicodeError) as exc:
+        raise Disconnect(Cause.NOT_JSON, f"not JSON: {exc}") from None
+    except RecursionError:
+        raise Disconnect(Cause.NOT_JSON, "JSON is nested too deep") from None
+    if type(payload) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "a payload must be a JSON object")
+    return payload
+
+
+def need(data: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]]) -> None:
+    """Demand fields of given JSON types, all mistakes at once; `bool` is no number.
+
+    Raises `Disconnect(INVALID_PAYLOAD)` with parallel `errors` ("Type not provided.") and `data` (what stood there).
+    """
+    errors, values = [], []
+    for name, kinds in fields.items():
+        value = data.get(name)
+        label = name[:1].upper() + name[1:]
+        if name not in data or (value is None and type(None) not in kinds):
+            errors.append(f"{label} not provided.")
+        elif type(value) not in kinds:
+            errors.append(f"{label} is of the wrong type.")
+        else:
+            continue
+        values.append(value)
+    if errors:
+        raise Disconnect(Cause.INVALID_PAYLOAD, " ".join(errors), errors=tuple(errors), data=tuple(values))

@@ -1,0 +1,99 @@
+"""The identity behind a client: outlives it by the resume window, and keeps what it missed.
+
+Law 1: missed events are kept in order, bounded by count and bytes; the oldest give way, and each one lost is counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from gatewayd.core.events import Event
+
+if TYPE_CHECKING:
+    from gatewayd.core.close import Verdict
+    from gatewayd.core.connection import Connection
+
+
+class Missed:
+    """A bounded, ordered buffer of events. Sizes in bytes of `Event.size`."""
+
+    __slots__ = ("_events", "bytes", "lost", "max_bytes", "max_events")
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        self._events: deque[Event] = deque()
+        self.bytes = 0
+        self.lost = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def keep(self, event: Event) -> int:
+        """Append one event; the answer is how many were lost to make room (the event itself, if it is too big)."""
+        before = self.lost
+        if event.size > self.max_bytes or self.max_events < 1:
+            self.lost += 1
+            return 1
+        self._events.append(event)
+        self.bytes += event.size
+        while len(self._events) > self.max_events or self.bytes > self.max_bytes:
+            self.bytes -= self._events.popleft().size
+            self.lost += 1
+        return self.lost - before
+
+    def forget(self, event: Event) -> None:
+        """The oldest event reached its client after all: do not say it twice."""
+        if self._events and self._events[0] is event:
+            self._events.popleft()
+            self.bytes -= event.size
+
+    def take(self) -> tuple[list[Event], int]:
+        """All that was kept, in order, and how many were lost; the buffer is empty afterwards."""
+        events, lost = list(self._events), self.lost
+        self._events.clear()
+        self.bytes = self.lost = 0
+        return events, lost
+
+
+Realm = tuple[str, str]
+"""Where an identity is unique: (protocol, name of its auth)."""
+
+
+@define(eq=False, kw_only=True)
+class Session:
+    """One identity: its subscriptions, metadata and missed events. Times are monotonic seconds unless named wall."""
+
+    id: str
+    listener: str
+    protocol: str
+    realm: Realm
+    remote: str
+    opened: float
+    opened_wall: float
+    missed: Missed
+    resume_window: float
+    connection: Connection | None
+    identity: str | None = None
+    key: str | None = None
+    """The identity as its protocol compares it; `identity` is what people see."""
+    resumable: bool = False
+    detached_at: float | None = None
+    generation: int = 1
+    resumes: int = 0
+    lost: int = 0
+    delivered: int = 0
+    channels: set[str] = field(factory=set)
+    metadata: dict[str, Any] = field(factory=dict)
+    data: Any = None
+    ended: Verdict | None = None
+
+    @property
+    def state(self) -> str:
+        """The client's state, or "detached" between clients, or "ended"."""
+        if self.ended is not None:
+            return "ended"
+        return self.connection.state.value if self.connection is not None else "detached"

@@ -1,0 +1,27 @@
+"""What one client's side of the talk must know of its listener's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from gatewayd.core.rate import Rate
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Times in seconds, sizes in bytes. `patience` is the silence after which a client is dead."""
+
+    interval: float
+    patience: float
+    identify_timeout: float | None
+    resume_window: float
+    resume_events: int = 1000
+    resume_bytes: int = 1048576
+    rate_limit: Rate | None = None
+    max_message_bytes: int = 65536
+    outbox_bytes: int = 1048576
+    outbox_events: int = 1024
+    outbox_age: float = 30.0

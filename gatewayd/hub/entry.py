@@ -1,0 +1,104 @@
+"""What happens between a client's message and its session: identify, replay, heartbeats, commands, forgiven faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gatewayd.core import events as e
+from gatewayd.core.behaviour import Clash
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.machine import step
+
+if TYPE_CHECKING:
+    from gatewayd.core.behaviour import Admission, Behaviour, Handshake
+    from gatewayd.core.close import Verdict
+    from gatewayd.core.connection import Connection
+    from gatewayd.hub.hub import Hub
+
+PROBE_SECONDS = 2.0
+"""How long an older client of the same identity has for a sign of life before the newcomer takes its session."""
+
+
+async def greet(
+    hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake, claim: e.Identify | None
+) -> None:
+    """Say hello; a claim that the request itself made counts as identify right after it."""
+    connection.greet(hub.clock())
+    behaviour.greeting(connection, handshake)
+    if claim is not None:
+        connection.state = step(connection.state, e.Identify)
+        await enter(hub, behaviour, connection, claim)
+
+
+def part(hub: Hub, connection: Connection, verdict: Disconnect) -> Verdict:
+    """The client ends with the first verdict that was passed on it: settle its session, and say its farewell."""
+    first = connection.verdict = connection.verdict or verdict
+    hub.left(connection, first)
+    return connection.farewell(first, hub.clock())
+
+
+async def hear(hub: Hub, behaviour: Behaviour[Any], connection: Connection, message: str | bytes) -> None:
+    """Act on one client message. Raises the `Disconnect` that its protocol does not forgive."""
+    try:
+        event = connection.receive(message, hub.clock())
+        if event is not None:
+            await _act(hub, behaviour, connection, event)
+    except Disconnect as verdict:
+        verdict.said = connection.said
+        if connection.verdict is not None or not connection.stays(verdict, hub.clock()):
+            raise
+    finally:
+        connection.said = None
+
+
+async def _act(hub: Hub, behaviour: Behaviour[Any], connection: Connection, event: e.ClientEvent) -> None:
+    session = connection.session
+    assert session is not None
+    match event:
+        case e.Identify():
+            await enter(hub, behaviour, connection, event)
+        case e.Heartbeat():
+            behaviour.heartbeat(connection, session, event)
+            if event.acked:
+                behaviour.acknowledge(connection, event)
+        case e.Ping():
+            connection.send(e.Beat(), hub.clock())
+        case _:
+            await behaviour.command(connection, session, event)
+
+
+async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:
+    """Identify a client: give it its session, say so, and say again what it missed before anything newer."""
+    admission = await behaviour.identify(connection, identify)
+    await _settle_clash(hub, connection, admission)
+    # No await from here to Resumed: nothing newer can come between a session and what it missed.
+    resumed = hub.claim(connection, admission)
+    session = connection.session
+    assert session is not None
+    missed, lost = session.missed.take()
+    data = behaviour.ready(session, resumed=resumed)
+    connection.send(e.Ready(data, resumed, lost), hub.clock())
+    for event in missed:
+        connection.replay(event, hub.clock())
+    if resumed:
+        connection.send(e.Resumed(), hub.clock())
+    hub.drain_waiting(session)
+
+
+async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) -> None:
+    """Refuse a newcomer whose identity is in use by a client that gives a sign of life; cut off one that does not."""
+    if admission.clash is not Clash.REFUSE or admission.identity is None:
+        return
+    assert connection.session is not None
+    for older in hub.find(connection.session.realm, admission.identity):
+        client = older.connection
+        if client is None or not client.open:
+            continue
+        if await client.probe(PROBE_SECONDS):
+            raise Disconnect(Cause.IDENTITY_IN_USE)
+        if older.connection is client:
+            client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when its identity came again"))
+            hub.detach(older)
+    for other in hub.find(connection.session.realm, admission.identity):
+        if other.connection is not None and other.connection.open:  # somebody else came in while we waited
+            raise Disconnect(Cause.IDENTITY_IN_USE)

@@ -1,0 +1,86 @@
+"""What one listener's behaviour sees of the node: the hub, narrowed to the port it was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+from gatewayd.core.behaviour import Claim, Counts, Documents, Notifications, Rooms
+from gatewayd.core.close import Cause, Verdict
+
+if TYPE_CHECKING:
+    from gatewayd.core.events import Command
+    from gatewayd.core.session import Realm, Session
+    from gatewayd.hub.hub import Hub
+    from gatewayd.hub.timers import Due
+
+Verify = Callable[[Claim], Awaitable[bool]]
+Ask = Callable[["Session", "Command"], Awaitable[Any]]
+
+
+class ListenerPort:
+    """`gatewayd.core.behaviour.Port` for one listener; `verify` is its auth, `ask` the node's backend."""
+
+    documents: Documents
+    notifications: Notifications
+    rooms: Rooms
+
+    def __init__(self, hub: Hub, realm: Realm, verify: Verify, ask: Ask) -> None:
+        self._hub = hub
+        self.realm = realm
+        self._verify = verify
+        self._ask = ask
+        self.documents = hub.documents
+        self.notifications = hub.notifications
+        self.rooms = hub.rooms
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._hub.clock()
+
+    def publish(
+        self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
+    ) -> Counts:
+        """Publish an event from within the daemon."""
+        return self._hub.publish(channel, name, data, one=one, besides=besides)
+
+    def tell(self, session: Session, name: str, data: Any) -> None:
+        """Publish an event to one session."""
+        self._hub.tell(session, name, data)
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        """Let a session hear a channel."""
+        self._hub.subscribe(session, channel)
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        """Let it hear that channel no more."""
+        self._hub.unsubscribe(session, channel)
+
+    def subscribers(self, channel: str) -> list[Session]:
+        """The sessions that hear a channel."""
+        return self._hub.subscribers(channel)
+
+    def end(self, session: Session, cause: Cause, reason: str = "") -> None:
+        """End a session and its client."""
+        self._hub.end(session, Verdict(cause, reason or cause.words))
+
+    def find(self, identity: str) -> Session | None:
+        """The newest session of an identity in this listener's realm."""
+        known = self._hub.find(self.realm, identity)
+        return known[-1] if known else None
+
+    def later(self, delay: float, call: Callable[[], None]) -> Due:
+        """Call something after so many seconds."""
+        return self._hub.timers.at(self._hub.clock() + delay, call)
+
+    async def verify(self, claim: Claim) -> bool:
+        """Ask the listener's auth about a claim."""
+        return await self._verify(claim)
+
+    async def ask(self, session: Session, command: Command) -> Any:
+        """Ask the backend for the answer to a command."""
+        return await self._ask(session, command)
+
+    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """A value that all listeners of the node share."""
+        return self._hub.shared(name, make)

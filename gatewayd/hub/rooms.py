@@ -1,0 +1,82 @@
+"""Rooms of the node: lock, cap, bans, and which names are closed. Every table here has a bound."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+CLOSED_NAMES = 10_000
+"""How many names of closed rooms are remembered, the newest of them."""
+MAX_ROOMS = 100_000
+MAX_BANS = 10_000
+"""Bans per room."""
+
+
+class Rooms:
+    """State by room name; a state is a plain mapping of `room_update`'s fields."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, dict[str, Any]] = {}
+        self._bans: dict[str, OrderedDict[str, None]] = {}
+        self._closed: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def state(self, room: str) -> Mapping[str, Any] | None:
+        """The room's state, or None where there is no such room."""
+        return self._states.get(room)
+
+    def bans(self, room: str) -> list[str]:
+        """Who may not come back, oldest ban first."""
+        return list(self._bans.get(room, ()))
+
+    def is_closed(self, room: str) -> bool:
+        """Whether the name belonged to a room that was closed, and not created again since."""
+        return room in self._closed
+
+    def is_banned(self, room: str, participant: str) -> bool:
+        """Whether the participant may not come back."""
+        return participant in self._bans.get(room, ())
+
+    def create(self, room: str, state: Mapping[str, Any]) -> bool:
+        """Create the room, or create it again after a close; False when there are too many."""
+        if room not in self._states and len(self._states) >= MAX_ROOMS:
+            return False
+        self._closed.pop(room, None)
+        self._states[room] = dict(state)
+        return True
+
+    def update(self, room: str, changes: Mapping[str, Any]) -> None:
+        """Change some of its state; a room that is not there is created by it, unless its name is closed."""
+        if room in self._states:
+            self._states[room].update(changes)
+        elif room not in self._closed:
+            self.create(room, changes)
+
+    def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
+        """Forbid or allow a participant to come back."""
+        bans = self._bans.setdefault(room, OrderedDict())
+        if banned:
+            bans[participant] = None
+            if len(bans) > MAX_BANS:
+                bans.popitem(last=False)
+        else:
+            bans.pop(participant, None)
+        if not bans:
+            del self._bans[room]
+
+    def discard(self, room: str) -> None:
+        """Forget an ad hoc room that nobody is in and nobody has given a state or a ban."""
+        if self._states.get(room) == {} and room not in self._bans:
+            del self._states[room]
+
+    def close(self, room: str) -> None:
+        """The room is gone; its name is remembered as closed."""
+        self._states.pop(room, None)
+        self._bans.pop(room, None)
+        self._closed[room] = None
+        self._closed.move_to_end(room)
+        if len(self._closed) > CLOSED_NAMES:
+            self._closed.popitem(last=False)

@@ -1,0 +1,204 @@
+"""The sessions of the node: opened, claimed, detached, resumed, ended. Plain synchronous Python.
+
+Law 1: a session has at most one client; whoever takes it over gets all that the older client did not.
+Law 2: a session that was never claimed just ends; a claimed one waits for its resume window where it can be resumed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from gatewayd.core.behaviour import Admission, Clash
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.machine import IDENTIFIED
+from gatewayd.core.session import Missed, Realm, Session
+from gatewayd.hub.timers import Timers
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.events import Event
+
+
+@define
+class Totals:
+    """What the node has done since it started, in plain integers; `closed` counts clients by cause."""
+
+    published: int = 0
+    delivered: int = 0
+    buffered: int = 0
+    dropped: int = 0
+    opened: int = 0
+    resumed: int = 0
+    ended: int = 0
+    closed: Counter[str] = field(factory=Counter)
+
+
+class Sessions:
+    """All sessions by id and by identity. `clock` gives monotonic seconds; `limit` bounds living and detached ones."""
+
+    def __init__(self, clock: Callable[[], float], *, limit: int) -> None:
+        self.clock = clock
+        self.limit = limit
+        self.timers = Timers()
+        self.totals = Totals()
+        self.sessions: dict[str, Session] = {}
+        self._identities: dict[tuple[Realm, str], list[Session]] = {}
+        self._detached: dict[Session, None] = {}
+
+    # What the hub does about a session's channels and events, at the moments that only this class knows.
+    def _claimed(self, session: Session, admission: Admission) -> None:
+        raise NotImplementedError
+
+    def _has_detached(self, session: Session) -> None:
+        raise NotImplementedError
+
+    def _has_ended(self, session: Session, unsaid: list[Event]) -> None:
+        raise NotImplementedError
+
+    def open(self, connection: Connection, listener: str, realm: Realm, remote: str) -> Session:
+        """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
+        if len(self.sessions) >= self.limit and self._detached:
+            oldest = next(iter(self._detached))
+            self.end(oldest, Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
+        settings = connection.settings
+        session = Session(
+            id=secrets.token_hex(8),
+            listener=listener,
+            protocol=connection.wire.name,
+            realm=realm,
+            remote=remote,
+            opened=self.clock(),
+            opened_wall=time.time(),
+            missed=Missed(settings.resume_events, settings.resume_bytes),
+            resume_window=settings.resume_window,
+            connection=connection,
+        )
+        self.sessions[session.id] = session
+        connection.session = session
+        return session
+
+    def find(self, realm: Realm, key: str) -> list[Session]:
+        """The sessions of an identity, oldest first."""
+        return list(self._identities.get((realm, key), ()))
+
+    def claim(self, connection: Connection, admission: Admission) -> bool:
+        """Give a client the session that its identity is owed; True when it is an older one that goes on."""
+        fresh = connection.session
+        assert fresh is not None, "a client is given a session before it can identify"
+        older = self._owed(fresh, admission)
+        if older is None:
+            self._enrol(fresh, admission)
+        else:
+            self._take_over(older, fresh, connection)
+        session = older or fresh
+        session.metadata.update(admission.metadata)
+        connection.variant = admission.variant
+        self._claimed(session, admission)
+        return older is not None
+
+    def _owed(self, fresh: Session, admission: Admission) -> Session | None:
+        if admission.identity is None:
+            return None
+        known = self.find(fresh.realm, admission.identity)
+        for session in known:
+            if session.connection is None or not session.connection.open:
+                return session
+        return known[-1] if known and admission.clash is not Clash.BESIDE else None
+
+    def _enrol(self, session: Session, admission: Admission) -> None:
+        self.totals.opened += 1
+        session.key = admission.identity
+        session.identity = admission.label or admission.identity
+        session.resumable = admission.identity is not None and session.resume_window > 0
+        if session.key is not None:
+            self._identities.setdefault((session.realm, session.key), []).append(session)
+
+    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> None:
+        self.totals.resumed += 1
+        del self.sessions[fresh.id]
+        replaced = older.connection
+        if replaced is not None:
+            self._take_back(older, replaced)
+            replaced.end(Disconnect(Cause.REPLACED))
+        self._detached.pop(older, None)
+        older.connection = connection
+        older.detached_at = None
+        older.generation += 1
+        older.resumes += 1
+        older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
+        connection.session = older
+
+    def _take_back(self, session: Session, connection: Connection) -> None:
+        """What the client's socket did not take is missed, and older than whatever is missed later."""
+        for event in connection.outbox.cut():
+            session.lost += session.missed.keep(event)
+
+    def left(self, connection: Connection, verdict: Disconnect) -> None:
+        """A client is ending, with that verdict: its session waits for the next one, or ends."""
+        self.totals.closed[verdict.cause.value] += 1
+        session = connection.session
+        if session is None or session.connection is not connection or session.ended is not None:
+            return
+        if verdict.cause.detaches and session.resumable:
+            self.detach(session, flush=verdict.cause is Cause.SHUTDOWN)
+        else:
+            self.end(session, Verdict(verdict.cause, verdict.reason))
+
+    def detach(self, session: Session, *, flush: bool = False) -> None:
+        """The session has lost its client. With `flush`, what is in the outbox is still written, and not kept."""
+        connection = session.connection
+        if connection is None:
+            return
+        if not flush:
+            self._take_back(session, connection)
+        session.connection = None
+        session.detached_at = self.clock()
+        self._detached[session] = None
+        generation = session.generation
+        self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
+        self._has_detached(session)
+
+    def _expire(self, session: Session, generation: int) -> None:
+        if session in self._detached and session.generation == generation:
+            self.end(session, Verdict(Cause.EXPIRED, Cause.EXPIRED.words))
+
+    def end(self, session: Session, verdict: Verdict) -> None:
+        """The session is over; a client that it still has is told so and has to go."""
+        if session.ended is not None:
+            return
+        connection = session.connection
+        unsaid = [] if connection is None or _is_flushed(verdict.cause) else connection.outbox.cut()
+        unsaid += session.missed.take()[0]
+        if connection is not None:
+            connection.end(Disconnect(verdict.cause, verdict.reason))
+        session.connection = None
+        session.ended = verdict
+        del self.sessions[session.id]
+        self._detached.pop(session, None)
+        if session.key is not None:
+            self.totals.ended += 1
+            known = self._identities[session.realm, session.key]
+            known.remove(session)
+            if not known:
+                del self._identities[session.realm, session.key]
+        self._has_ended(session, unsaid)
+
+    def by_state(self) -> Counter[str]:
+        """How many sessions are in each state."""
+        return Counter(session.state for session in self.sessions.values())
+
+    @property
+    def identified(self) -> int:
+        """How many clients have identified."""
+        return sum(s.connection is not None and s.connection.state in IDENTIFIED for s in self.sessions.values())
+
+
+def _is_flushed(cause: Cause) -> bool:
+    """Whether the client is still there to read what waits for it before the close frame."""
+    return not cause.detaches and cause not in (Cause.CLIENT_CLOSED, Cause.PROTOCOL_ERROR)

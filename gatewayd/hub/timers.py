@@ -1,0 +1,57 @@
+"""Calls that are due later, in one heap for the whole node; one task of the daemon makes them."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import count
+
+
+class Due:
+    """One call that is due; `cancel` lets it not happen."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Let it not happen; harmless when it has."""
+        self.call = None
+
+
+class Timers:
+    """Monotonic seconds. `woken` is called when the next due time has moved earlier."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Due]] = []
+        self._order = count()
+        self.woken: Callable[[], None] = lambda: None
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def at(self, when: float, call: Callable[[], None]) -> Due:
+        """Make a call at that time, or at the first chance after it."""
+        due = Due(call)
+        earlier = when < self.next
+        heapq.heappush(self._heap, (when, next(self._order), due))
+        if earlier:
+            self.woken()
+        return due
+
+    @property
+    def next(self) -> float:
+        """When the next call is due; infinity when none is. Cancelled ones in front are dropped."""
+        while self._heap and self._heap[0][2].call is None:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else math.inf
+
+    def pop_due(self, now: float) -> Callable[[], None] | None:
+        """One call that is due by now, taken out; None when there is none."""
+        if self.next > now:
+            return None
+        due = heapq.heappop(self._heap)[2]
+        call, due.call = due.call, None
+        return call

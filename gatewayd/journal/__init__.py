@@ -1,0 +1,1 @@
+"""What is kept: documents and notifications, in memory for now."""

@@ -1,0 +1,1 @@
+"""The five protocols, one file each; `registry` names them."""

@@ -1,0 +1,214 @@
+"""A conversation without sockets: what a client says and hears, on a clock that only moves when told.
+
+A transcript reads like the protocol's document:
+
+    book = Playbook(utilbot.PROTOCOL)
+    bot = book.connect()
+    assert bot.heard() == [{"op": 5, "d": {"heartbeat": 60000}}]
+    bot.say({"op": 10})
+    assert bot.heard() == [{"op": 11}]
+    book.advance(65)
+    assert bot.closed == (4006, ...)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import attrs
+
+from gatewayd.backend.static import OpenAuth, StaticAuth
+from gatewayd.core.behaviour import Claim, Handshake, NoBackend
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Connection
+from gatewayd.core.events import Command
+from gatewayd.core.protocol import Protocol
+from gatewayd.core.session import Session
+from gatewayd.core.settings import Settings
+from gatewayd.hub import entry
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.port import ListenerPort
+
+OPEN = OpenAuth()
+STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Drive a coroutine that never has to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("the coroutine waited for something")
+
+
+class Playbook:
+    """One listener of one protocol, and a clock. Several listeners: pass `hub` of the first to the next."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        *,
+        options: Mapping[str, Any] | None = None,
+        auth: Any = STATIC,
+        answers: Mapping[str, Any] | None = None,
+        hub: Hub | None = None,
+        listener: str = "main",
+        **settings: Any,
+    ) -> None:
+        self.now = 1000.0
+        timing = protocol.timing
+        interval = settings.get("interval", timing.interval)
+        values = {
+            "interval": interval,
+            "patience": timing.patience(interval),
+            "identify_timeout": timing.identify_timeout,
+            "resume_window": timing.resume_window,
+            "rate_limit": timing.rate_limit,
+            **settings,
+        }
+        self.settings = Settings(**values)
+        self.protocol = protocol
+        self.listener = listener
+        self.answers = answers
+        self.hub = hub or Hub(lambda: self.now)
+        self.realm = (protocol.name, "test")
+        self.verified: list[Claim] = []
+        self._auth = auth
+        port = ListenerPort(self.hub, self.realm, self._verify, self._ask)
+        self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
+        self.hub.serve(self.behaviour)
+        self.people: list[Person] = []
+
+    async def _verify(self, claim: Claim) -> bool:
+        self.verified.append(claim)
+        return bool(await self._auth.verify(claim))
+
+    async def _ask(self, session: Session, command: Command) -> Any:
+        if self.answers is None or command.name not in self.answers:
+            raise NoBackend
+        return self.answers[command.name]
+
+    def connect(
+        self, path: str = "/", query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Person:
+        """A client connects. Raises `Refused` where the request is answered with an HTTP status."""
+        person = Person(self)
+        self.people.append(person)
+        person._open(Handshake(path, dict(query or {}), dict(headers or {})))
+        return person
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, doing what falls due in its order."""
+        end = self.now + seconds
+        while True:
+            people = [p for p in self.people if p.closed is None]
+            due = min([self.hub.timers.next, *(p.connection.due for p in people)], default=math.inf)
+            if due > end:
+                break
+            self.now = max(self.now, due)
+            while (call := self.hub.timers.pop_due(self.now)) is not None:
+                call()
+            for person in people:
+                person._tick()
+        self.now = end
+
+    def publish(self, channel: str, name: str, data: Any) -> tuple[int, int, int]:
+        """What a backend publishes; (delivered, buffered, dropped)."""
+        return attrs.astuple(self.hub.post(channel, name, data))
+
+
+class Person:
+    """One client: `say` a payload, see what was `heard` since the last look, and how it was `closed`."""
+
+    def __init__(self, book: Playbook) -> None:
+        self.book = book
+        self.connection = Connection(book.protocol.wire, book.settings, book.now)
+        self.closed: tuple[int, str] | None = None
+        self.alive = True  # whether it answers a WebSocket ping
+        self.reads = True  # False: what is said to it stays in its outbox
+        self._raw: list[tuple[str, Any]] = []
+
+        async def probe(within: float) -> bool:
+            return self.alive
+
+        self.connection.probe = probe
+        self.connection.stop = lambda: self._end(Disconnect(Cause.INTERNAL))
+        self.connection.wake = self._read
+
+    @property
+    def session(self) -> Session:
+        """The session behind this client."""
+        assert self.connection.session is not None
+        return self.connection.session
+
+    def _open(self, handshake: Handshake) -> None:
+        book = self.book
+        try:
+            claim = run(book.behaviour.admit(handshake))
+            book.hub.open(self.connection, book.listener, book.realm, "127.0.0.1:5")
+            run(entry.greet(book.hub, book.behaviour, self.connection, handshake, claim))
+        except Disconnect as verdict:
+            self._end(verdict)
+        book.advance(0)
+
+    def say(self, payload: Any) -> None:
+        """Send one message: text and bytes as they are, anything else as JSON."""
+        message = payload if isinstance(payload, str | bytes) else json.dumps(payload)
+        try:
+            run(entry.hear(self.book.hub, self.book.behaviour, self.connection, message))
+        except Disconnect as verdict:
+            self._end(verdict)
+        self.book.advance(0)
+
+    def leave(self, cause: Cause = Cause.PEER_GONE) -> None:
+        """The client goes: its connection is lost, or it closes (CLIENT_CLOSED is a 1000, CLIENT_LEFT a 1001)."""
+        self._end(Disconnect(cause))
+
+    def _tick(self) -> None:
+        if self.closed is None:
+            try:
+                self.connection.tick(self.book.now)
+            except Disconnect as verdict:
+                self._end(verdict)
+
+    def _end(self, verdict: Disconnect) -> None:
+        if self.closed is None:
+            self.closed = (0, "")
+            said = entry.part(self.book.hub, self.connection, verdict)
+            self._read()
+            self.closed = (said.code or 0, said.reason)
+
+    def _read(self) -> None:
+        while self.reads and (data := self.connection.outbox.batch()):
+            self.connection.outbox.advance(len(data))
+            self._raw += frames(data)
+
+    def heard_raw(self) -> list[tuple[str, Any]]:
+        """What was said since the last look, each as (variant, payload)."""
+        self._read()
+        said, self._raw = self._raw, []
+        return said
+
+    def heard(self) -> list[Any]:
+        """The payloads that were said since the last look."""
+        return [payload for _, payload in self.heard_raw()]
+
+
+def frames(data: bytes) -> list[tuple[str, Any]]:
+    """Server frames as (variant, payload): "text", or "zlib" for a binary one."""
+    found = []
+    while data:
+        size, start = data[1], 2
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+        elif size == 127:
+            size, start = int.from_bytes(data[2:10], "big"), 10
+        body, binary = data[start : start + size], data[0] == 0x82
+        found.append(("zlib", json.loads(zlib.decompress(body))) if binary else ("text", json.loads(body)))
+        data = data[start + size :]
+    return found
