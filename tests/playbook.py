@@ -37,6 +37,11 @@ OPEN = OpenAuth()
 STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
 
 
+async def no_backend(session: Session, command: Command) -> Any:
+    """The backend of a node that has none."""
+    raise NoBackend
+
+
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Drive a coroutine that never has to wait."""
     try:

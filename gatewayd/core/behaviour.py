@@ -17,7 +17,7 @@ from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
-    from gatewayd.core.session import Session
+    from gatewayd.core.session import Realm, Session
 
 
 class Clash(Enum):
@@ -147,6 +147,8 @@ class Port(Protocol):
     documents: Documents
     notifications: Notifications
     rooms: Rooms
+    realm: Realm
+    """Where this listener's identities are unique."""
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -43,6 +43,7 @@ class Cause(Enum):
     ORIGIN_REFUSED = ("origin_refused", "origin refused")
     TOO_BIG = ("too_big", "message too big")
     PROTOCOL_ERROR = ("protocol_error", "WebSocket protocol error")
+    INVALID_TEXT = ("invalid_text", "text is not valid UTF-8")
     SHUTDOWN = ("shutdown", "server is shutting down", True)
     INTERNAL = ("internal", "fault of the server")
     # The rest is never sent: there is nobody left to send it to.
@@ -117,6 +118,7 @@ COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.SHUTDOWN: Ending(1001),
     Cause.INTERNAL: Ending(1011),
     Cause.PROTOCOL_ERROR: Ending(1002),
+    Cause.INVALID_TEXT: Ending(1007),
 }
 """What every protocol says alike, unless its own table has the cause."""
 

@@ -115,6 +115,10 @@ class Protocol:
     options: type
     behaviour: type[Behaviour[Any]]
     summary: str = ""
+    path: str = "/"
+    """Path and query of the URL that people are shown."""
+    login: str = ""
+    """How to authenticate, for people; `{secret}` stands for one."""
 
 
 _decode_json = msgspec.json.Decoder().decode

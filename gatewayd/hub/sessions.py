@@ -36,6 +36,7 @@ class Totals:
     opened: int = 0
     resumed: int = 0
     ended: int = 0
+    faults: int = 0
     closed: Counter[str] = field(factory=Counter)
 
 

@@ -1,0 +1,290 @@
+"""The composition root: builds the parts from a configuration, runs them, and takes them down in order.
+
+Down means: stop accepting, tell every client, give them the grace, and only then cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from gatewayd import __version__, sdnotify
+from gatewayd.admin import server as admin
+from gatewayd.admin.app import make_app
+from gatewayd.admin.node import ListenerView, NodeView
+from gatewayd.backend.machine import status
+from gatewayd.backend.static import Auth, OpenAuth, StaticAuth
+from gatewayd.config.model import AuthConfig, Config, ListenerConfig
+from gatewayd.core.behaviour import NoBackend
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.events import Command
+from gatewayd.core.protocol import Protocol
+from gatewayd.core.session import Session
+from gatewayd.core.settings import Settings
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.port import ListenerPort
+from gatewayd.net.accept import Acceptor
+from gatewayd.net.bind import BindError, bind_tcp, bind_unix, inherited, inode, unlink_ours
+from gatewayd.net.gate import Gate
+from gatewayd.net.listener import Listener
+
+log = logging.getLogger("gatewayd")
+
+SPARE_DESCRIPTORS = 64
+"""Kept free of clients: listeners, the admin socket, files."""
+HALF_OPEN_SECONDS = 1.0
+"""What a client in the handshake has at shutdown."""
+
+
+class StartError(Exception):
+    """Something stops the start; the text is one sentence for the operator."""
+
+
+class Daemon:
+    """One node. `prepare` binds everything or raises `StartError`; `run` serves until told to stop."""
+
+    def __init__(self, config: Config, protocols: Mapping[str, Protocol], admin_socket: Path) -> None:
+        self.config = config
+        self.admin_path = admin_socket
+        limits = config.limits
+        self.gate = Gate(
+            max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified
+        )
+        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
+        self.started = time.time()
+        self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
+        self._sockets: list[tuple[Listener, socket.socket]] = []
+        self._unix: list[tuple[Path, int]] = []
+        self._admin: socket.socket | None = None
+        self._api: socket.socket | None = None
+
+    def _listener(self, config: ListenerConfig, protocol: Protocol) -> Listener:
+        realm = (protocol.name, config.auth or "")
+        auth = _auth(self.config.auth[config.auth]) if config.auth is not None else OpenAuth()
+        port = ListenerPort(self.hub, realm, auth.verify, _no_backend, machine=status)
+        behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
+        self.hub.serve(behaviour)
+        return Listener(
+            config=config,
+            settings=_settings(config),
+            wire=protocol.wire,
+            behaviour=behaviour,
+            hub=self.hub,
+            gate=self.gate,
+            tls=_tls(config),
+        )
+
+    # --- sockets --------------------------------------------------------------------------------------------
+
+    def prepare(self, environ: Mapping[str, str]) -> None:
+        """Bind everything, the admin socket first: it tells whether another daemon is running."""
+        try:
+            admin_config = self.config.admin
+            self._admin = self._bind_unix(self.admin_path, admin_config.mode, admin_config.group)
+            handed = inherited(environ)
+            for listener in self.listeners:
+                for sock in self._bind(listener.config, handed):
+                    self._sockets.append((listener, sock))
+            if self.config.api is not None:
+                bind = self.config.api.bind
+                self._api = bind_tcp(bind.host or "", bind.port or 0)
+        except BindError as exc:
+            self.release()
+            raise StartError(str(exc)) from exc
+
+    def _bind(self, config: ListenerConfig, handed: dict[str, list[socket.socket]]) -> Iterable[socket.socket]:
+        bind = config.bind
+        if bind.kind == "unix":
+            return [self._bind_unix(Path(bind.path or ""), 0o666)]
+        if bind.kind == "systemd":
+            if not handed.get(bind.name or ""):
+                raise BindError(
+                    f"listener {config.name}: systemd handed over no socket named {bind.name!r}; "
+                    "set FileDescriptorName= in the .socket unit and start that"
+                )
+            return handed.pop(bind.name or "")
+        return [bind_tcp(bind.host or "", bind.port or 0)]
+
+    def _bind_unix(self, path: Path, mode: int, group: str | None = None) -> socket.socket:
+        sock = bind_unix(path, mode, group)
+        self._unix.append((path, inode(path)))
+        return sock
+
+    def release(self) -> None:
+        """Close what `prepare` bound, and remove the socket files that are still ours."""
+        for sock in [sock for _, sock in self._sockets] + [s for s in (self._admin, self._api) if s is not None]:
+            sock.close()
+        for path, noted in self._unix:
+            unlink_ours(path, noted)
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    async def run(self, announce: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
+        try:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async with trio.open_nursery() as keep:
+                    keep.start_soon(self._timers)
+                    keep.start_soon(self._serve_admin)
+                    announce()
+                    await self._serve_clients(aiter(signals))
+                    keep.cancel_scope.cancel()
+        finally:
+            self.release()
+
+    async def _serve_clients(self, signals: Any) -> None:
+        async with trio.open_nursery() as clients:
+            async with trio.open_nursery() as accepting:
+                for listener, sock in self._sockets:
+                    accepting.start_soon(listener.serve, Acceptor(listener.config.name, sock), clients)
+                sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
+                name = signal.Signals(await anext(signals)).name
+                log.info("%s: stopping, %d clients are told", name, self.gate.clients)
+                sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
+                self.gate.draining = True
+                accepting.cancel_scope.cancel()
+            clients.start_soon(self._hurry, signals, clients.cancel_scope)
+            self._tell_all()
+            clients.cancel_scope.deadline = trio.current_time() + self.config.gateway.shutdown_grace
+            await self._until_gone()
+            clients.cancel_scope.cancel()
+
+    def _tell_all(self) -> None:
+        for listener in self.listeners:
+            listener.drain(HALF_OPEN_SECONDS)
+        for session in tuple(self.hub.sessions.values()):
+            if session.connection is not None:
+                session.connection.end(Disconnect(Cause.SHUTDOWN))
+
+    async def _until_gone(self) -> None:
+        while self.gate.clients:
+            await trio.sleep(0.02)
+
+    async def _hurry(self, signals: Any, scope: trio.CancelScope) -> None:
+        """A second signal: stop now."""
+        await anext(signals)
+        log.warning("told twice: stopping now")
+        scope.cancel()
+
+    async def _timers(self) -> None:
+        """Make the hub's calls when they are due."""
+        timers = self.hub.timers
+        while True:
+            woken = trio.Event()
+            timers.woken = woken.set
+            while (call := timers.pop_due(trio.current_time())) is not None:
+                try:
+                    call()
+                except Exception:  # a bug of ours in one call must not stop all later ones
+                    self.hub.totals.faults += 1
+                    log.exception("fault in a timer")
+            with trio.move_on_at(timers.next):
+                await woken.wait()
+
+    async def _serve_admin(self) -> None:
+        app = make_app(self._view())
+        assert self._admin is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(admin.serve_unix, app, self._admin)
+            if self._api is not None and self.config.api is not None:
+                nursery.start_soon(admin.serve_tcp, app, self._api, self.config.api.tokens)
+
+    def _view(self) -> NodeView:
+        views = [_listener_view(listener, self.gate) for listener in self.listeners]
+        return NodeView(
+            hub=self.hub,
+            node=self.config.gateway.node,
+            version=__version__,
+            started_wall=self.started,
+            clock=trio.current_time,
+            listeners=views,
+            draining=lambda: self.gate.draining,
+        )
+
+
+def _listener_view(listener: Listener, gate: Gate) -> ListenerView:
+    config = listener.config
+    return ListenerView(
+        name=config.name,
+        protocol=config.protocol,
+        address=str(config.bind),
+        url=url(config),
+        tls=listener.tls is not None,
+        settings={
+            "heartbeat_interval": config.heartbeat_interval,
+            "heartbeat_tolerance": config.heartbeat_tolerance,
+            "identify_timeout": config.identify_timeout,
+            "resume_window": config.resume_window,
+            "auth": config.auth,
+        },
+        clients=lambda: gate.by_listener[config.name],
+    )
+
+
+def url(config: ListenerConfig, path: str = "") -> str:
+    """Where clients connect to, as people write it."""
+    scheme = "wss" if config.tls_cert else "ws"
+    return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
+
+
+def _settings(config: ListenerConfig) -> Settings:
+    return Settings(
+        interval=config.heartbeat_interval,
+        patience=config.heartbeat_interval + config.heartbeat_tolerance,
+        identify_timeout=config.identify_timeout,
+        resume_window=config.resume_window,
+        resume_events=config.resume_events,
+        resume_bytes=config.resume_bytes,
+        rate_limit=config.rate_limit,
+        max_message_bytes=config.max_message_bytes,
+        outbox_bytes=config.outbox_bytes,
+        outbox_events=config.outbox_events,
+        outbox_age=config.outbox_age,
+    )
+
+
+def _auth(config: AuthConfig) -> Auth:
+    if config.kind == "open":
+        return OpenAuth()
+    return StaticAuth(
+        secrets=[secret.reveal() for secret in config.secrets],
+        users={name: secret.reveal() for name, secret in config.users.items()},
+        guilds={name: secret.reveal() for name, secret in config.guilds.items()},
+    )
+
+
+async def _no_backend(session: Session, command: Command) -> Any:
+    raise NoBackend
+
+
+def _tls(config: ListenerConfig) -> ssl.SSLContext | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except OSError as exc:  # ssl.SSLError is one too
+        raise StartError(
+            f"listener {config.name}: cannot use tls_cert {config.tls_cert} with tls_key {config.tls_key}: "
+            f"{exc.strerror or exc}"
+        ) from exc
+    return context
+
+
+def _within_descriptors(wanted: int) -> int:
+    """Raise the soft limit on descriptors to the hard one, and keep the client bound below it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or wanted <= hard - SPARE_DESCRIPTORS:
+        return wanted
+    log.warning("max_clients is %d, but only %d descriptors may be open (ulimit -n)", wanted, hard)
+    return max(1, hard - SPARE_DESCRIPTORS)

@@ -1,0 +1,114 @@
+"""Accepting, and surviving it: no error of `accept` ends a listener, and a full descriptor table is answered.
+
+Trio's own listener backs off on four errors and dies of the others; this one backs off on all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import time
+
+import trio
+from trio.lowlevel import checkpoint, notify_closing, wait_readable
+
+from gatewayd.net.transport import SocketTransport
+
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 1.0
+QUIET_SECONDS = 5.0
+"""A repeated trouble is logged once in this time."""
+PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
+"""The one connection failed, not the listener (accept(2))."""
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
+
+log = logging.getLogger("gatewayd.listener")
+
+
+class Acceptor(trio.abc.Listener[SocketTransport]):
+    """A listening socket of ours for `trio.serve_listeners`; it holds one descriptor in reserve."""
+
+    def __init__(self, name: str, sock: socket.socket) -> None:
+        self.name = name
+        self._sock = sock
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._pause = FIRST_PAUSE
+        self._logged = -QUIET_SECONDS
+        self.turned_away = 0
+
+    async def accept(self) -> SocketTransport:
+        """The next client."""
+        await checkpoint()  # a burst of clients must not keep the others from being served
+        while True:
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                await wait_readable(self._sock)
+                continue
+            except OSError as exc:
+                if self._sock.fileno() == -1:
+                    raise trio.ClosedResourceError from None
+                await self._trouble(exc)
+                continue
+            self._pause = FIRST_PAUSE
+            sock.setblocking(False)
+            return SocketTransport(sock, _address(sock, address))
+
+    async def _trouble(self, exc: OSError) -> None:
+        if exc.errno in PASSING:
+            await checkpoint()
+            return
+        now = time.monotonic()
+        if now - self._logged >= QUIET_SECONDS:
+            self._logged = now
+            log.error("cannot accept on %s: %s; trying again", self.name, exc.strerror or exc)
+        if exc.errno in NO_DESCRIPTORS:
+            self._turn_away()
+        await trio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _turn_away(self) -> None:
+        """Out of descriptors: spend the reserve on telling one client so, rather than let it wait."""
+        if self._reserve is None:
+            return
+        os.close(self._reserve)
+        self._reserve = None
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:
+            pass  # nobody there any more, or the descriptor went elsewhere
+        else:
+            self.turned_away += 1
+            with sock:
+                sock.setblocking(False)
+                try:
+                    sock.send(BUSY)
+                except OSError:
+                    pass  # it did not wait for the answer
+        try:
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            pass  # the next trouble finds no reserve, and only waits
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        if self._sock.fileno() != -1:
+            notify_closing(self._sock)
+            self._sock.close()
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+        await checkpoint()
+
+
+def _address(sock: socket.socket, address: object) -> str:
+    """The peer as text: "127.0.0.1:5000", "[::1]:5000", or "unix"."""
+    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
+        return "unix"
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"

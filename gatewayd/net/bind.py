@@ -1,0 +1,130 @@
+"""Listening sockets: TCP, Unix and handed over by systemd, with the kernel options that every client inherits."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+BACKLOG = 1024
+USER_TIMEOUT_MS = 15_000
+"""A peer that acknowledges nothing for so long is gone (tcp(7), TCP_USER_TIMEOUT)."""
+KEEPALIVE = (5, 2, 3)
+"""Idle seconds, seconds between probes, probes: an idle peer that vanished is gone in about ten seconds."""
+FIRST_FD = 3
+"""systemd passes its sockets from this descriptor on (sd_listen_fds(3))."""
+
+
+class BindError(Exception):
+    """A listening socket could not be had; the text is one sentence for the operator."""
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A listening TCP socket on a host name or address."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise BindError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and host:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        hint = ": is another program, or another gatewayd, using it?" if exc.errno == errno.EADDRINUSE else ""
+        raise BindError(f"cannot listen on {host}:{port}: {exc.strerror}{hint}") from exc
+    return _listening(sock)
+
+
+def bind_unix(path: Path, mode: int = 0o600, group: str | None = None) -> socket.socket:
+    """A listening Unix socket. A dead socket file in the way is unlinked, one that answers is not.
+
+    It is never wider open than asked: bound under a strict umask, and widened only then.
+    """
+    _make_way(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+        if group is not None:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        os.chmod(path, mode)
+    except KeyError as exc:
+        sock.close()
+        path.unlink(missing_ok=True)
+        raise BindError(f"cannot listen on {path}: there is no group {group!r}") from exc
+    except OSError as exc:
+        sock.close()
+        raise BindError(f"cannot listen on {path}: {exc.strerror}") from exc
+    finally:
+        os.umask(before)
+    return _listening(sock)
+
+
+def _make_way(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise BindError(f"cannot listen on {path}: {exc.strerror}") from exc
+    if not stat.S_ISSOCK(mode):
+        raise BindError(f"cannot listen on {path}: a file that is not a socket is in the way; move it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)  # its daemon died without cleaning up
+            return
+        except OSError as exc:
+            raise BindError(f"cannot tell whether {path} is in use: {exc.strerror}") from exc
+    raise BindError(f"cannot listen on {path}: another daemon answers there; stop it or choose another path")
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, list[socket.socket]]:
+    """The sockets that systemd passed to this process, by their FileDescriptorName= (sd_listen_fds(3))."""
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    count = int(environ.get("LISTEN_FDS", "0"))
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    found: dict[str, list[socket.socket]] = {}
+    for index in range(count):
+        sock = socket.socket(fileno=FIRST_FD + index)
+        os.set_inheritable(sock.fileno(), False)
+        name = names[index] if index < len(names) and names[index] else "unknown"
+        found.setdefault(name, []).append(_listening(sock))
+    return found
+
+
+def _listening(sock: socket.socket) -> socket.socket:
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    sock.setblocking(False)
+    sock.listen(BACKLOG)
+    return sock
+
+
+def inode(path: Path) -> int:
+    """The socket file's identity, to be noted after the bind and given to `unlink_ours`."""
+    return path.lstat().st_ino
+
+
+def unlink_ours(path: Path, noted: int) -> None:
+    """Remove a Unix socket's file at exit, unless another daemon has put its own there meanwhile."""
+    try:
+        if path.lstat().st_ino == noted:
+            path.unlink()
+    except FileNotFoundError:
+        pass  # somebody was faster

@@ -1,0 +1,170 @@
+"""From an accepted connection to a supervised client: TLS, request head, bounds, origin, the protocol's own word."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from gatewayd.core.behaviour import Handshake
+from gatewayd.core.close import Cause, Disconnect, Refused
+from gatewayd.core.connection import Connection
+from gatewayd.core.text import printable, redacted
+from gatewayd.net import origin
+from gatewayd.net.accept import Acceptor
+from gatewayd.net.gate import Full, Gate, Ticket
+from gatewayd.net.head import BadHead, Head, HeadReader, response, upgrade_request
+from gatewayd.net.stream import ClientStream, Transport
+from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
+from gatewayd.net.transport import SocketTransport
+from gatewayd.net.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from gatewayd.config.model import ListenerConfig
+    from gatewayd.core.behaviour import Behaviour
+    from gatewayd.core.events import Identify
+    from gatewayd.core.protocol import Wire
+    from gatewayd.core.settings import Settings
+    from gatewayd.hub.hub import Hub
+
+log = logging.getLogger("gatewayd.listener")
+
+
+class Listener:
+    """One bound socket that speaks one protocol. `tls` is the server context, or None."""
+
+    def __init__(
+        self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
+        gate: Gate, tls: ssl.SSLContext | None,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.settings = settings
+        self.wire = wire
+        self.behaviour = behaviour
+        self.hub = hub
+        self.gate = gate
+        self.tls = tls
+        self.rejected = 0
+        self._handshakes: set[trio.CancelScope] = set()
+
+    async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
+        """Accept until cancelled; clients live in a nursery of their own, so that they outlive the accepting."""
+        await trio.serve_listeners(self._contain, [acceptor], handler_nursery=clients)
+
+    def drain(self, seconds: float) -> None:
+        """Whoever is still in the handshake has so long to send the rest of it, and is told 503 then."""
+        for scope in self._handshakes:
+            scope.deadline = min(scope.deadline, trio.current_time() + seconds)
+
+    async def _contain(self, socket: SocketTransport) -> None:
+        """Whatever a connection does, it ends with it."""
+        try:
+            await self._serve(socket)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # it went away in the handshake: nobody to tell
+        except* Exception as group:  # noqa: BLE001 - a bug of ours must end this connection alone, and be seen
+            self.hub.totals.faults += 1
+            log.error("fault in the handshake on %s", self.config.name, exc_info=group)
+        finally:
+            socket.abort()
+
+    async def _serve(self, socket: SocketTransport) -> None:
+        try:
+            ticket = self.gate.enter(self.config.name, self.config.max_clients)
+        except Full as full:
+            await self._refuse(socket, socket, full.status, full.reason, {"Retry-After": "5"})
+            return
+        try:
+            await self._welcome(socket, ticket)
+        finally:
+            ticket.leave()
+
+    async def _welcome(self, socket: SocketTransport, ticket: Ticket) -> None:
+        ready: tuple[ClientStream, WebSocket, Talk] | None = None
+        with trio.move_on_after(self.config.handshake_timeout) as scope:
+            self._handshakes.add(scope)
+            try:
+                ready = await self._handshake(socket, ticket)
+            finally:
+                self._handshakes.discard(scope)
+        if ready is not None:
+            stream, websocket, talk = ready
+            await supervise(talk, stream, websocket)
+
+    async def _handshake(
+        self, socket: SocketTransport, ticket: Ticket
+    ) -> tuple[ClientStream, WebSocket, Talk] | None:
+        """Everything before the 101, within the handshake's time; None when it was answered otherwise."""
+        transport: Transport = socket
+        if self.tls is not None:
+            transport = trio.SSLStream(socket, self.tls, server_side=True, https_compatible=True)
+            await transport.do_handshake()
+        reader = HeadReader()
+        try:
+            head = await _read_head(transport, reader)
+            if head is None:
+                return None
+            remote = origin.remote(socket.remote, head.headers, self.config.trusted_proxies)
+            if remote != "unix":
+                ticket.locate(origin.host_of(remote), self.config.max_clients_per_ip)
+            if self.gate.draining:
+                raise Full(503, "this node is shutting down: connect again in a moment")
+            claim = await self._admit(head)
+        except BadHead as bad:
+            await self._refuse(socket, transport, bad.status, bad.reason, dict(bad.headers))
+            return None
+        except Full as full:
+            await self._refuse(socket, transport, full.status, full.reason, {"Retry-After": "5"})
+            return None
+        except Refused as refused:
+            self.hub.totals.closed[refused.cause.value] += 1
+            log.info(
+                "refused listener=%s remote=%s status=%d target=%s reason=%s",
+                self.config.name, remote, refused.status, printable(redacted(head.target)), printable(refused.reason),
+            )  # fmt: skip
+            await self._refuse(socket, transport, refused.status, refused.reason, {})
+            return None
+        connection = Connection(self.wire, self.settings, trio.current_time())
+        stream = ClientStream(transport, connection, head=upgrade_request(head), rest=reader.rest)
+        websocket = WebSocket(
+            stream, max_message_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches
+        )
+        handshake = Handshake(head.path, head.query, head.headers)
+        return stream, websocket, Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
+
+    async def _admit(self, head: Head) -> Identify | Disconnect | None:
+        """The protocol's word on the request: a claim, a verdict to be told in band, or nothing yet."""
+        if not origin.allowed(head.origin, head.host, self.config.origins):
+            verdict = Disconnect(Cause.ORIGIN_REFUSED, "this origin is not allowed: add it to the listener's origins")
+            if Cause.ORIGIN_REFUSED in self.wire.endings:
+                return verdict
+            raise Refused(403, verdict.reason, Cause.ORIGIN_REFUSED)
+        try:
+            return await self.behaviour.admit(Handshake(head.path, head.query, head.headers))
+        except Disconnect as verdict:
+            return verdict
+
+    async def _refuse(
+        self, socket: SocketTransport, transport: Transport, status: int, reason: str, headers: dict[str, str]
+    ) -> None:
+        """Answer over HTTP and hang up; the answer must not be overtaken by a reset."""
+        self.rejected += 1
+        with trio.move_on_after(LINGER_SECONDS):
+            await transport.send_all(response(status, reason, headers=tuple(headers.items())))
+            socket.send_eof()
+            left = 65536
+            while left > 0 and (data := await socket.receive_some()):
+                left -= len(data)
+
+
+async def _read_head(transport: Transport, reader: HeadReader) -> Head | None:
+    """The request head; None when the peer hung up before its end."""
+    while True:
+        data = await transport.receive_some(8192)
+        if not data:
+            return None
+        head = reader.feed(bytes(data))
+        if head is not None:
+            return head

@@ -1,0 +1,139 @@
+"""One client's life: a nursery with its reader, heartbeat deadline and writer, one verdict, one goodbye.
+
+Whatever happens to a client ends that client alone; only cancellation leaves `supervise`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from gatewayd.core.close import NEVER_SENT, Cause, Disconnect
+from gatewayd.core.machine import IDENTIFIED
+from gatewayd.core.text import printable
+from gatewayd.hub import entry
+
+if TYPE_CHECKING:
+    from gatewayd.core.behaviour import Behaviour, Handshake
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.events import Identify
+    from gatewayd.hub.hub import Hub
+    from gatewayd.net.gate import Ticket
+    from gatewayd.net.stream import ClientStream
+    from gatewayd.net.websocket import WebSocket
+
+CLOSE_SECONDS = 4.0
+"""How long a client has to answer our close frame."""
+LINGER_SECONDS = 1.0
+
+log = logging.getLogger("gatewayd.client")
+
+
+class Talk:
+    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
+
+    def __init__(
+        self, hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake,
+        claim: Identify | Disconnect | None, ticket: Ticket, remote: str,
+    ) -> None:  # fmt: skip
+        self.hub = hub
+        self.behaviour = behaviour
+        self.connection = connection
+        self.handshake = handshake
+        self.claim = claim
+        self.ticket = ticket
+        self.remote = remote
+
+    async def greet(self) -> None:
+        """Say hello, or pass the verdict that the request has earned."""
+        if self.ticket.gate.draining:
+            raise Disconnect(Cause.SHUTDOWN)
+        if isinstance(self.claim, Disconnect):
+            raise self.claim
+        realm = self.behaviour.port.realm
+        self.hub.open(self.connection, self.behaviour.listener, realm, self.remote)
+        await entry.greet(self.hub, self.behaviour, self.connection, self.handshake, self.claim)
+        self._look()
+
+    async def read(self, websocket: WebSocket) -> None:
+        """The reader task: act on message after message."""
+        while True:
+            await entry.hear(self.hub, self.behaviour, self.connection, await websocket.receive())
+            self._look()
+
+    def _look(self) -> None:
+        if not self.ticket.identified and self.connection.state in IDENTIFIED:
+            self.ticket.identify()
+
+    async def watch(self) -> None:
+        """The heartbeat deadline: sleep until something is due, say it, or find that the client is late."""
+        while True:
+            await trio.sleep_until(self.connection.due)
+            self.connection.tick(trio.current_time())
+
+
+async def supervise(talk: Talk, stream: ClientStream, websocket: WebSocket) -> None:
+    """Serve one client from its upgrade to its last byte. The socket is closed when this returns."""
+    try:
+        async with trio.open_nursery() as library:
+            await library.start(websocket.run)
+            talk.connection.probe = websocket.alive
+            verdict = await _converse(talk, stream, websocket)
+            await _part(talk, stream, websocket, verdict)
+            library.cancel_scope.cancel()
+    finally:
+        stream.abort()
+        if talk.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
+            talk.hub.left(talk.connection, Disconnect(Cause.SHUTDOWN))
+
+
+async def _converse(talk: Talk, stream: ClientStream, websocket: WebSocket) -> Disconnect:
+    """Run the three tasks until one of them, or somebody outside, has the verdict."""
+    connection = talk.connection
+    verdict: Disconnect | None = None
+    try:
+        async with trio.open_nursery() as tasks:
+            connection.stop = tasks.cancel_scope.cancel
+            tasks.start_soon(stream.write)
+            await talk.greet()
+            tasks.start_soon(talk.read, websocket)
+            tasks.start_soon(talk.watch)
+    except* Disconnect as group:
+        verdict = _first(group)
+    except* Exception as group:  # noqa: BLE001 - a bug of ours must end this client alone, and be seen
+        talk.hub.totals.faults += 1
+        session = connection.session.id if connection.session else "none"
+        log.error("fault while serving session %s on %s", session, talk.behaviour.listener, exc_info=group)
+        verdict = Disconnect(Cause.INTERNAL)
+    return connection.verdict or verdict or Disconnect(Cause.PEER_GONE)
+
+
+def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
+    """The first verdict of a group, however deep."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, Disconnect)
+    return found
+
+
+async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict: Disconnect) -> None:
+    """Settle the session at once, then say goodbye for as long as that may take."""
+    said = entry.part(talk.hub, talk.connection, verdict)
+    session = talk.connection.session
+    log.info(
+        "ended listener=%s session=%s remote=%s cause=%s reason=%s",
+        talk.behaviour.listener, session.id if session else "-", talk.remote, said.cause.value, printable(said.reason),
+    )  # fmt: skip
+    try:
+        with trio.move_on_after(CLOSE_SECONDS):
+            if verdict.cause not in NEVER_SENT and said.code is not None:
+                await websocket.goodbye(said.code, said.reason)
+            else:
+                await stream.flush()
+            return
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        return
+    await stream.linger(LINGER_SECONDS)

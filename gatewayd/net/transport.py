@@ -1,0 +1,82 @@
+"""One accepted socket as a Trio stream: plain, non-blocking, closable at once. TLS is layered over it.
+
+Written against the socket rather than `trio.SocketStream` because two things are needed that the latter hides:
+how many bytes of a write the kernel took, and a close that never waits.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
+
+RECEIVE_BYTES = 65536
+
+
+class SocketTransport(trio.abc.Stream):
+    """A connected, non-blocking stream socket. `remote` is its peer as text; "unix" for a Unix socket."""
+
+    def __init__(self, sock: socket.socket, remote: str) -> None:
+        self._sock = sock
+        self.remote = remote
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What has come, at least one byte; b"" at the end. Raises `BrokenResourceError`, `ClosedResourceError`."""
+        await checkpoint()
+        while True:
+            try:
+                return self._sock.recv(max_bytes or RECEIVE_BYTES)
+            except BlockingIOError:
+                await wait_readable(self._sock)
+            except OSError as exc:
+                raise self._failure() from exc
+
+    def write_some(self, data: bytes) -> int:
+        """Write without waiting: how many bytes the kernel took, 0 when it takes none now."""
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            raise self._failure() from exc
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write everything."""
+        await checkpoint()
+        view = bytes(data)
+        while view:
+            sent = self.write_some(view)
+            view = view[sent:]
+            if not sent:
+                await self.wait_send_all_might_not_block()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until a write would take something."""
+        try:
+            await wait_writable(self._sock)
+        except OSError as exc:
+            raise self._failure() from exc
+
+    def send_eof(self) -> None:
+        """Tell the peer that nothing more will come; it may still be talking."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer is gone already: there is nobody to tell
+
+    def _failure(self) -> trio.ClosedResourceError | trio.BrokenResourceError:
+        if self._sock.fileno() == -1:
+            return trio.ClosedResourceError("this transport was closed")
+        return trio.BrokenResourceError("the connection was lost")
+
+    def abort(self) -> None:
+        """Close at once, whatever is still in flight. Safe to call twice."""
+        if self._sock.fileno() != -1:
+            notify_closing(self._sock)
+            self._sock.close()
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        self.abort()
+        await checkpoint()

@@ -1,0 +1,137 @@
+"""A real listener on a free loopback port, for tests that speak to it over a real WebSocket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import define
+from websockets.trio.client import ClientConnection, connect
+
+from gatewayd.config.model import ListenerConfig
+from gatewayd.config.values import Bind
+from gatewayd.core.protocol import Protocol
+from gatewayd.core.settings import Settings
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.port import ListenerPort
+from gatewayd.net.accept import Acceptor
+from gatewayd.net.bind import bind_tcp
+from gatewayd.net.gate import Gate
+from gatewayd.net.listener import Listener
+from tests.playbook import STATIC, no_backend
+
+
+@define
+class Served:
+    """What is listening: its port, and the parts behind it."""
+
+    port: int
+    hub: Hub
+    gate: Gate
+    listener: Listener
+    clients: trio.Nursery
+    tls: bool = False
+
+    def url(self, path: str = "/") -> str:
+        """Where a client connects to."""
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
+
+    async def raw(self) -> trio.SocketStream:
+        """A bare TCP connection."""
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def settled(self) -> None:
+        """Wait until every client is gone."""
+        with trio.fail_after(10):
+            while self.gate.clients:
+                await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serving(
+    protocol: Protocol,
+    *,
+    options: Mapping[str, Any] | None = None,
+    auth: Any = STATIC,
+    tls: ssl.SSLContext | None = None,
+    gate: Gate | None = None,
+    config: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Served]:
+    """Serve one protocol for as long as the block runs; afterwards no fault of ours may have been counted."""
+    timing = protocol.timing
+    interval = settings.get("interval", timing.interval)
+    values = {
+        "interval": interval,
+        "patience": timing.patience(interval),
+        "identify_timeout": timing.identify_timeout,
+        "resume_window": timing.resume_window,
+        "rate_limit": timing.rate_limit,
+        "max_message_bytes": timing.max_message_bytes or 65536,
+        **settings,
+    }
+    hub = Hub(trio.current_time)
+    gate = gate or Gate(max_clients=1000, max_unidentified=1000)
+    port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend)
+    behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
+    hub.serve(behaviour)
+    listener = Listener(
+        config=ListenerConfig(name="main", protocol=protocol.name, bind=Bind.parse("127.0.0.1:1"), **(config or {})),
+        settings=Settings(**values),
+        wire=protocol.wire,
+        behaviour=behaviour,
+        hub=hub,
+        gate=gate,
+        tls=tls,
+    )
+    sock = bind_tcp("127.0.0.1", 0)
+    number = sock.getsockname()[1]
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
+            accepting.start_soon(_run_timers, hub)
+            yield Served(number, hub, gate, listener, clients, tls is not None)
+            accepting.cancel_scope.cancel()
+        clients.cancel_scope.cancel()
+    sock.close()
+    assert hub.totals.faults == 0, "a fault of ours was counted; see the log"
+
+
+async def _run_timers(hub: Hub) -> None:
+    while True:
+        woken = trio.Event()
+        hub.timers.woken = woken.set
+        while (call := hub.timers.pop_due(trio.current_time())) is not None:
+            call()
+        with trio.move_on_at(hub.timers.next):
+            await woken.wait()
+
+
+@asynccontextmanager
+async def client(served: Served, path: str = "/", **options: Any) -> AsyncIterator[ClientConnection]:
+    """A client of the `websockets` library; `proxy=None` keeps it off any proxy of the machine."""
+    async with connect(served.url(path), proxy=None, open_timeout=5, close_timeout=2, **options) as connection:
+        yield connection
+
+
+async def hear(connection: ClientConnection) -> Any:
+    """The next payload."""
+    with trio.fail_after(5):
+        return json.loads(await connection.recv())
+
+
+async def say(connection: ClientConnection, payload: Any) -> None:
+    """Send one payload."""
+    await connection.send(json.dumps(payload))
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
