@@ -23,9 +23,7 @@ QUIET_SECONDS = 5.0
 PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
 """The one connection failed, not the listener (accept(2))."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 log = logging.getLogger("gatewayd.listener")
 

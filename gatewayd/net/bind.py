@@ -26,7 +26,9 @@ class BindError(Exception):
 def bind_tcp(host: str, port: int) -> socket.socket:
     """A listening TCP socket on a host name or address."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
         raise BindError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
@@ -76,7 +78,9 @@ def _make_way(path: Path) -> None:
     except OSError as exc:
         raise BindError(f"cannot listen on {path}: {exc.strerror}") from exc
     if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on {path}: a file that is not a socket is in the way; move it or choose another path")
+        raise BindError(
+            f"cannot listen on {path}: a file that is not a socket is in the way; move it or choose another path"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -109,7 +113,9 @@ def _listening(sock: socket.socket) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True):
+        for option, value in zip(
+            (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True
+        ):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
     sock.setblocking(False)
     sock.listen(BACKLOG)

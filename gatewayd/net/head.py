@@ -180,7 +180,9 @@ def _upgrade(path: str, headers: Mapping[str, str]) -> None:
     if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in tokens:
         if path == "/healthz":
             raise BadHead(200, "ok")
-        raise BadHead(426, "this is a WebSocket gateway: connect with a WebSocket client", (("Upgrade", "websocket"), WS_VERSION))
+        raise BadHead(
+            426, "this is a WebSocket gateway: connect with a WebSocket client", (("Upgrade", "websocket"), WS_VERSION)
+        )
     if headers.get("sec-websocket-version") != "13":
         raise BadHead(426, "WebSocket version 13 is needed", (WS_VERSION,))
     try:
@@ -198,7 +200,10 @@ def _query(text: str) -> dict[str, str]:
     if len(pairs) > MAX_PARAMETERS:
         raise BadHead(400, f"more than {MAX_PARAMETERS} query parameters")
     halves = [pair.partition("=") for pair in pairs]
-    return {_decoded(name.replace("+", " "), "query"): _decoded(value.replace("+", " "), "query") for name, _, value in halves}
+    return {
+        _decoded(name.replace("+", " "), "query"): _decoded(value.replace("+", " "), "query")
+        for name, _, value in halves
+    }
 
 
 def _decoded(text: str, where: str) -> str:

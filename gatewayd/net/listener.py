@@ -64,9 +64,9 @@ class Listener:
             await self._serve(socket)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it went away in the handshake: nobody to tell
-        except* Exception as group:  # noqa: BLE001 - a bug of ours must end this connection alone, and be seen
+        except* Exception:  # a bug of ours must end this connection alone, and be seen
             self.hub.totals.faults += 1
-            log.error("fault in the handshake on %s", self.config.name, exc_info=group)
+            log.exception("fault in the handshake on %s", self.config.name)
         finally:
             socket.abort()
 
@@ -93,9 +93,7 @@ class Listener:
             stream, websocket, talk = ready
             await supervise(talk, stream, websocket)
 
-    async def _handshake(
-        self, socket: SocketTransport, ticket: Ticket
-    ) -> tuple[ClientStream, WebSocket, Talk] | None:
+    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> tuple[ClientStream, WebSocket, Talk] | None:
         """Everything before the 101, within the handshake's time; None when it was answered otherwise."""
         transport: Transport = socket
         if self.tls is not None:
@@ -104,17 +102,18 @@ class Listener:
         reader = HeadReader()
         try:
             head = await _read_head(transport, reader)
-            if head is None:
-                return None
-            remote = origin.remote(socket.remote, head.headers, self.config.trusted_proxies)
+        except BadHead as bad:
+            await self._refuse(socket, transport, bad.status, bad.reason, dict(bad.headers))
+            return None
+        if head is None:
+            return None
+        remote = origin.remote(socket.remote, head.headers, self.config.trusted_proxies)
+        try:
             if remote != "unix":
                 ticket.locate(origin.host_of(remote), self.config.max_clients_per_ip)
             if self.gate.draining:
                 raise Full(503, "this node is shutting down: connect again in a moment")
             claim = await self._admit(head)
-        except BadHead as bad:
-            await self._refuse(socket, transport, bad.status, bad.reason, dict(bad.headers))
-            return None
         except Full as full:
             await self._refuse(socket, transport, full.status, full.reason, {"Retry-After": "5"})
             return None

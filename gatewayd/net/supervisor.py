@@ -79,10 +79,14 @@ async def supervise(talk: Talk, stream: ClientStream, websocket: WebSocket) -> N
     try:
         async with trio.open_nursery() as library:
             await library.start(websocket.run)
+            if not websocket.upgraded:
+                return
             talk.connection.probe = websocket.alive
             verdict = await _converse(talk, stream, websocket)
-            await _part(talk, stream, websocket, verdict)
+            answered = await _part(talk, stream, websocket, verdict)
             library.cancel_scope.cancel()
+        if not answered:
+            await stream.linger(LINGER_SECONDS)  # the library reads no more, so this may
     finally:
         stream.abort()
         if talk.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
@@ -102,10 +106,10 @@ async def _converse(talk: Talk, stream: ClientStream, websocket: WebSocket) -> D
             tasks.start_soon(talk.watch)
     except* Disconnect as group:
         verdict = _first(group)
-    except* Exception as group:  # noqa: BLE001 - a bug of ours must end this client alone, and be seen
+    except* Exception:  # a bug of ours must end this client alone, and be seen
         talk.hub.totals.faults += 1
         session = connection.session.id if connection.session else "none"
-        log.error("fault while serving session %s on %s", session, talk.behaviour.listener, exc_info=group)
+        log.exception("fault while serving session %s on %s", session, talk.behaviour.listener)
         verdict = Disconnect(Cause.INTERNAL)
     return connection.verdict or verdict or Disconnect(Cause.PEER_GONE)
 
@@ -119,8 +123,8 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
     return found
 
 
-async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict: Disconnect) -> None:
-    """Settle the session at once, then say goodbye for as long as that may take."""
+async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict: Disconnect) -> bool:
+    """Settle the session at once, then say goodbye; False when the client may still be talking."""
     said = entry.part(talk.hub, talk.connection, verdict)
     session = talk.connection.session
     log.info(
@@ -133,7 +137,7 @@ async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict:
                 await websocket.goodbye(said.code, said.reason)
             else:
                 await stream.flush()
-            return
+            return not stream.closing or websocket.answered
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return
-    await stream.linger(LINGER_SECONDS)
+        return True
+    return False

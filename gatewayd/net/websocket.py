@@ -27,9 +27,11 @@ class WebSocket:
         self._max_bytes = max_message_bytes
         self._close_detaches = close_detaches
         self._library: WebSocketConnection | None = None
+        self.answered = False
+        """The client's own close frame has come."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer the upgrade, then serve the library until the client is gone."""
+        """Answer the upgrade, then serve the library until the client is gone; look at `upgraded` once it has started."""
         try:
             async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(
@@ -44,6 +46,8 @@ class WebSocket:
         except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             # The transport went while the library was writing: the reader or the writer pass that verdict.
             pass
+        if not self.upgraded:
+            task_status.started()
 
     @property
     def upgraded(self) -> bool:
@@ -69,6 +73,7 @@ class WebSocket:
             return Disconnect(cause, words if cause is not Cause.PEER_GONE else "")
         if code == 1009 and words.startswith("Exceeded"):  # the library's own words: it has closed already
             return Disconnect(Cause.TOO_BIG, f"a message is larger than {self._max_bytes} bytes")
+        self.answered = True
         leaves = code != 1000 or self._close_detaches
         return Disconnect(Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED, f"closed by the client with {code}")
 
@@ -91,8 +96,8 @@ class WebSocket:
         try:
             while True:
                 await self._library.get_message()
-        except ConnectionClosed:
-            return
+        except ConnectionClosed as closed:
+            self.answered = closed.reason is not None and closed.reason.code not in (1002, 1006, 1007, 1009)
 
 
 def _size(message: str | bytes) -> int:
