@@ -1,0 +1,201 @@
+"""What a configuration says, as frozen values; the classes hold every default that is not a protocol's.
+
+Annotations are read at run time (the loader goes by them), so this file does not postpone them.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
+from gatewayd.core.rate import Rate, Seconds
+
+__all__ = [
+    "SCOPES",
+    "AdminConfig",
+    "ApiConfig",
+    "ApiToken",
+    "AuthConfig",
+    "Bind",
+    "Config",
+    "FileMode",
+    "GatewayConfig",
+    "LimitsConfig",
+    "ListenerConfig",
+    "Secret",
+]
+
+SCOPES = ("read", "publish", "admin")
+"""What a bearer token of [api] may do: look, send events and notifications, everything else."""
+
+_KINDS = ("open", "static")
+_PLANNED_KINDS = ("jwt", "http")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+|null", re.IGNORECASE)
+
+
+def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"must be more than 0, got {value:g}")
+
+
+def _not_negative(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"must not be negative, got {value:g}")
+
+
+def _named(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
+    # Names end up in channel names, metric labels and log lines.
+    if not 1 <= len(value) <= 64 or not value.isprintable():
+        raise ValueError("expected a name of 1 to 64 printable characters")
+
+
+def _not_empty(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
+    if value == "":
+        raise ValueError("must not be empty")
+
+
+def _auth_kind(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
+    if value in _PLANNED_KINDS:
+        raise ValueError(f'kind "{value}" is not available yet, use "open" or "static"')
+    if value not in _KINDS:
+        raise ValueError(f'expected "open" or "static", got {value!r}')
+
+
+def _socket_path(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
+    if value is not None:
+        check_socket_path(value)
+
+
+def _scopes(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[str, ...]) -> None:
+    for scope in value:
+        if scope not in SCOPES:
+            raise ValueError(f"unknown scope {scope!r}, expected some of: {', '.join(SCOPES)}")
+
+
+def _origins(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[str, ...] | None) -> None:
+    for origin in value or ():
+        # A path or a closing slash would never equal what a browser sends, and so refuse everyone in silence.
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f'expected origins such as "https://example.org", got {origin!r}')
+
+
+def _proxies(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[str, ...]) -> None:
+    for proxy in value:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise ValueError(f"expected IP addresses or networks, got {proxy!r}") from None
+
+
+@attrs.frozen(kw_only=True)
+class GatewayConfig:
+    """[gateway]: the daemon as a whole."""
+
+    node: str = attrs.field(factory=socket.gethostname, validator=_named)
+    state_dir: str = ""
+    """Directory of the journal; empty keeps everything in memory."""
+    shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
+
+
+@attrs.frozen(kw_only=True)
+class AdminConfig:
+    """[admin]: the Unix socket for operators."""
+
+    socket: str | None = attrs.field(default=None, validator=_socket_path)
+    """None means the default place, `find.runtime_socket`."""
+    mode: FileMode = attrs.field(default=FileMode(0o600))
+    group: str | None = attrs.field(default=None, validator=_not_empty)
+
+
+@attrs.frozen(kw_only=True)
+class ApiToken:
+    """One bearer token of [api]; in the TOML `token`, or a file that holds it under `file` or `token_file`."""
+
+    name: str = attrs.field(validator=_named)
+    token: Secret = attrs.field(metadata={"file_key": "file"})
+    scopes: tuple[str, ...] = attrs.field(validator=_scopes)
+
+
+@attrs.frozen(kw_only=True)
+class ApiConfig:
+    """[api]: the admin API over TCP, for whoever holds one of the tokens."""
+
+    bind: Bind
+    tokens: tuple[ApiToken, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class LimitsConfig:
+    """[limits]: bounds for the node; each listener holds its own copy, with what it set itself.
+
+    Times are in seconds; the outbox limits are per client.
+    """
+
+    max_clients: int = attrs.field(default=15000, validator=_positive)
+    max_clients_per_ip: int = attrs.field(default=256, validator=_positive)
+    max_unidentified: int = attrs.field(default=4096, validator=_positive)
+    handshake_timeout: Seconds = attrs.field(default=Seconds(10.0), validator=_positive)
+    max_message_bytes: int = attrs.field(default=65536, validator=_positive)
+    outbox_bytes: int = attrs.field(default=1048576, validator=_positive)
+    outbox_events: int = attrs.field(default=1024, validator=_positive)
+    outbox_age: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class AuthConfig:
+    """[auth.NAME]: how clients prove who they are."""
+
+    kind: str = attrs.field(validator=_auth_kind)
+    secrets: tuple[Secret, ...] = ()
+    """After loading also those of `secrets_file`."""
+    secrets_file: str | None = attrs.field(default=None, validator=_not_empty)
+    users: Mapping[str, Secret] = attrs.field(factory=dict)
+    guilds: Mapping[str, Secret] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ListenerConfig(LimitsConfig):
+    """[[listeners]]: one bound socket that speaks one protocol; times are in seconds.
+
+    The loader fills what the file leaves out: first from the protocol, then from [limits].  The defaults of the timings
+    here only serve code that makes a listener without the loader.
+    """
+
+    name: str = attrs.field(validator=_named)
+    protocol: str
+    bind: Bind
+    auth: str | None = None
+    """Name of an [auth.NAME]; None lets everyone in."""
+    heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
+    heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
+    """Silence allowed beyond the interval."""
+    identify_timeout: Seconds | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
+    """None where the claim is made in the handshake."""
+    resume_window: Seconds = attrs.field(default=Seconds(60.0), validator=_not_negative)
+    """0 ends a session with its client."""
+    resume_events: int = attrs.field(default=1000, validator=_not_negative)
+    resume_bytes: int = attrs.field(default=1048576, validator=_not_negative)
+    rate_limit: Rate | None = None
+    origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
+    """None: any client that is no browser, and same-origin browsers."""
+    trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_proxies)
+    tls_cert: str | None = attrs.field(default=None, validator=_not_empty)
+    tls_key: str | None = attrs.field(default=None, validator=_not_empty)
+    options: object = None
+    """After loading an instance of the protocol's own options class."""
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """A whole configuration file."""
+
+    gateway: GatewayConfig = attrs.field(factory=GatewayConfig)
+    admin: AdminConfig = attrs.field(factory=AdminConfig)
+    api: ApiConfig | None = None
+    limits: LimitsConfig = attrs.field(factory=LimitsConfig)
+    auth: Mapping[str, AuthConfig] = attrs.field(factory=dict)
+    listeners: tuple[ListenerConfig, ...] = ()

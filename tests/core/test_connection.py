@@ -1,0 +1,136 @@
+"""One client's side of the talk: no input crashes it, and its deadline never moves back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewayd.core import events as e
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Connection
+from gatewayd.core.machine import State
+from gatewayd.core.protocol import Protocol
+from gatewayd.core.rate import Rate
+from gatewayd.core.settings import Settings
+from gatewayd.protocols.registry import PROTOCOLS
+
+SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+PAYLOADS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("op", "e"), st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 10, "IDENTIFY", "HEARTBEAT", True]) | JSON),
+        "d": JSON,
+        "t": st.text(max_size=10) | JSON,
+        "cmd": st.text(max_size=10) | JSON,
+    },
+).map(json.dumps)
+MESSAGES = st.text() | st.binary() | JSON.map(json.dumps) | PAYLOADS
+
+
+def greeted(protocol: Protocol, settings: Settings = SETTINGS) -> Connection:
+    connection = Connection(protocol.wire, settings, 0.0)
+    connection.greet(0.0)
+    return connection
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
+@given(messages=st.lists(MESSAGES, max_size=6), state=st.sampled_from([State.GREETED, State.READY, State.RESUMED]))
+def test_no_message_crashes_a_connection(protocol: Protocol, messages: list[str | bytes], state: State) -> None:
+    connection = greeted(protocol)
+    connection.state = state
+    for message in messages:
+        try:
+            heard = connection.receive(message, 1.0)
+        except Disconnect as verdict:
+            if not connection.stays(verdict, 1.0):
+                said = connection.farewell(verdict, 1.0)
+                assert said.code is not None
+                assert len(said.reason.encode()) <= 123
+                assert connection.receive(message, 1.0) is None
+                return
+        else:
+            assert heard is None or isinstance(heard, e.ClientEvent)
+            if connection.state is State.IDENTIFYING:
+                connection.state = State.GREETED
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
+@given(steps=st.lists(st.tuples(st.floats(0, 4), MESSAGES), max_size=12))
+def test_the_deadline_never_moves_back(protocol: Protocol, steps: list[tuple[float, str | bytes]]) -> None:
+    connection = greeted(protocol)
+    now, deadline = 0.0, connection.alive_until
+    for wait, message in steps:
+        now += wait
+        try:
+            connection.tick(now)
+            connection.receive(message, now)
+        except Disconnect as verdict:
+            if not connection.stays(verdict, now):
+                return
+        connection.state = State.READY
+        assert connection.alive_until >= deadline
+        deadline = connection.alive_until
+
+
+@pytest.mark.parametrize("name", ["utilbot", "dmod", "rooms", "oxyl", "discodo"])
+def test_silence_ends_at_the_deadline_and_not_before(name: str) -> None:
+    connection = greeted(PROTOCOLS[name], Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0))
+    now = 0.0
+    while now < 14.9:
+        now = min(connection.due, 14.9)
+        connection.tick(now)
+    assert connection.due == 15.0
+    with pytest.raises(Disconnect) as verdict:
+        connection.tick(15.0)
+    assert verdict.value.cause is Cause.HEARTBEAT_MISSED
+
+
+def test_the_rate_is_held_and_heartbeats_have_their_own() -> None:
+    settings = Settings(
+        interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, rate_limit=Rate(count=2, period=5.0)
+    )
+    connection = greeted(PROTOCOLS["utilbot"], settings)
+    connection.state = State.READY
+    event = '{"op": 1, "t": "x", "d": {}}'
+    for _ in range(2):
+        connection.receive(event, 0.0)
+        connection.receive('{"op": 10}', 0.0)
+    for flood in (event, '{"op": 10}'):
+        with pytest.raises(Disconnect) as verdict:
+            connection.receive(flood, 4.9)
+        assert verdict.value.cause is Cause.RATE_LIMITED
+    connection.receive(event, 5.0)
+
+
+def test_the_first_verdict_stands() -> None:
+    connection = greeted(PROTOCOLS["utilbot"])
+    stopped = []
+    connection.stop = lambda: stopped.append(1)
+    connection.end(Disconnect(Cause.KICKED))
+    connection.end(Disconnect(Cause.SHUTDOWN))
+    assert connection.verdict is not None
+    assert connection.verdict.cause is Cause.KICKED
+    assert stopped == [1]
+    assert not connection.open
+
+
+def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
+    settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, outbox_events=2)
+    connection = greeted(PROTOCOLS["utilbot"], settings)
+    connection.state = State.READY
+    assert connection.deliver(e.Event("c", "E", 1, 0.0), 0.0)
+    assert not connection.deliver(e.Event("c", "E", 2, 0.0), 0.0)
+    assert connection.verdict is not None
+    assert connection.verdict.cause is Cause.SLOW_CONSUMER
+
+
+async def test_without_a_transport_there_is_no_sign_of_life() -> None:
+    assert not await greeted(PROTOCOLS["utilbot"]).probe(1.0)
