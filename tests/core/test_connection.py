@@ -41,7 +41,7 @@ def greeted(protocol: Protocol, settings: Settings = SETTINGS) -> Connection:
     return connection
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
+@pytest.mark.parametrize("protocol", list(PROTOCOLS.values()), ids=list(PROTOCOLS))
 @given(messages=st.lists(MESSAGES, max_size=6), state=st.sampled_from([State.GREETED, State.READY, State.RESUMED]))
 def test_no_message_crashes_a_connection(protocol: Protocol, messages: list[str | bytes], state: State) -> None:
     connection = greeted(protocol)
@@ -62,7 +62,7 @@ def test_no_message_crashes_a_connection(protocol: Protocol, messages: list[str 
                 connection.state = State.GREETED
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
+@pytest.mark.parametrize("protocol", list(PROTOCOLS.values()), ids=list(PROTOCOLS))
 @given(steps=st.lists(st.tuples(st.floats(0, 4), MESSAGES), max_size=12))
 def test_the_deadline_never_moves_back(protocol: Protocol, steps: list[tuple[float, str | bytes]]) -> None:
     connection = greeted(protocol)

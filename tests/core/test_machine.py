@@ -16,7 +16,7 @@ SERVER_EVENTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(State, SERVER_EVENTS + CLIENT_EVENTS))
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, SERVER_EVENTS + CLIENT_EVENTS)))
 def test_every_pair_leads_somewhere_or_is_somebodys_fault(state: State, event: type) -> None:
     after, fault = TABLE[state].get(event), FAULTS.get(state, {}).get(event)
     assert after is None or fault is None

@@ -1,0 +1,115 @@
+"""JSON that people type, pipe or keep in files: read, checked before anything is sent, and refused in one sentence."""
+
+import json
+import sys
+from collections.abc import Iterator
+from io import BufferedIOBase
+from typing import Any, NamedTuple, NoReturn, cast
+
+PIECE = 256 * 1024  # bytes read at a time: one request of a bulk publish carries about as much
+
+
+class UsageError(Exception):
+    """What was asked for cannot be meant: exit code 2."""
+
+
+class Batch(NamedTuple):
+    """Lines of NDJSON that go in one request, and the number of each in its file."""
+
+    body: bytes
+    numbers: list[int]
+
+
+def argument(text: str | None) -> Any:
+    """The value of JSON given on the command line: `-` reads standard input, nothing given is {}."""
+    if text is None:
+        return {}
+    if text != "-":
+        return check(text, "the JSON argument")
+    return check(_stdin().read(), "standard input")
+
+
+def encode(value: Any) -> bytes:
+    """A value that `check` let through, as it goes into a request."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def check(text: str | bytes, where: str) -> Any:
+    """The value of one JSON text; UsageError names `where` and what is wrong with it."""
+    try:
+        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_no_constant)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity, which JSON cannot say
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        hint = "" if error.pos else "; a string needs its quotes, as in '\"text\"'"
+        raise UsageError(f"{where} is not JSON: {error}{hint}") from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UsageError(f"{where} is not JSON that can be sent: {reason}") from error
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def batches(path: str) -> Iterator[Batch]:
+    """The lines of an NDJSON file, or of `-`, as requests.
+
+    A file is checked to its end before its first line goes out.  A pipe cannot be read twice: each batch of it is
+    checked and sent as it comes, so that a producer that never ends is heard too.
+    """
+    if path == "-":
+        yield from _checked_batches(_stdin(), "standard input")
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed by the `with` below; here only its failure is meant
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield from _checked_batches(file, path)
+
+
+def _checked_batches(file: BufferedIOBase, where: str) -> Iterator[Batch]:
+    if file.seekable():
+        start = file.tell()
+        for _ in _read(file, where):
+            pass
+        file.seek(start)
+    yield from _read(file, where)
+
+
+def _read(file: BufferedIOBase, where: str) -> Iterator[Batch]:
+    number = 0
+    rest = b""
+    ended = False
+    while not ended:
+        try:
+            piece = file.read1(PIECE)  # what there is now: a slow producer's line does not wait for the next ones
+        except OSError as error:
+            raise UsageError(f"cannot read {where}: {error.strerror}") from error
+        ended = not piece
+        lines = (rest + piece).split(b"\n")
+        rest = b"" if ended else lines.pop()
+        batch: list[bytes] = []
+        numbers: list[int] = []
+        for line in lines:
+            number += 1
+            if line.strip():
+                batch.append(encode(_event(line, f"{where}, line {number}")))
+                numbers.append(number)
+        if batch:
+            yield Batch(b"\n".join(batch) + b"\n", numbers)
+
+
+def _event(line: bytes, where: str) -> Any:
+    match value := check(line, where):
+        case {"channel": str(), "event": str()}:
+            return value
+        case _:
+            raise UsageError(f'{where} is not an event: {{"channel": "…", "event": "…", "data": …}} is due')
+
+
+def _stdin() -> BufferedIOBase:
+    return cast("BufferedIOBase", sys.stdin.buffer)  # typed as any BinaryIO, which has no read1

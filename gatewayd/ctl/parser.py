@@ -1,0 +1,173 @@
+"""The command line of gatewayctl: every verb, option and word of help, for argparse, --help and shell completion."""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+SHELLS = ("bash", "zsh", "tcsh")
+FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # what shtab.FILE means, without importing shtab
+FILTERS = {
+    "listener": "sessions of this listener",
+    "protocol": "sessions that speak this protocol",
+    "state": "sessions in this state, such as ready or detached",
+    "channel": "sessions that hear this channel",
+    "identity": "sessions of this identity",
+    "remote": "sessions from this address",
+}
+EPILOG = """\
+exit codes: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable
+
+The socket is --socket, $GATEWAYD_SOCKET, or the first that exists of $RUNTIME_DIRECTORY/admin.sock,
+/run/gatewayd/admin.sock, $XDG_RUNTIME_DIR/gatewayd/admin.sock and /tmp/gatewayd-UID/admin.sock."""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments as values; SystemExit for --help and for what cannot be meant, as argparse does."""
+    # The defaults come from here, and the options have none of their own: else the verb's parser, which knows them
+    # too, would overwrite what stood before the verb.
+    return build().parse_args(argv, argparse.Namespace(socket=None, json=False))
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole parser."""
+    shared = _shared()
+    parser = argparse.ArgumentParser(
+        prog="gatewayctl",
+        description="Watch and steer a running gatewayd over its admin socket.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=SHELLS, help="print the completion script of a shell"
+    )
+    verbs = _Verbs(parser, "verb", shared)
+
+    verbs.add("status", "the node: version, uptime, sessions by state and protocol, events, memory")
+    verbs.add("listeners", "every listener with its protocol, URL and load")
+    _sessions(verbs.add("sessions", "the sessions, living and detached, with filters and pages"))
+    show = verbs.add("show", "everything known of one session")
+    show.add_argument("id", metavar="ID", type=word, help="the session's id")
+    kick = verbs.add("kick", "end a session and close its connection")
+    kick.add_argument("id", metavar="ID", type=word, help="the session's id")
+    kick.add_argument("--reason", metavar="TEXT", type=text, help="why, for the client and the log")
+    channels = verbs.add("channels", "the channels, or the sessions that hear one")
+    channels.add_argument("name", metavar="NAME", type=word, nargs="?", help="a channel, such as room:42")
+    _paging(channels, "")
+    _publish(verbs.add("publish", "send an event to every session that hears a channel"))
+    notify = verbs.add("notify", "send a user a notification: now if there, else kept for later")
+    notify.add_argument("user", metavar="USER", type=word, help="the user's id")
+    _json(notify, "the notification's data")
+    _documents(_Verbs(verbs.add("doc", "read, store or delete a document"), "action", shared))
+    _rooms(_Verbs(verbs.add("room", "create, look at or close a room"), "action", shared))
+    return parser
+
+
+def _shared() -> argparse.ArgumentParser:
+    """The options that may stand before and after the verb."""
+    shared = argparse.ArgumentParser(add_help=False)
+    socket = shared.add_argument(
+        "--socket", metavar="PATH", default=argparse.SUPPRESS, help="the daemon's admin socket"
+    )
+    socket.complete = FILE  # type: ignore[attr-defined]  # shtab's way to say so
+    shared.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print what the admin API said, for programs"
+    )
+    return shared
+
+
+def _sessions(parser: argparse.ArgumentParser) -> None:
+    for name, meaning in FILTERS.items():
+        parser.add_argument(f"--{name}", metavar=name.upper(), type=text, help=meaning)
+    parser.add_argument("--sort", metavar="FIELD", type=text, help="the order")
+    _paging(parser, " (default: 50)")
+
+
+def _paging(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--limit", metavar="N", type=positive, help=f"how many at most{default}; with --all, in a page")
+    parser.add_argument("--cursor", metavar="C", type=text, help="go on where an earlier answer stopped")
+    parser.add_argument("--all", action="store_true", help="every page, one after the other")
+
+
+def _publish(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "gatewayctl publish [-h] [--socket PATH] [--json] [--id ID] CHANNEL EVENT [JSON|-]\n"
+        "       gatewayctl publish [-h] [--socket PATH] [--json] --ndjson FILE|-"
+    )
+    parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
+    parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
+    _json(parser, "the event's data")
+    parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
+    ndjson = parser.add_argument(
+        "--ndjson", metavar="FILE", type=word, help='many: a {"channel", "event", "data"} a line; - is standard input'
+    )
+    ndjson.complete = FILE  # type: ignore[attr-defined]
+
+
+def _documents(actions: "_Verbs") -> None:
+    for name, meaning in (("get", "print a document"), ("set", "store one"), ("delete", "delete one")):
+        action = actions.add(name, meaning)
+        action.add_argument("key", metavar="KEY", type=word, help="such as guild:7")
+        if name == "set":  # never {} by default here: it would replace a document
+            action.add_argument("data", metavar="JSON|-", type=text, help="the value; - reads standard input")
+
+
+def _rooms(actions: "_Verbs") -> None:
+    for name, meaning in (("create", "create a room"), ("show", "a room's state"), ("close", "close a room")):
+        action = actions.add(name, meaning)
+        action.add_argument("id", metavar="ID", type=word, help="the room's id")
+        if name == "create":
+            _json(action, "the room's state")
+
+
+def _json(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument(
+        "data", metavar="JSON|-", type=text, nargs="?", help=f"{meaning} (default: {{}}); - reads standard input"
+    )
+
+
+def text(given: str) -> str:
+    """An argument that can be sent as UTF-8."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError("it is not UTF-8") from error
+    return given
+
+
+def word(given: str) -> str:
+    """An argument that names something: an empty one would ask for the list instead."""
+    if not given:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text(given)
+
+
+def positive(given: str) -> int:
+    """A count."""
+    if not (given.isascii() and given.isdecimal() and int(given)):
+        raise argparse.ArgumentTypeError(f"a whole number above 0 is due, not {given!r}")
+    return int(given)
+
+
+class _Verbs:
+    """The verbs of one parser, each with help and the shared options."""
+
+    def __init__(self, parser: argparse.ArgumentParser, dest: str, shared: argparse.ArgumentParser) -> None:
+        self._shared = shared
+        self._add: Callable[..., argparse.ArgumentParser] = parser.add_subparsers(
+            dest=dest, metavar=dest.upper(), required=True, title=f"{dest}s"
+        ).add_parser
+
+    def add(self, name: str, meaning: str) -> argparse.ArgumentParser:
+        description = f"{meaning[0].upper()}{meaning[1:]}."
+        return self._add(name, help=meaning, description=description, parents=[self._shared], allow_abbrev=False)
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option_string: str | None = None
+    ) -> None:
+        import shtab  # only here: every other start would pay for it
+
+        print(shtab.complete(parser, str(values)))
+        parser.exit()

@@ -1,0 +1,235 @@
+"""What each verb asks the daemon and prints; every failure on the way becomes a sentence and an exit code."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gatewayd.ctl import data, views
+from gatewayd.ctl.client import NDJSON, Answer, Client, Refused, Unreachable, find_socket
+from gatewayd.ctl.parser import FILTERS
+from gatewayd.ctl.tables import Screen, clean, json_value, properties, screen
+
+DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+PAGE = 50
+PAGE_OF_ALL = 500  # the daemon writes a list in chunks of so many: larger pages gain nothing
+REFUSALS_SHOWN = 10
+
+
+class Call(NamedTuple):
+    """One use of a verb: its arguments, whom to ask and where to print."""
+
+    args: Namespace
+    client: Client
+    out: Screen
+
+    def tell(self, answer: Answer, view: Callable[[Screen, Any], None]) -> int:
+        """Print an answer: for programs as it came, for people by `view`."""
+        if not self.args.json:
+            view(self.out, answer.value)
+        elif answer.text:
+            json_value(self.out, answer.text, answer.value)
+        return DONE
+
+    def say(self, answer: Answer, sentence: str) -> int:
+        """Print an answer that means no more than `sentence`."""
+        return self.tell(answer, lambda out, _value: out.line(sentence))
+
+
+def perform(args: Namespace) -> int:
+    """Do the verb and return its exit code."""
+    path = find_socket(args.socket, os.environ)
+    call = Call(args, Client(path), screen(sys.stdout, os.environ))
+    try:
+        return VERBS[args.verb](call)
+    except data.UsageError as error:
+        complain(str(error))
+        return USAGE
+    except Unreachable as error:
+        complain(str(error))
+        return UNREACHABLE
+    except Refused as error:
+        if args.json and error.answer and error.answer.text:
+            json_value(call.out, *error.answer)
+        complain(str(error))
+        return REFUSED
+    except RecursionError:
+        complain("the answer is nested too deeply to be shown; try --json")
+        return REFUSED
+
+
+def complain(sentence: str) -> None:
+    print(f"gatewayctl: {clean(sentence)}", file=sys.stderr)
+
+
+def status(call: Call) -> int:
+    return call.tell(call.client.ask("GET", "status"), views.status)
+
+
+def listeners(call: Call) -> int:
+    answer = call.client.ask("GET", "listeners")
+    return call.tell(answer, lambda out, value: views.listeners(out, views.records(value, "listeners")))
+
+
+def sessions(call: Call) -> int:
+    query = {name: given for name in (*FILTERS, "sort") if (given := getattr(call.args, name)) is not None}
+    return _list(call, "sessions", query, PAGE, views.sessions)
+
+
+def show(call: Call) -> int:
+    return call.tell(call.client.ask("GET", "sessions", call.args.id), views.session)
+
+
+def kick(call: Call) -> int:
+    query = {"reason": call.args.reason} if call.args.reason else None
+    answer = call.client.ask("DELETE", "sessions", call.args.id, query=query)
+    return call.say(answer, f"kicked {clean(call.args.id)}")
+
+
+def channels(call: Call) -> int:
+    if call.args.name is None:
+        return _list(call, "channels", {}, None, views.channels)
+    answer = call.client.ask("GET", "channels", call.args.name)
+    return call.tell(answer, lambda out, value: views.sessions(out, views.records(value, "subscribers")))
+
+
+def _list(
+    call: Call, key: str, query: dict[str, str], limit: int | None, view: Callable[[Screen, list[Any]], None]
+) -> int:
+    """Ask for a list, or with --all for every page of it, and say on stderr when there is more."""
+    args = call.args
+    limit = args.limit or (PAGE_OF_ALL if args.all else limit)
+    if limit is not None:
+        query["limit"] = str(limit)
+    if args.cursor is not None:
+        query["cursor"] = args.cursor
+    answer = call.client.ask("GET", key, query=query)
+    if args.all and views.dig(answer.value, "cursor"):
+        answer = _every_page(call, key, query, answer)
+    call.tell(answer, lambda out, value: view(out, views.records(value, key)))
+    cursor = views.dig(answer.value, "cursor")
+    if cursor and not args.json:
+        complain(f"there are more; go on with --cursor {cursor}, or take --all")
+    return DONE
+
+
+def _every_page(call: Call, key: str, query: dict[str, str], first: Answer) -> Answer:
+    """One answer of the same shape, with the items of all pages."""
+    whole = dict(first.value)
+    items: list[Any] = []
+    page = first.value
+    while True:
+        found = views.dig(page, key)
+        items += found if isinstance(found, list) else []
+        cursor = views.dig(page, "cursor")
+        if not cursor:
+            break
+        if cursor == query.get("cursor"):
+            raise Refused("the daemon answered with the same cursor twice; the list would never end")
+        query["cursor"] = str(cursor)
+        page = call.client.ask("GET", key, query=query).value
+    whole |= {key: items, "cursor": None}
+    return Answer(data.encode(whole).decode(), whole)
+
+
+def publish(call: Call) -> int:
+    args = call.args
+    if args.ndjson is not None:
+        if args.channel is not None or args.id is not None:
+            raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE, not both")
+        return _publish_lines(call)
+    if args.event is None:
+        raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE")
+    event = {"channel": args.channel, "event": args.event, "data": data.argument(args.data)}
+    if args.id is not None:
+        event["id"] = args.id
+    return _counted(call, call.client.ask("POST", "publish", body=data.encode(event)))
+
+
+def _publish_lines(call: Call) -> int:
+    """Send the batches; the answers to all of them are one list, as if they had been one."""
+    results: list[Any] = []
+    totals: dict[str, int] = {}
+    published = refused = 0
+    try:
+        for batch in data.batches(call.args.ndjson):
+            answer = call.client.ask("POST", "publish", body=batch.body, kind=NDJSON)
+            said = answer.value if isinstance(answer.value, list) else [answer.value]
+            for number, result in zip(batch.numbers, said, strict=False):
+                if views.dig(result, "error") is None:
+                    published += 1
+                    _add(totals, result)
+                    continue
+                refused += 1
+                if refused <= REFUSALS_SHOWN:
+                    complain(f"line {number} was refused: {views.dig(result, 'error', 'message')}")
+            if call.args.json:
+                results += said
+    except (data.UsageError, Refused, Unreachable):
+        if published or refused:
+            complain(f"stopped; {published} events of earlier lines were published")
+        raise
+    if call.args.json:
+        json_value(call.out, data.encode(results).decode(), results)
+    else:
+        call.out.line(views.counts({"published": published, "refused": refused, **totals}))
+    return REFUSED if refused else DONE
+
+
+def _add(totals: dict[str, int], result: Any) -> None:
+    for key, amount in result.items() if isinstance(result, dict) else ():
+        if isinstance(amount, int) and not isinstance(amount, bool):
+            totals[key] = totals.get(key, 0) + amount
+
+
+def notify(call: Call) -> int:
+    body = data.encode({"user": call.args.user, "data": data.argument(call.args.data)})
+    return _counted(call, call.client.ask("POST", "notify", body=body))
+
+
+def _counted(call: Call, answer: Answer) -> int:
+    return call.tell(answer, lambda out, value: out.line("done" if value is None else views.counts(value)))
+
+
+def doc(call: Call) -> int:
+    key = call.args.key
+    match call.args.action:
+        case "set":
+            answer = call.client.ask("PUT", "documents", key, body=data.encode(data.argument(call.args.data)))
+            return call.say(answer, f"stored {clean(key)}")
+        case "delete":
+            return call.say(call.client.ask("DELETE", "documents", key), f"deleted {clean(key)}")
+        case _:
+            answer = call.client.ask("GET", "documents", key)
+            return call.tell(answer, lambda out, value: json_value(out, answer.text, value))
+
+
+def room(call: Call) -> int:
+    name = call.args.id
+    match call.args.action:
+        case "create":
+            state = data.argument(call.args.data)
+            if not isinstance(state, dict):
+                raise data.UsageError("a room's state is a JSON object")
+            body = data.encode(state | {"id": name})
+            return call.say(call.client.ask("POST", "rooms", body=body), f"created {clean(name)}")
+        case "close":
+            return call.say(call.client.ask("DELETE", "rooms", name), f"closed {clean(name)}")
+        case _:
+            answer = call.client.ask("GET", "rooms", name)
+            return call.tell(answer, lambda out, value: properties(out, views.flatten(value)))
+
+
+VERBS: dict[str, Callable[[Call], int]] = {
+    "status": status,
+    "listeners": listeners,
+    "sessions": sessions,
+    "show": show,
+    "kick": kick,
+    "channels": channels,
+    "publish": publish,
+    "notify": notify,
+    "doc": doc,
+    "room": room,
+}

@@ -1,0 +1,202 @@
+"""What each answer of the admin API looks like to people.
+
+Law: any key may be missing and any value of an unexpected type; a newer or older daemon is no reason for a traceback.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gatewayd.ctl.tables import Column, Screen, cell, clean, properties, table
+
+STATE_COLOURS = {"ready": "32", "resumed": "36", "detached": "33", "closing": "31", "closed": "31"}
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+DEEPEST = 3  # levels of a session that become names of their own; what is below is shown as JSON
+
+
+def dig(value: Any, *keys: str) -> Any:
+    """The value under `keys`, or None."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def at(*keys: str) -> Callable[[Any], Any]:
+    """A column's value: what stands under `keys`."""
+    return lambda row: dig(row, *keys)
+
+
+def records(value: Any, key: str) -> list[Any]:
+    """The objects of the list under `key`; a plain string in it stands for an object of that id or name."""
+    found = dig(value, key)
+    items = found if isinstance(found, list) else []
+    return [item if isinstance(item, dict) else {"id": item, "name": item} for item in items]
+
+
+def number(value: Any) -> float | None:
+    """`value` where it is a number that can be counted with."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def duration(value: Any) -> str:
+    """Seconds as the two largest units: 42s, 3m12s, 5h07m, 12d03h."""
+    seconds = number(value)
+    if seconds is None:
+        return cell(value)
+    if seconds < 60:
+        return f"{seconds:.3g}s"
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def age(value: Any, now: datetime) -> str:
+    """How long ago an ISO 8601 time was."""
+    try:
+        then = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return cell(value)
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return duration(max(0, int((now - then).total_seconds())))
+
+
+def size(value: Any) -> str:
+    """Bytes in a unit that people read."""
+    amount = number(value)
+    if amount is None:
+        return cell(value)
+    unit = 0
+    while amount >= 1024 and unit < len(UNITS) - 1:
+        amount /= 1024
+        unit += 1
+    return f"{amount:.{min(unit, 1)}f} {UNITS[unit]}"
+
+
+def counts(value: Any) -> str:
+    """An object of counts on one line: `delivered 3, buffered 0`."""
+    if not isinstance(value, Mapping):
+        return cell(value)
+    return ", ".join(f"{clean(key)} {cell(item)}" for key, item in value.items()) or "-"
+
+
+def status(out: Screen, value: Any) -> None:
+    """The node on one screen; what this version does not know is shown as it is."""
+    known: list[tuple[str, Callable[[Any], str]]] = [
+        ("node", cell),
+        ("version", cell),
+        ("started", cell),
+        ("uptime", duration),
+        ("clients", cell),
+        ("sessions", lambda sessions: cell(dig(sessions, "total"))),
+        ("events", counts),
+        ("memory", lambda memory: size(dig(memory, "rss"))),
+    ]
+    pairs = []
+    for name, text in known:
+        pairs.append((name, text(dig(value, name))))
+        if name == "sessions":
+            pairs += [(f"  {by}", counts(dig(value, name, f"by_{by}"))) for by in ("state", "protocol")]
+    names = {name for name, _ in known}
+    rest = {name: item for name, item in value.items() if name not in names} if isinstance(value, Mapping) else {}
+    properties(out, pairs + flatten(rest))
+
+
+def listeners(out: Screen, rows: Sequence[Any]) -> None:
+    """What is bound, and how busy it is."""
+    table(
+        out,
+        [
+            Column("NAME", at("name"), keep=True),
+            Column("PROTOCOL", at("protocol")),
+            Column("URL", lambda row: dig(row, "url") or dig(row, "address")),
+            Column("CLIENTS", at("clients"), keep=True, right=True),
+            Column("SESSIONS", at("sessions"), keep=True, right=True),
+            Column("BEAT", lambda row: duration(dig(row, "heartbeat_interval")), keep=True, right=True),
+            Column("RESUME", lambda row: duration(dig(row, "resume_window")), keep=True, right=True),
+        ],
+        rows,
+    )
+
+
+def sessions(out: Screen, rows: Sequence[Any], now: datetime | None = None) -> None:
+    """A line for each session.  QUEUED: events that wait, for the socket or for the client to come back."""
+    moment = now or datetime.now(UTC)
+    table(
+        out,
+        [
+            Column("ID", at("id"), keep=True),  # whole, so that it can be given to `show` and `kick`
+            Column("LISTENER", at("listener")),
+            Column("PROTOCOL", at("protocol")),
+            Column("STATE", at("state"), keep=True, colours=STATE_COLOURS),
+            Column("IDENTITY", at("identity")),
+            Column("REMOTE", at("remote")),
+            Column("AGE", lambda row: age(dig(row, "opened"), moment), keep=True, right=True),
+            Column("CH", at("channels"), keep=True, right=True),
+            Column("QUEUED", queued, keep=True, right=True),
+        ],
+        rows,
+    )
+
+
+def queued(row: Any) -> float | None:
+    """Events in the outbox and the resume buffer together."""
+    found = [number(dig(row, "outbox", "events")), number(dig(row, "missed", "events"))]
+    known = [amount for amount in found if amount is not None]
+    return sum(known) if known else None
+
+
+def channels(out: Screen, rows: Sequence[Any]) -> None:
+    """Channel names and how many hear them."""
+    table(
+        out,
+        [Column("CHANNEL", at("name")), Column("SUBSCRIBERS", at("subscribers"), keep=True, right=True)],
+        rows,
+    )
+
+
+def flatten(value: Any, prefix: str = "", level: int = 1) -> list[tuple[str, str]]:
+    """An object as pairs of name and clean text: {"outbox": {"events": 1}} is ("outbox.events", "1")."""
+    if not isinstance(value, Mapping):
+        return [(prefix, cell(value))]
+    pairs = []
+    for key, item in value.items():
+        name = f"{prefix}.{key}" if prefix else key
+        if isinstance(item, Mapping) and item and level < DEEPEST:
+            pairs += flatten(item, name, level + 1)
+        else:
+            pairs.append((name, cell(item)))
+    return pairs
+
+
+def session(out: Screen, value: Any) -> None:
+    """Everything known of one session: wrapped on a terminal, one pair a line for programs."""
+    pairs = flatten(value)
+    if out.columns is None:
+        properties(out, pairs)
+        return
+    # rich wraps long values well, and costs 100 ms: for the one view of a screenful only.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", overflow="fold", max_width=out.columns // 2)
+    grid.add_column(overflow="fold")
+    for name, text in pairs:
+        grid.add_row(Text(clean(name)), Text(text, style=_state_style(name, text)))
+    console = Console(
+        file=out.stream, width=out.columns, highlight=False, color_system="standard" if out.colour else None
+    )
+    console.print(grid)
+
+
+def _state_style(name: str, text: str) -> str:
+    names = {"31": "red", "32": "green", "33": "yellow", "36": "cyan"}
+    return names.get(STATE_COLOURS.get(text, ""), "") if name == "state" else ""

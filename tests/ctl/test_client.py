@@ -1,0 +1,176 @@
+"""The client: paths and queries as sent, and a sentence for every way in which there is no answer."""
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gatewayd.ctl.client import Answer, Client, Refused, Unreachable, find_socket
+
+from .daemon import Daemon
+
+
+@contextmanager
+def listening(path: Path, talk: Callable[[socket.socket], None]) -> Iterator[Client]:
+    """Something at `path` that takes one connection and is no daemon."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                talk(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield Client(str(path), timeout=5)
+        finally:
+            thread.join()
+
+
+def test_names_are_percent_encoded(daemon: Daemon) -> None:
+    target = "GET /v1/documents/guild%3A7%2F..%3Fx%20%C3%A9%25?reason=a%20b%26c%2F%0A"
+    daemon.answers(target, {"a": 1})
+    answer = Client(str(daemon.path)).ask("GET", "documents", "guild:7/..?x é%", query={"reason": "a b&c/\n"})
+    assert answer == Answer('{"a": 1}', {"a": 1})
+    assert daemon.asked == [target]
+
+
+def test_the_request_is_http_for_gatewayd(daemon: Daemon) -> None:
+    daemon.answers("PUT /v1/documents/k", b"", status=204)
+    answer = Client(str(daemon.path)).ask("PUT", "documents", "k", body=b"[1]")
+    assert answer == Answer("", None)
+    [request] = daemon.requests
+    assert request.body == b"[1]"
+    assert request.headers["Host"] == "gatewayd"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["Content-Length"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "message"),
+    [
+        (404, '{"error":{"code":"not_found","message":"no session x"}}', "no session x"),
+        (400, '{"error":{}}', "HTTP 400 Bad Request"),
+        (500, "[1]", "HTTP 500 Internal Server Error"),
+        (502, "<html>", "HTTP 502 Bad Gateway"),
+        (302, "", "HTTP 302 Found"),
+        (200, "<html>", "the answer (HTTP 200) is not JSON"),
+        (200, "[" * 100_000, "the answer (HTTP 200) is not JSON"),
+        (200, b"\xff", "the answer (HTTP 200) is not JSON"),
+    ],
+)
+def test_refusals(daemon: Daemon, status: int, said: str | bytes, message: str) -> None:
+    daemon.answers("GET /v1/status", said, status=status)
+    with pytest.raises(Refused) as caught:
+        Client(str(daemon.path)).ask("GET", "status")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_body_refused_before_its_end_still_gets_its_answer(tmp_path: Path) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(1000)
+        said = b'{"error":{"code":"too_large","message":"too large"}}'
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+        connection.shutdown(socket.SHUT_RD)
+
+    with listening(tmp_path / "s", refuse) as client, pytest.raises(Refused, match="too large"):
+        client.ask("POST", "publish", body=b"x" * 10_000_000)
+
+
+def test_no_file_and_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "absent", tmp_path / "no" / "dir", tmp_path / "file" / "admin.sock"):
+        with pytest.raises(Unreachable, match=f"no admin socket at {path}; is the daemon running"):
+            Client(str(path)).ask("GET", "status")
+
+
+def test_a_socket_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "dead"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with pytest.raises(Unreachable, match=f"nobody listens at {path}"):
+        Client(str(path)).ask("GET", "status")
+
+
+def test_a_path_too_long_for_a_socket() -> None:
+    with pytest.raises(Unreachable, match=r"cannot connect to /xxx.*too long"):
+        Client("/" + "x" * 200).ask("GET", "status")
+
+
+def test_permission_denied_says_so(daemon: Daemon, as_nobody: Callable[[], None]) -> None:
+    daemon.path.chmod(0)
+    as_nobody()
+    with pytest.raises(Unreachable, match=f"permission denied on {daemon.path}; run as"):
+        Client(str(daemon.path)).ask("GET", "status")
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"])
+def test_something_else_listens(tmp_path: Path, said: bytes) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(said)
+
+    with listening(tmp_path / "s", talk) as client, pytest.raises(Unreachable, match="did not give an HTTP answer"):
+        client.ask("GET", "status")
+
+
+def test_a_daemon_that_is_stuck(tmp_path: Path) -> None:
+    with listening(tmp_path / "s", lambda connection: _wait_for_the_end(connection)) as client:
+        client.timeout = 0.05
+        with pytest.raises(Unreachable, match=r"did not answer within 0\.05 s"):
+            client.ask("GET", "status")
+
+
+def _wait_for_the_end(connection: socket.socket) -> None:
+    while connection.recv(1000):
+        pass
+
+
+def test_the_socket_is_the_named_one_else_the_first_there_is(tmp_path: Path) -> None:
+    absent, first, second = (tmp_path / name / "admin.sock" for name in ("absent", "first", "second"))
+    for place in (first, second):
+        place.parent.mkdir()
+        place.touch()
+    places = [absent, first, second]
+    assert find_socket("given", {"GATEWAYD_SOCKET": "env"}, places) == "given"
+    assert find_socket(None, {"GATEWAYD_SOCKET": "env"}, places) == "env"
+    assert find_socket(None, {"GATEWAYD_SOCKET": ""}, places) == str(first)
+    assert find_socket(None, {"RUNTIME_DIRECTORY": "/run/mine"}, [absent]) == "/run/mine/admin.sock"
+
+
+def test_a_directory_closed_to_us_counts_after_an_open_one(as_nobody: Callable[[], None]) -> None:
+    with tempfile.TemporaryDirectory() as base:  # tmp_path itself is closed to nobody
+        os.chmod(base, 0o755)
+        closed, open_ = Path(base, "closed", "admin.sock"), Path(base, "open", "admin.sock")
+        for place in (closed, open_):
+            place.parent.mkdir()
+            place.touch()
+        closed.parent.chmod(0)
+        before = os.geteuid()
+        as_nobody()
+        try:
+            assert find_socket(None, {}, [closed, open_]) == str(open_)
+            assert find_socket(None, {}, [closed]) == str(closed)
+        finally:
+            os.seteuid(before)
+            closed.parent.chmod(0o700)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a directory of somebody else's")
+def test_a_directory_planted_where_anyone_may_is_not_taken(tmp_path: Path) -> None:
+    place = tmp_path / "gatewayd-0" / "admin.sock"
+    place.parent.mkdir()
+    place.touch()
+    tmp_path.chmod(0o1777)
+    assert find_socket(None, {"RUNTIME_DIRECTORY": "/r"}, [place]) == str(place)
+    os.chown(place.parent, 65534, 65534)
+    assert find_socket(None, {"RUNTIME_DIRECTORY": "/r"}, [place]) == "/r/admin.sock"
+    tmp_path.chmod(0o700)

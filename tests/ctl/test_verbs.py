@@ -1,0 +1,298 @@
+"""Each verb: what it asks, what it prints, how it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewayd.ctl import data
+
+from .conftest import Ctl
+from .daemon import Daemon
+
+SESSION = {"id": "s1", "listener": "bots", "protocol": "utilbot", "state": "ready", "identity": "b", "remote": "r"}
+COUNTS = {"delivered": 3, "buffered": 1, "dropped": 0}
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n\x9b31m"
+
+
+def test_status(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/status", {"node": "edge-1", "uptime": 61})
+    result = ctl("status")
+    assert (result.code, result.err) == (0, "")
+    assert "node        edge-1\n" in result.out
+    assert "1m01s" in result.out
+
+
+def test_listeners(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/listeners", {"listeners": [{"name": "bots", "protocol": "utilbot"}], "cursor": None})
+    assert ctl("listeners").out.splitlines()[1].split()[:2] == ["bots", "utilbot"]
+
+
+def test_sessions_pass_every_filter(daemon: Daemon, ctl: Ctl) -> None:
+    target = (
+        "GET /v1/sessions?listener=bots&protocol=utilbot&state=ready&channel=room%3A4%262&identity=a%20b"
+        "&remote=%3A%3A1&sort=opened&limit=7&cursor=x%2By"
+    )
+    daemon.answers(target, {"sessions": [SESSION], "cursor": None})
+    options = ["--channel", "room:4&2", "--identity", "a b", "--remote", "::1", "--limit", "7", "--cursor", "x+y"]
+    result = ctl("sessions", "--listener=bots", "--protocol=utilbot", "--state=ready", "--sort=opened", *options)
+    assert daemon.asked == [target]
+    assert result.out.splitlines()[1].split()[:4] == ["s1", "bots", "utilbot", "ready"]
+    assert (result.code, result.err) == (0, "")
+
+
+def test_one_page_says_that_there_are_more(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/sessions?limit=50", {"sessions": [SESSION], "cursor": "c\x1b1"})
+    result = ctl("sessions")
+    assert result.err == "gatewayctl: there are more; go on with --cursor c\\x1b1, or take --all\n"
+    assert ctl("--json", "sessions").err == ""
+
+
+def test_all_takes_every_page(daemon: Daemon, ctl: Ctl) -> None:
+    pages = [{"sessions": [SESSION | {"id": f"s{i}"}], "cursor": f"c{i}" if i < 3 else None, "n": 3} for i in (1, 2, 3)]
+    targets = [f"GET /v1/sessions?state=ready&limit=500{rest}" for rest in ("", "&cursor=c1", "&cursor=c2")]
+    for target, page in zip(targets, pages, strict=True):
+        daemon.answers(target, page)
+    result = ctl("sessions", "--all", "--state", "ready")
+    assert daemon.asked == targets
+    assert [line.split()[0] for line in result.out.splitlines()] == ["ID", "s1", "s2", "s3"]
+    assert result.err == ""
+    whole = json.loads(ctl("sessions", "--all", "--state", "ready", "--json").out)
+    assert whole == {"sessions": [SESSION | {"id": f"s{i}"} for i in (1, 2, 3)], "cursor": None, "n": 3}
+
+
+def test_all_with_pages_of_ones_own(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/sessions?limit=2", {"sessions": [], "cursor": None})
+    assert ctl("sessions", "--all", "--limit", "2").code == 0
+
+
+def test_a_list_that_never_ends_is_refused(daemon: Daemon, ctl: Ctl) -> None:
+    for target in ("GET /v1/sessions?limit=500", "GET /v1/sessions?limit=500&cursor=c"):
+        daemon.answers(target, {"sessions": [SESSION], "cursor": "c"})
+    result = ctl("sessions", "--all")
+    assert result.code == 1
+    assert "same cursor twice" in result.err
+
+
+def test_show(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/sessions/s%2F1", SESSION | {"outbox": {"events": 4}})
+    assert "outbox.events  4\n" in ctl("show", "s/1").out
+    assert "outbox.events" in ctl.on_terminal("show", "s/1").out
+
+
+def test_kick(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("DELETE /v1/sessions/s1?reason=be%20gone%26", b"", status=204)
+    result = ctl("kick", "s1", "--reason", "be gone&")
+    assert (result.code, result.out) == (0, "kicked s1\n")
+    assert ctl("kick", "s2").code == 1
+    assert daemon.asked[1] == "DELETE /v1/sessions/s2"
+    assert ctl("kick", "s1", "--reason", "be gone&", "--json").out == ""
+
+
+def test_channels(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/channels", {"channels": [{"name": "room:42", "subscribers": 3}], "cursor": None})
+    daemon.answers("GET /v1/channels/room%3A42", {"name": "room:42", "subscribers": [SESSION, "s2"]})
+    assert ctl("channels").out.splitlines()[1].split() == ["room:42", "3"]
+    assert [line.split()[0] for line in ctl("channels", "room:42").out.splitlines()] == ["ID", "s1", "s2"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "value"),
+    [
+        ([], "", {}),
+        (['{"a": [1.5]}'], "", {"a": [1.5]}),
+        (["-"], '\n"é"\n', "é"),
+        (["null"], "", None),
+        (["-5"], "", -5),
+    ],
+)
+def test_publish(daemon: Daemon, ctl: Ctl, argv: list[str], stdin: str, value: Any) -> None:
+    daemon.answers("POST /v1/publish", COUNTS)
+    result = ctl("publish", "room:42", "E", *argv, stdin=stdin.encode())
+    assert (result.code, result.out) == (0, "delivered 3, buffered 1, dropped 0\n")
+    assert daemon.requests[0].json == {"channel": "room:42", "event": "E", "data": value}
+
+
+def test_publish_with_an_id(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("POST /v1/publish", COUNTS)
+    ctl("publish", "c", "E", "{}", "--id", "e1")
+    assert daemon.requests[0].json == {"channel": "c", "event": "E", "data": {}, "id": "e1"}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["publish", "c", "E", "hello"],
+        ["publish", "c", "E", "-"],
+        ["publish", "c"],
+        ["publish"],
+        ["publish", "c", "E", "--ndjson", "-"],
+        ["publish", "--id", "1", "--ndjson", "-"],
+        ["publish", "--ndjson", "/nonexistent"],
+        ["notify", "u", "{"],
+        ["doc", "set", "k", "hello"],
+        ["room", "create", "r", "[]"],
+    ],
+)
+def test_what_cannot_be_meant_is_2_and_nothing_is_sent(daemon: Daemon, ctl: Ctl, argv: list[str]) -> None:
+    result = ctl(*argv, stdin=b"{not json")
+    assert result.code == 2
+    assert result.err.startswith("gatewayctl: ")
+    assert result.err.count("\n") == 1
+    assert daemon.requests == []
+
+
+def ndjson(count: int) -> bytes:
+    return b"".join(b'{"channel":"c","event":"E","data":%d}\n' % i for i in range(count))
+
+
+def test_publish_ndjson_from_a_file_and_from_stdin(daemon: Daemon, ctl: Ctl, tmp_path: Path) -> None:
+    daemon.answers("POST /v1/publish", [COUNTS, COUNTS])
+    file = tmp_path / "events"
+    file.write_bytes(ndjson(2))
+    for result in (ctl("publish", "--ndjson", str(file)), ctl("publish", "--ndjson", "-", stdin=ndjson(2))):
+        assert result.code == 0
+        assert result.out == "published 2, refused 0, delivered 6, buffered 2, dropped 0\n"
+    for request in daemon.requests:
+        assert request.body == ndjson(2)
+        assert request.headers["Content-Type"] == "application/x-ndjson"
+    assert json.loads(ctl("--json", "publish", "--ndjson", str(file)).out) == [COUNTS, COUNTS]
+
+
+def test_publish_ndjson_names_the_lines_that_were_refused(daemon: Daemon, ctl: Ctl) -> None:
+    no = {"error": {"code": "bad", "message": f"no such event {HOSTILE}"}}
+    daemon.answers("POST /v1/publish", [COUNTS, no])
+    result = ctl("publish", "--ndjson", "-", stdin=b"\n" + ndjson(2))
+    assert result.code == 1
+    assert "line 3 was refused: no such event \\x1b]0;" in result.err
+    assert result.out.startswith("published 1, refused 1, delivered 3")
+
+
+def test_publish_ndjson_says_how_far_it_came(daemon: Daemon, ctl: Ctl) -> None:
+    lines = ndjson(20_000)
+    in_first = data.PIECE // len(lines.splitlines()[19_999]) * [COUNTS]
+    daemon.answers("POST /v1/publish", in_first, "broken")
+    result = ctl("publish", "--ndjson", "-", stdin=lines)
+    assert result.code == 1
+    assert f"stopped; {len(in_first)} events of earlier lines were published" in result.err
+
+
+def test_notify(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("POST /v1/notify", {"delivered": 0, "kept": 1})
+    assert ctl("notify", "42", "-", stdin=b'{"text": "hi"}').out == "delivered 0, kept 1\n"
+    assert ctl("notify", "42").code == 0
+    assert [r.json for r in daemon.requests] == [{"user": "42", "data": {"text": "hi"}}, {"user": "42", "data": {}}]
+
+
+def test_documents(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/documents/guild%3A7", '{"name":"x","n":1.10}')
+    daemon.answers("PUT /v1/documents/guild%3A7", b"", status=204)
+    daemon.answers("DELETE /v1/documents/guild%3A7", b"", status=204)
+    assert ctl("doc", "get", "guild:7").out == '{"name":"x","n":1.10}\n'
+    assert ctl("doc", "set", "guild:7", "-", stdin=b"[null]").out == "stored guild:7\n"
+    assert ctl("doc", "delete", "guild:7").out == "deleted guild:7\n"
+    assert [request.body for request in daemon.requests] == [b"", b"[null]", b""]
+    assert ctl.on_terminal("doc", "get", "guild:7").out == '{\n  "name": "x",\n  "n": 1.1\n}\n'
+
+
+def test_rooms(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("POST /v1/rooms", {"id": "42"}, status=201)
+    daemon.answers("GET /v1/rooms/42", {"id": "42", "maxParticipants": 5})
+    daemon.answers("DELETE /v1/rooms/42", b"", status=204)
+    assert ctl("room", "create", "42", '{"maxParticipants": 5}').out == "created 42\n"
+    assert ctl("room", "create", "42").out == "created 42\n"
+    assert [request.json for request in daemon.requests] == [{"id": "42", "maxParticipants": 5}, {"id": "42"}]
+    assert "maxParticipants  5\n" in ctl("room", "show", "42").out
+    assert ctl("room", "close", "42").out == "closed 42\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    ["show x", "kick x", "channels x", "doc get x", "doc delete x", "room show x", "room close x", "publish c E"],
+)
+def test_a_refusal_is_1_with_the_daemons_sentence(daemon: Daemon, ctl: Ctl, argv: str) -> None:
+    result = ctl(*argv.split())
+    assert (result.code, result.out, result.err) == (1, "", "gatewayctl: no such thing\n")
+    result = ctl("--json", *argv.split())
+    assert (result.code, result.err) == (1, "gatewayctl: no such thing\n")
+    assert json.loads(result.out) == {"error": {"code": "not_found", "message": "no such thing"}}
+
+
+@pytest.mark.parametrize(
+    ("argv", "request_line"),
+    [
+        ("status", "GET /v1/status"),
+        ("listeners", "GET /v1/listeners"),
+        ("sessions", "GET /v1/sessions?limit=50"),
+        ("show s1", "GET /v1/sessions/s1"),
+        ("kick s1", "DELETE /v1/sessions/s1"),
+        ("channels", "GET /v1/channels"),
+        ("channels c", "GET /v1/channels/c"),
+        ("publish c E", "POST /v1/publish"),
+        ("notify u", "POST /v1/notify"),
+        ("doc get k", "GET /v1/documents/k"),
+        ("doc set k 1", "PUT /v1/documents/k"),
+        ("doc delete k", "DELETE /v1/documents/k"),
+        ("room create r", "POST /v1/rooms"),
+        ("room show r", "GET /v1/rooms/r"),
+        ("room close r", "DELETE /v1/rooms/r"),
+    ],
+)
+def test_json_is_what_the_api_said(daemon: Daemon, ctl: Ctl, argv: str, request_line: str) -> None:
+    said = '{"z":1.10,"a":[12345678901234567890,1e400,"\\u001b\\ud800é"],"sessions":[{"id":"s"}],"cursor":"c"}'
+    daemon.answers(request_line, said)
+    result = ctl(*argv.split(), "--json")
+    assert (result.code, result.out, result.err) == (0, said + "\n", "")
+    on_terminal = ctl.on_terminal("--json", *argv.split())
+    assert json.loads(on_terminal.out) == json.loads(said)
+    assert on_terminal.out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("argv", "target"),
+    [
+        ("sessions", "GET /v1/sessions?limit=50"),
+        ("show s1", "GET /v1/sessions/s1"),
+        ("listeners", "GET /v1/listeners"),
+        ("channels", "GET /v1/channels"),
+        ("channels c", "GET /v1/channels/c"),
+        ("status", "GET /v1/status"),
+        ("publish c E", "POST /v1/publish"),
+        ("room show r", "GET /v1/rooms/r"),
+    ],
+)
+def test_hostile_values_reach_no_terminal(
+    daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch, argv: str, target: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    bad = SESSION | {"identity": HOSTILE, "name": HOSTILE, "url": HOSTILE, HOSTILE: HOSTILE, "metadata": [[HOSTILE]]}
+    daemon.answers(target, bad | {"sessions": [bad], "subscribers": [bad], "listeners": [bad], "channels": [bad]})
+    for result in (ctl(*argv.split()), ctl.on_terminal(*argv.split())):
+        assert result.code == 0
+        assert "\\x1b" in result.out
+        assert result.out.replace("\n", "").isprintable()
+    for line in ctl.on_terminal(*argv.split()).out.splitlines():
+        assert len(line) <= 80 or argv.startswith("publish")
+
+
+def test_a_hostile_refusal_reaches_no_terminal(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.refuses("GET /v1/sessions/x", 409, f"not {HOSTILE}")
+    result = ctl("show", "x")
+    assert result.err == "gatewayctl: not \\x1b]0;owned\\x07\\x1b[2J\\r\\n\\x9b31m\n"
+    daemon.answers("GET /v1/sessions/x", '{"error":{"message":"\x9b"}}', status=409)
+    assert '"\\u009b"' in ctl.on_terminal("--json", "show", "x").out
+
+
+def test_colour_on_a_terminal_only(daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.answers("GET /v1/sessions?limit=50", {"sessions": [SESSION], "cursor": None})
+    assert "\x1b" not in ctl("sessions").out
+    assert "\x1b[32mready" in ctl.on_terminal("sessions").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in ctl.on_terminal("sessions").out
+
+
+def test_an_answer_nested_too_deeply_to_draw_is_no_traceback(daemon: Daemon, ctl: Ctl) -> None:
+    for depth in range(850, 1000):
+        daemon.answers("GET /v1/sessions/s", '{"a":' + "[" * depth + "]" * depth + "}")
+        assert ctl("show", "s").code in (0, 1)

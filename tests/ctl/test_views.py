@@ -1,0 +1,162 @@
+"""What answers look like to people, missing and misshapen values included."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gatewayd.ctl import views
+from gatewayd.ctl.tables import Screen
+
+NOW = datetime(2025, 11, 21, 12, 0, 0, tzinfo=UTC)
+ID = "0123456789abcdef"
+SESSION: dict[str, Any] = {
+    "id": ID,
+    "listener": "bots",
+    "protocol": "utilbot",
+    "identity": "bot-1",
+    "state": "ready",
+    "remote": "203.0.113.7:51234",
+    "opened": "2025-11-21T08:29:00Z",
+    "channels": 12,
+    "outbox": {"events": 3, "bytes": 900},
+    "missed": {"events": 4, "bytes": 10},
+    "lost": 0,
+}
+NASTY: list[Any] = [None, True, 7, 2.5, float("inf"), "x" * 300, "\x1b[2J\n", [], [1], [{}], {}, {"events": "\x1b"}]
+
+
+def drawn(view: Any, value: Any, room: int | None = None, colour: bool = False) -> str:
+    out = io.StringIO()
+    view(Screen(out, room, colour), value)
+    return out.getvalue()
+
+
+def test_sessions_show_age_and_what_waits() -> None:
+    out = io.StringIO()
+    views.sessions(Screen(out, None, False), [SESSION], NOW)
+    heading, line = (text.split() for text in out.getvalue().splitlines())
+    assert heading == ["ID", "LISTENER", "PROTOCOL", "STATE", "IDENTITY", "REMOTE", "AGE", "CH", "QUEUED"]
+    assert line == [ID, "bots", "utilbot", "ready", "bot-1", "203.0.113.7:51234", "3h31m", "12", "7"]
+
+
+def test_sessions_fit_80_columns_with_the_id_whole() -> None:
+    hostile = SESSION | {"identity": "\x1b]0;pwned\x07" * 20, "remote": "日" * 100}
+    for line in drawn(views.sessions, [SESSION, hostile], 80).splitlines():
+        assert len(line) <= 80
+    assert drawn(views.sessions, [SESSION, hostile], 80).count(ID) == 2
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
+@pytest.mark.parametrize("room", [None, 80])
+def test_no_view_trips_over_any_value(nasty: Any, room: int | None) -> None:
+    rows = [dict.fromkeys(SESSION, nasty), {}, {"id": nasty}]
+    drawings = [drawn(view, rows, room) for view in (views.sessions, views.listeners, views.channels)]
+    whole = dict.fromkeys(["node", "uptime", "clients", "sessions", "events", "memory", "new"], nasty)
+    drawings += [drawn(view, value, room) for view in (views.status, views.session) for value in (whole, nasty, {})]
+    for drawing in drawings:
+        assert drawing.replace("\n", "").isprintable()
+        if room:
+            assert max(map(len, drawing.splitlines()), default=0) <= room
+
+
+def test_status() -> None:
+    value = {
+        "node": "edge-1",
+        "uptime": 3700.5,
+        "clients": 812,
+        "sessions": {"by_state": {"ready": 800, "detached": 12}, "by_protocol": {}, "total": 812},
+        "events": {"published": 5, "delivered": 4},
+        "memory": {"rss": 36_000_000},
+        "draining": True,
+    }
+    assert drawn(views.status, value).splitlines() == [
+        "node        edge-1",
+        "version     -",
+        "started     -",
+        "uptime      1h01m",
+        "clients     812",
+        "sessions    812",
+        "  state     ready 800, detached 12",
+        "  protocol  -",
+        "events      published 5, delivered 4",
+        "memory      34.3 MiB",
+        "draining    yes",
+    ]
+
+
+def test_listeners_show_the_url_or_else_the_address() -> None:
+    rows = [
+        {"name": "a", "protocol": "oxyl", "url": "ws://127.0.0.1:7101/", "heartbeat_interval": 30.0, "clients": 0},
+        {"name": "b", "address": "unix:/run/b.sock", "resume_window": 300},
+    ]
+    lines = [line.split() for line in drawn(views.listeners, rows).splitlines()]
+    assert lines[1] == ["a", "oxyl", "ws://127.0.0.1:7101/", "0", "-", "30s", "-"]
+    assert lines[2] == ["b", "-", "unix:/run/b.sock", "-", "-", "-", "5m00s"]
+
+
+def test_records_cope_with_plain_names_and_with_nothing() -> None:
+    assert views.records({"channels": ["a", {"name": "b"}]}, "channels") == [{"id": "a", "name": "a"}, {"name": "b"}]
+    misshapen: list[Any] = [None, [], {"channels": None}, {"channels": {"a": 1}}]
+    for value in misshapen:
+        assert views.records(value, "channels") == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.25, "0.25s"), (42, "42s"), (192, "3m12s"), (18420, "5h07m"), (1_047_600, "12d03h"), ("x", "x")],
+)
+def test_durations(seconds: object, text: str) -> None:
+    assert views.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("opened", "text"),
+    [
+        ("2025-11-21T11:59:18+00:00", "42s"),
+        ("2025-11-21T12:59:18.5+01:00", "41s"),
+        ("2025-11-21T11:59:18", "42s"),
+        ("2026-01-01T00:00:00Z", "0s"),
+        ("yesterday", "yesterday"),
+        (None, "-"),
+        (7, "7"),
+    ],
+)
+def test_ages(opened: object, text: str) -> None:
+    assert views.age(opened, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (1024**3, "1.0 GiB"), (5 * 1024**5, "5120.0 TiB"), (None, "-")],
+)
+def test_sizes(amount: object, text: str) -> None:
+    assert views.size(amount) == text
+
+
+def test_flatten_names_three_levels_and_shows_the_rest_as_json() -> None:
+    value: dict[str, Any] = {"a": 1, "b": {"c": {"d": {"e": 2}, "f": []}}, "g": [1, 2]}
+    assert views.flatten(value) == [("a", "1"), ("b.c.d", '{"e": 2}'), ("b.c.f", "-"), ("g", "1, 2")]
+
+
+def test_one_session_for_programs_is_a_pair_a_line() -> None:
+    assert "outbox.bytes   900\n" in drawn(views.session, SESSION)
+
+
+def test_one_session_on_a_terminal_is_wrapped_not_cut() -> None:
+    heard = [f"guild:{i}" for i in range(100)]
+    lines = drawn(views.session, SESSION | {"subscriptions": heard}, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    shown = "".join("".join(lines).split())
+    assert "guild:99" in shown
+
+
+def test_one_session_has_colour_only_where_it_may_and_no_markup() -> None:
+    value = SESSION | {"identity": "[bold]x[/bold] :smile: \x1b[31m"}
+    assert "\x1b" not in drawn(views.session, value, 80)
+    coloured = drawn(views.session, value, 80, colour=True)
+    assert "\x1b[32mready" in coloured
+    assert "[bold]x[/bold] :smile: \\x1b[31m" in coloured
+    assert "\x1b[31m" not in coloured
