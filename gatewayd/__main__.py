@@ -104,7 +104,9 @@ def _announce(
         else:
             login = f"auth {listener.auth}" if listener.auth else "open to everyone"
         rows.append((listener.name, listener.protocol, url(listener, protocol.path), login))
-    source = str(path) if path is not None else "built-in development defaults, loopback only; secrets are new at each start"
+    source = (
+        str(path) if path is not None else "built-in development defaults, loopback only; secrets are new at each start"
+    )
     print(f"gatewayd {__version__}: {source}\n")
     print(describe.columns(("LISTENER", "PROTOCOL", "URL", "AUTHENTICATE"), rows))
     print(f"\nadmin socket {admin}  (try: gatewayctl status)", flush=True)

@@ -56,9 +56,7 @@ class Daemon:
         self.config = config
         self.admin_path = admin_socket
         limits = config.limits
-        self.gate = Gate(
-            max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified
-        )
+        self.gate = Gate(max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
@@ -142,21 +140,21 @@ class Daemon:
             self.release()
 
     async def _serve_clients(self, signals: Any) -> None:
-        async with trio.open_nursery() as clients:
-            async with trio.open_nursery() as accepting:
-                for listener, sock in self._sockets:
-                    accepting.start_soon(listener.serve, Acceptor(listener.config.name, sock), clients)
-                sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
-                name = signal.Signals(await anext(signals)).name
-                log.info("%s: stopping, %d clients are told", name, self.gate.clients)
-                sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
-                self.gate.draining = True
-                accepting.cancel_scope.cancel()
-            clients.start_soon(self._hurry, signals, clients.cancel_scope)
-            self._tell_all()
-            clients.cancel_scope.deadline = trio.current_time() + self.config.gateway.shutdown_grace
-            await self._until_gone()
-            clients.cancel_scope.cancel()
+        async with trio.open_nursery() as watching:
+            async with trio.open_nursery() as clients:
+                async with trio.open_nursery() as accepting:
+                    for listener, sock in self._sockets:
+                        accepting.start_soon(listener.serve, Acceptor(listener.config.name, sock), clients)
+                    sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
+                    name = signal.Signals(await anext(signals)).name
+                    log.info("%s: stopping, %d clients are told", name, self.gate.clients)
+                    sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
+                    self.gate.draining = True
+                    accepting.cancel_scope.cancel()
+                self._tell_all()
+                clients.cancel_scope.deadline = trio.current_time() + self.config.gateway.shutdown_grace
+                watching.start_soon(self._hurry, signals, clients.cancel_scope)
+            watching.cancel_scope.cancel()
 
     def _tell_all(self) -> None:
         for listener in self.listeners:
@@ -164,10 +162,6 @@ class Daemon:
         for session in tuple(self.hub.sessions.values()):
             if session.connection is not None:
                 session.connection.end(Disconnect(Cause.SHUTDOWN))
-
-    async def _until_gone(self) -> None:
-        while self.gate.clients:
-            await trio.sleep(0.02)
 
     async def _hurry(self, signals: Any, scope: trio.CancelScope) -> None:
         """A second signal: stop now."""

@@ -58,4 +58,6 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Plain columns, each as wide as its widest cell."""
     table = [head, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )

@@ -12,9 +12,7 @@ SYSTEM_RUNTIME = Path("/run/gatewayd")
 SOCKET_NAME = "admin.sock"
 
 
-def find(
-    explicit: str | None, environ: Mapping[str, str], cwd: Path, *, system: Path = SYSTEM_CONFIG
-) -> Path | None:
+def find(explicit: str | None, environ: Mapping[str, str], cwd: Path, *, system: Path = SYSTEM_CONFIG) -> Path | None:
     """The configuration file to load, or None for the embedded default.
 
     A file that somebody named (`--config`, $GATEWAYD_CONFIG) is returned even where it does not exist: falling back

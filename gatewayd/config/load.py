@@ -115,9 +115,7 @@ def _path(where: Where) -> str:
 class _Reader:
     """Goes through the tables of one file and gathers the mistakes of all of them."""
 
-    def __init__(
-        self, data: dict[str, Any], protocols: Mapping[str, ProtocolSpec], environ: Mapping[str, str]
-    ) -> None:
+    def __init__(self, data: dict[str, Any], protocols: Mapping[str, ProtocolSpec], environ: Mapping[str, str]) -> None:
         self.data = data
         self.protocols = protocols
         self.environ = environ

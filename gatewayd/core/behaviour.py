@@ -185,6 +185,9 @@ class Port(Protocol):
     async def ask(self, session: Session, command: Command) -> Any:
         """Ask the backend for the answer to a command. Raises `NoBackend` where none is configured."""
 
+    def machine(self) -> Mapping[str, int]:
+        """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
+
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the node share under one name, made at the first asking."""
 
@@ -210,6 +213,10 @@ class Behaviour(Generic[Options]):
         An `Identify` is a claim made by the request itself: it counts as identified right after hello.
         """
         return None
+
+    def hello(self) -> Mapping[str, Any]:
+        """The protocol's own fields of hello, beside the interval."""
+        return {}
 
     def greeting(self, connection: Connection, handshake: Handshake) -> None:
         """Right after hello: the place to set what the request chose for this client (a variant)."""

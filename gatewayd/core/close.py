@@ -1,7 +1,7 @@
 """Why a client ends: one value that is raised, sent, logged, counted and shown.
 
 Law 1: every end has exactly one `Cause`; a protocol says in one table what each cause looks like on its wire.
-Law 2: `Disconnect` is the client's fault or an operator's will. A bug of ours is any other exception, never a `Disconnect`.
+Law 2: `Disconnect` is the client's fault or an operator's will. A bug of ours is any other exception.
 """
 
 from __future__ import annotations

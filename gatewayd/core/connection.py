@@ -115,9 +115,9 @@ class Connection:
             raise Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
         self.wake()
 
-    def greet(self, now: float) -> None:
+    def greet(self, now: float, extra: Mapping[str, Any] | None = None) -> None:
         """Say hello; the deadlines start here."""
-        self.send(e.Hello(self.settings.interval), now)
+        self.send(e.Hello(self.settings.interval, extra or {}), now)
         self.last_life = now
         if self.settings.identify_timeout is not None:
             self.identify_by = now + self.settings.identify_timeout

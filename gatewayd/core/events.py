@@ -53,9 +53,10 @@ class Query(Command):
 
 @frozen
 class Hello:
-    """The first payload; `interval` is the heartbeat interval in seconds."""
+    """The first payload; `interval` is the heartbeat interval in seconds, `extra` the protocol's own fields."""
 
     interval: float
+    extra: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen

@@ -23,7 +23,7 @@ async def greet(
     hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake, claim: e.Identify | None
 ) -> None:
     """Say hello; a claim that the request itself made counts as identify right after it."""
-    connection.greet(hub.clock())
+    connection.greet(hub.clock(), behaviour.hello())
     behaviour.greeting(connection, handshake)
     if claim is not None:
         connection.state = step(connection.state, e.Identify)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core.behaviour import Claim, Counts, Documents, Notifications, Rooms
@@ -25,11 +25,14 @@ class ListenerPort:
     notifications: Notifications
     rooms: Rooms
 
-    def __init__(self, hub: Hub, realm: Realm, verify: Verify, ask: Ask) -> None:
+    def __init__(
+        self, hub: Hub, realm: Realm, verify: Verify, ask: Ask, machine: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
         self._hub = hub
         self.realm = realm
         self._verify = verify
         self._ask = ask
+        self.machine = machine
         self.documents = hub.documents
         self.notifications = hub.notifications
         self.rooms = hub.rooms

@@ -1,0 +1,245 @@
+"""discodo: audio nodes' clients, each with the voice clients of its bot.
+
+Source: seed 003_f991dfa16e5f8745. Operations are names; most faults are answered, and the client stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from attrs import define, field, frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, NoBackend
+from gatewayd.core.close import Cause, Disconnect, Ending, Refused
+from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.session import Session
+
+SILENCE = 60.0
+"""Seconds of silence after which a client is dead (orig)."""
+MAX_VOICE_CLIENTS = 10_000
+"""Voice clients of one session."""
+ID = (int, str)
+
+
+def _error(verdict: Disconnect) -> object:
+    said = verdict.said or {}
+    data = said.get("d")
+    guild = {"guild_id": data["guild_id"]} if isinstance(data, dict) and "guild_id" in data else {}
+    return {"op": said.get("op"), "d": {"traceback": {verdict.cause.value.upper(): verdict.reason}, **guild}}
+
+
+def _forbidden(verdict: Disconnect) -> object:
+    return {"op": "FORBIDDEN", "d": verdict.reason}
+
+
+def _command(payload: Mapping[str, Any]) -> e.ClientEvent:
+    return e.Command(payload["op"], payload["op"], payload.get("d"))
+
+
+def _ready(ready: e.Ready) -> object:
+    if not ready.resumed:
+        return {"op": "IDENTIFIED", "d": None}
+    lost = {"lost": ready.lost} if ready.lost else {}
+    return {"op": "RESUMED", "d": {"voice_clients": ready.data, **lost}}
+
+
+STAYS = Ending(None, payload=_error)
+
+WIRE = Wire(
+    name="discodo",
+    opcode_field="op",
+    opcodes=(
+        Opcode("HELLO", "hello", "server"),
+        Opcode("FORBIDDEN", "forbidden", "server"),
+        Opcode("HEARTBEAT", "heartbeat", "client", lambda payload: e.Heartbeat(payload.get("d"))),
+        Opcode("HEARTBEAT_ACK", "heartbeat acknowledgement", "server"),
+        Opcode("IDENTIFY", "identify", "client", lambda payload: e.Identify(payload.get("d"))),
+        Opcode("IDENTIFIED", "identified", "server"),
+        Opcode("RESUMED", "resumed", "server"),
+        Opcode("DISCORD_EVENT", "event of the bot's own session", "client", _command),
+        Opcode("VC_DESTROY", "destroy a voice client", "client", _command),
+        Opcode("VC_CREATED", "voice client created", "server"),
+        Opcode("VC_CHANNEL_EDITED", "voice client's channel", "server"),
+        Opcode("VC_DESTROYED", "voice client destroyed", "server"),
+        Opcode("GET_STATUS", "ask for the status", "client", lambda payload: e.Query("GET_STATUS", "GET_STATUS")),
+        Opcode("STATUS", "status of the machine", "server"),
+    ),
+    encoders={
+        e.Hello: lambda hello: {"op": "HELLO", "d": {"heartbeat_interval": float(hello.interval), **hello.extra}},
+        e.Ready: _ready,
+        e.BeatAck: lambda ack: {"op": "HEARTBEAT_ACK", "d": ack.data},
+        e.Event: lambda event: {"op": event.name, "d": event.body},
+        e.Reply: lambda reply: {"op": "STATUS" if reply.to.name == "GET_STATUS" else reply.to.name, "d": reply.data},
+    },
+    endings={
+        Cause.NOT_IDENTIFIED: STAYS,
+        Cause.AUTH_FAILED: Ending(1008, payload=_forbidden),
+        Cause.ALREADY_IDENTIFIED: STAYS,
+        Cause.NO_OPCODE: STAYS,
+        Cause.UNKNOWN_OPCODE: STAYS,
+        Cause.NOT_JSON: Ending(1007),
+        Cause.INVALID_PAYLOAD: STAYS,
+        Cause.NOT_ALLOWED: STAYS,
+        Cause.HEARTBEAT_MISSED: Ending(4000),
+        Cause.IDENTIFY_TIMEOUT: Ending(4001),
+        Cause.REPLACED: Ending(4005),
+        Cause.KICKED: Ending(4006),
+        Cause.RATE_LIMITED: Ending(4009),
+        Cause.SLOW_CONSUMER: Ending(4010),
+    },
+    other=_command,
+    any_message_is_life=True,
+    close_detaches=True,
+)
+
+
+@frozen(kw_only=True)
+class Options:
+    """`path`; `resumed_format` of voice clients; `version` to put into HELLO; `documents`: prefix."""
+
+    path: str = "/ws"
+    resumed_format: Literal["pairs", "map"] = "pairs"
+    version: str = ""
+    documents: str = ""
+
+
+@define
+class Voice:
+    """One session's voice clients: guild -> (id, channel); ids count up."""
+
+    user: str
+    clients: dict[str, tuple[int, str | None]] = field(factory=dict)
+    last: int = 0
+
+
+class Discodo(Behaviour[Options]):
+    """A password, sessions by (user, shard), and the bookkeeping of voice clients."""
+
+    prefixes = ("user",)
+
+    async def admit(self, handshake: Handshake) -> e.Identify | None:
+        """Path and password; a wrong password is told in band."""
+        if handshake.path != self.options.path:
+            raise Refused(404, f"the endpoint is {self.options.path}", Cause.NOT_ALLOWED)
+        password = handshake.headers.get("authorization")
+        if not await self.port.verify(Claim("secret", password)):
+            why = "Authorization header is missing" if password is None else "Authorization header is wrong"
+            raise Disconnect(Cause.AUTH_FAILED, why)
+        return None
+
+    async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
+        """`{user_id, shard_id}`: the pair is the identity."""
+        claim = identify.claim if isinstance(identify.claim, dict) else {}
+        user, shard = _id(claim, "user_id"), _id(claim, "shard_id", null=True)
+        key = quote(user or "", safe="") + ("" if shard is None else "/" + quote(shard, safe=""))
+        return Admission(
+            identity=key,
+            label=f"{user}/{'-' if shard is None else shard}",
+            clash=Clash.REPLACE,
+            channels=(f"user:{user}",),
+            metadata={"user_id": user, "shard_id": shard},
+        )
+
+    def hello(self) -> Mapping[str, Any]:
+        """The version, where one is set: clients of the original warn without it."""
+        return {"version": self.options.version} if self.options.version else {}
+
+    def ready(self, session: Session, *, resumed: bool) -> Any:
+        """The voice clients to reconnect, as pairs or as a map."""
+        if session.data is None:
+            session.data = Voice(session.metadata["user_id"])
+        clients: dict[str, tuple[int, str | None]] = session.data.clients
+        if self.options.resumed_format == "map":
+            return {guild: {"id": number, "channel": channel} for guild, (number, channel) in clients.items()}
+        return [[guild, channel] for guild, (_, channel) in clients.items()]
+
+    async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
+        """Voice clients and the status are kept here; every other operation is the backend's."""
+        if command.name == "GET_STATUS":
+            self.reply(connection, command, self.port.machine())
+            return
+        assert session is not None
+        if command.name == "DISCORD_EVENT":
+            self._discord_event(session, command.data)
+        elif command.name == "VC_DESTROY":
+            self._destroy(session, _id(_object(command.data), "guild_id"))
+        else:
+            try:
+                self.reply(connection, command, await self.port.ask(session, command))
+            except NoBackend:
+                raise Disconnect(Cause.UNKNOWN_OPCODE, "no backend is configured that knows this operation") from None
+
+    def _discord_event(self, session: Session, said: Any) -> None:
+        """An event of the bot's own session: the voice ones say where it is."""
+        data = _object(said)
+        if type(data.get("t")) is not str:
+            raise Disconnect(Cause.INVALID_PAYLOAD, "DISCORD_EVENT needs t, the event's name")
+        detail = data.get("d")
+        match data["t"]:
+            case "READY" if isinstance(detail, dict) and isinstance(detail.get("user"), dict):
+                session.data.user = _id(detail["user"], "id")
+            case "VOICE_SERVER_UPDATE":
+                guild = _id(_object(detail), "guild_id")
+                if guild not in session.data.clients:
+                    self._create(session, guild, None)
+            case "VOICE_STATE_UPDATE":
+                self._voice_state(session, _object(detail))
+
+    def _voice_state(self, session: Session, detail: Mapping[str, Any]) -> None:
+        voice: Voice = session.data
+        if _id(detail, "user_id") != voice.user:
+            return  # somebody else moved
+        guild, channel = _id(detail, "guild_id"), _id(detail, "channel_id", null=True)
+        assert guild is not None
+        if guild in voice.clients:
+            voice.clients[guild] = (voice.clients[guild][0], channel)
+            self.port.tell(session, "VC_CHANNEL_EDITED", {"guild_id": guild, "channel_id": channel})
+        elif channel is not None:
+            self._create(session, guild, channel)
+
+    def _create(self, session: Session, guild: str | None, channel: str | None) -> None:
+        voice: Voice = session.data
+        if len(voice.clients) >= MAX_VOICE_CLIENTS:
+            raise Disconnect(Cause.NOT_ALLOWED, f"more than {MAX_VOICE_CLIENTS} voice clients")
+        voice.last += 1
+        voice.clients[guild or ""] = (voice.last, channel)
+        self.port.tell(session, "VC_CREATED", {"id": voice.last, "guild_id": guild})
+
+    def _destroy(self, session: Session, guild: str | None) -> None:
+        if session.data.clients.pop(guild, None) is None:
+            raise Disconnect(Cause.INVALID_PAYLOAD, "no voice client in this guild")
+        self.port.tell(session, "VC_DESTROYED", {"guild_id": guild})
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object")
+    return value
+
+
+def _id(data: Mapping[str, Any], name: str, *, null: bool = False) -> str | None:
+    """An id as text: numbers and strings are the same id."""
+    value = data.get(name)
+    if value is None and null:
+        return None
+    if type(value) not in ID:
+        raise Disconnect(Cause.INVALID_PAYLOAD, f"{name} must be a number or a string")
+    return str(value)
+
+
+PROTOCOL = Protocol(
+    name="discodo",
+    wire=WIRE,
+    timing=Timing(interval=15.0, patience=lambda i: max(SILENCE, i + 5.0), identify_timeout=20.0, resume_window=300.0),
+    options=Options,
+    behaviour=Discodo,
+    summary="audio nodes: voice clients that survive a reconnect",
+    path="/ws",
+    login="Authorization: {secret}",
+)

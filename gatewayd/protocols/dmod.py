@@ -1,0 +1,323 @@
+"""dmod: dashboard pages of a guild application: one guild at a time, missed notifications, live application sessions.
+
+Source: seed 002_ce4a88f6de75e35b. The misspellings are the protocol's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, NoBackend, Timer
+from gatewayd.core.close import Cause, Disconnect, Ending
+from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+from gatewayd.core.rate import Rate, Seconds
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.session import Session
+
+MAX_APPLICATIONS = 16
+"""Live application sessions of one client session."""
+MISSING = "Missing authentication data"
+MALFORMED = "Invalid formating of authentication"
+UNKNOWN = "Unknown data"
+
+
+def _authenticate(payload: Mapping[str, Any]) -> e.ClientEvent:
+    data = payload.get("d")
+    if type(data) is not dict or "token" not in data or "uid" not in data:
+        raise Disconnect(Cause.INVALID_PAYLOAD, MISSING)
+    token, uid = data["token"], data["uid"]
+    if (
+        type(token) not in (str, type(None))
+        or type(uid) not in (str, type(None))
+        or (uid is not None and token is None)
+    ):
+        raise Disconnect(Cause.INVALID_PAYLOAD, MALFORMED)
+    return e.Identify(data)
+
+
+def _command(payload: Mapping[str, Any]) -> e.ClientEvent:
+    name, data = payload.get("cmd"), payload.get("d", {})
+    if type(name) is not str or type(data) is not dict:
+        raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
+    return e.Command(6, name, data)
+
+
+def _ready(ready: e.Ready) -> object:
+    lost = {"lost": ready.lost} if ready.lost else {}
+    return {"op": 2, "t": None, "d": {"missed_notifications": ready.data, **lost}}
+
+
+UNKNOWN_DATA = Ending(1000, UNKNOWN)
+
+WIRE = Wire(
+    name="dmod",
+    opcode_field="op",
+    opcodes=(
+        Opcode(0, "request authentication", "server"),
+        Opcode(1, "authenticate", "client", _authenticate),
+        Opcode(2, "authentication passed", "server"),
+        Opcode(3, "heartbeat", "server"),
+        Opcode(4, "heartbeat response", "client", lambda payload: e.Heartbeat(acked=False)),
+        Opcode(5, "event", "server"),
+        Opcode(6, "command", "client", _command),
+        Opcode(7, "command response; a command too", "both", _command),
+    ),
+    encoders={
+        e.Hello: lambda hello: {"op": 0, "t": None, "d": None},
+        e.Ready: _ready,
+        e.Beat: lambda beat: {"op": 3, "t": None, "d": None},
+        e.Event: lambda event: {"op": 5, "ev": event.name, "t": event.name, "d": event.body},
+        e.Reply: lambda reply: {"op": 7, "t": None, "d": {"for": reply.to.name, "data": reply.data}},
+    },
+    endings={
+        Cause.NOT_IDENTIFIED: UNKNOWN_DATA,
+        Cause.AUTH_FAILED: Ending(1000, "Invalid token"),
+        Cause.ALREADY_IDENTIFIED: UNKNOWN_DATA,
+        Cause.NO_OPCODE: UNKNOWN_DATA,
+        Cause.UNKNOWN_OPCODE: UNKNOWN_DATA,
+        Cause.NOT_JSON: UNKNOWN_DATA,
+        Cause.INVALID_PAYLOAD: Ending(1000),  # one of MISSING and MALFORMED, as the verdict says
+        Cause.NOT_ALLOWED: UNKNOWN_DATA,
+        Cause.HEARTBEAT_MISSED: Ending(1000, "No heartbeat"),
+        Cause.IDENTIFY_TIMEOUT: Ending(1000, "Authentication timeout"),
+        Cause.KICKED: Ending(1000, "Kicked"),
+        Cause.RATE_LIMITED: Ending(1000, "Rate Limited"),
+        Cause.SLOW_CONSUMER: Ending(1000, "Slow consumer"),
+        Cause.ORIGIN_REFUSED: Ending(1000, "CORS"),
+    },
+    beats=True,
+)
+
+
+@frozen(kw_only=True)
+class Options:
+    """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served."""
+
+    reauth_timeout: Seconds = Seconds(30.0)
+    documents: str = ""
+
+
+@define(eq=False)
+class Application:
+    """One live application session. `answered` is False while a heartbeat waits for its answer."""
+
+    gid: str
+    answered: bool = True
+    beat: Timer | None = None
+    reauth: Timer | None = None
+
+    def stop(self) -> None:
+        """Let nothing more fall due."""
+        for timer in (self.beat, self.reauth):
+            if timer is not None:
+                timer.cancel()
+
+
+@define
+class Page:
+    """What one session remembers: its guild, its application sessions, and which notifications it was shown."""
+
+    guild: str | None = None
+    applications: dict[str, Application] = field(factory=dict)
+    shown: list[Any] = field(factory=list)
+
+
+class Dmod(Behaviour[Options]):
+    """Users, guilds, notifications and live application sessions."""
+
+    prefixes = ("user", "guild")
+
+    async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
+        """`{token, uid}`; without a uid it is basic access, which never resumes."""
+        token, uid = identify.claim["token"], identify.claim["uid"]
+        if uid is None:
+            if token is not None and not await self.port.verify(Claim("secret", token)):
+                raise Disconnect(Cause.AUTH_FAILED)
+            return Admission(identity=None)
+        if not await self.port.verify(Claim("user", token, uid)):
+            raise Disconnect(Cause.AUTH_FAILED)
+        return Admission(identity=uid, clash=Clash.BESIDE, channels=(f"user:{uid}",), metadata={"uid": uid})
+
+    def ready(self, session: Session, *, resumed: bool) -> Any:
+        """The notifications that came while no session of the user was there."""
+        page = session.data = session.data or Page()
+        page.shown = self.port.notifications.waiting(session.key) if session.key is not None else []
+        return page.shown
+
+    def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
+        """The client lives: it has what it was shown, so that may be dropped. Another session may have been faster."""
+        page: Page | None = session.data
+        if page is None or not page.shown or session.key is None:
+            return
+        waiting = self.port.notifications.waiting(session.key)
+        for start in range(len(page.shown)):  # the oldest may have given way to newer ones meanwhile
+            left = page.shown[start:]
+            if waiting[: len(left)] == left:
+                self.port.notifications.drop(session.key, len(left))
+                break
+        page.shown = []
+
+    async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
+        """Every command is answered, except the answer to a session's heartbeat."""
+        assert session is not None
+        act = _COMMANDS.get(command.name)
+        if act is not None:
+            await act(self, connection, session, command)
+            return
+        try:
+            self.reply(connection, command, await self.port.ask(session, command))
+        except NoBackend:
+            raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN) from None
+
+    # --- guilds ---------------------------------------------------------------------------------------------
+
+    async def _connect(self, connection: Connection, session: Session, command: e.Command) -> None:
+        token, gid = _texts(command, "token", "gid")
+        if not await self.port.verify(Claim("guild", token, gid)):
+            raise Disconnect(Cause.AUTH_FAILED)
+        page: Page = session.data
+        if page.guild is not None:
+            self.port.unsubscribe(session, f"guild:{page.guild}")
+        page.guild = gid
+        self.port.subscribe(session, f"guild:{gid}")
+        try:
+            data = await self.port.ask(session, command)
+        except NoBackend:
+            documents, prefix = self.port.documents, self.options.documents
+            user = None if session.key is None else documents.get(f"{prefix}member:{gid}:{session.key}")
+            data = {"guild": documents.get(f"{prefix}guild:{gid}"), "user": user}
+        self.reply(connection, command, data)
+
+    async def _disconnect(self, connection: Connection, session: Session, command: e.Command) -> None:
+        (gid,) = _texts(command, "gid")
+        connected = session.data.guild == gid
+        if connected:
+            session.data.guild = None
+            self.port.unsubscribe(session, f"guild:{gid}")
+        self.reply(connection, command, {"success": connected})
+
+    def hears(self, session: Session, name: str, data: Any) -> bool:
+        """A change of privileges is for the user whose they are."""
+        return name != "GUILD_PRIVILEGE_UPDATE" or (isinstance(data, dict) and data.get("id") == session.key)
+
+    # --- application sessions -------------------------------------------------------------------------------
+
+    async def _start(self, connection: Connection, session: Session, command: e.Command) -> None:
+        uid, gid, token, uhash = _texts(command, "uid", "gid", "utokh", "uhash")
+        if uid != session.key or not await self.port.verify(Claim("user", token, uid, {"uhash": uhash})):
+            raise Disconnect(Cause.AUTH_FAILED)
+        applications = session.data.applications
+        if gid in applications:
+            applications[gid].stop()
+        elif len(applications) >= MAX_APPLICATIONS:
+            raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
+        application = applications[gid] = Application(gid)
+        self._schedule(session, application)
+        self.reply(connection, command, {"success": True})
+
+    async def _end(self, connection: Connection, session: Session, command: e.Command) -> None:
+        (gid,) = _texts(command, "gid")
+        ended = gid in session.data.applications
+        if ended:
+            self._finish(session, gid)
+        self.reply(connection, command, {"success": ended})
+
+    async def _reauth(self, connection: Connection, session: Session, command: e.Command) -> None:
+        token, uhash, permissions = _texts(command, "utokh", "uhash", "pm")
+        extra = {"uhash": uhash, "pm": permissions}
+        if session.key is None or not await self.port.verify(Claim("user", token, session.key, extra)):
+            raise Disconnect(Cause.AUTH_FAILED)
+        asked = [item for item in session.data.applications.values() if item.reauth is not None]
+        for application in asked:
+            application.reauth.cancel()
+            application.reauth = None
+        self.reply(connection, command, {"success": bool(asked)})
+
+    async def _beaten(self, connection: Connection, session: Session, command: e.Command) -> None:
+        gid = command.data.get("gid")
+        for application in session.data.applications.values():
+            if gid is None or application.gid == gid:
+                application.answered = True
+
+    def _schedule(self, session: Session, application: Application) -> None:
+        application.beat = self.port.later(self.interval, lambda: self._beat(session, application))
+
+    def _beat(self, session: Session, application: Application) -> None:
+        """Ask for a sign of life, or find that the last one was not answered. A detached session is not asked."""
+        if session.connection is not None:
+            if not application.answered:
+                self._finish(session, application.gid)
+                return
+            application.answered = False
+            self.port.tell(session, "APPLICATION_SESSION_HB_P", {"gid": application.gid})
+        else:
+            application.answered = True
+        self._schedule(session, application)
+
+    def _finish(self, session: Session, gid: str) -> None:
+        session.data.applications.pop(gid).stop()
+        self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", {"gid": gid, "uid": session.key})
+
+    def published(self, channel: str, name: str, data: Any) -> None:
+        """The member's permissions have changed: its application sessions in that guild must show who they are."""
+        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict) or type(data.get("id")) is not str:
+            return
+        kind, _, rest = channel.partition(":")
+        for session in self.port.subscribers(f"user:{data['id']}"):
+            page = session.data
+            for application in tuple(page.applications.values()) if isinstance(page, Page) else ():
+                if (kind != "guild" or application.gid == rest) and application.reauth is None:
+                    self._ask_reauth(session, application)
+
+    def _ask_reauth(self, session: Session, application: Application) -> None:
+        application.reauth = self.port.later(
+            self.options.reauth_timeout, lambda: self._finish(session, application.gid)
+        )
+        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
+
+    def ended(self, session: Session) -> None:
+        """The connection is gone past the resume window: its application sessions end with it."""
+        page = session.data
+        for gid in tuple(page.applications) if isinstance(page, Page) else ():
+            self._finish(session, gid)
+
+
+def _texts(command: e.Command, *names: str) -> tuple[str, ...]:
+    """Fields that must be strings."""
+    values = tuple(command.data.get(name) for name in names)
+    if any(type(value) is not str for value in values):
+        raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
+    return values
+
+
+_COMMANDS = {
+    "CONNECT_GUILD": Dmod._connect,
+    "DESCONNECT_GUILD": Dmod._disconnect,
+    "APPLICATION_SESSION": Dmod._start,
+    "APPLICATION_SESSION_END": Dmod._end,
+    "APPLICATION_SESSION_REAUTH": Dmod._reauth,
+    "APPLICATION_SESSION_HB_M": Dmod._beaten,
+}
+
+PROTOCOL = Protocol(
+    name="dmod",
+    wire=WIRE,
+    timing=Timing(
+        interval=30.0,
+        patience=lambda i: i + 5.0,
+        identify_timeout=20.0,
+        resume_window=60.0,
+        max_message_bytes=1000,
+        rate_limit=Rate(50, 5.0),
+    ),
+    options=Options,
+    behaviour=Dmod,
+    summary="dashboard pages: guild data, missed notifications, live application sessions",
+    login='uid "1", token {secret}',
+)

@@ -1,0 +1,230 @@
+"""oxyl: services of a bot fleet; sharders run blocks of shards, events are routed by service type.
+
+Source: seed 000_ae711d0f3c0467b2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash
+from gatewayd.core.close import Cause, Disconnect, Ending
+from gatewayd.core.encode import TEXT, ZLIB
+from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.session import Session
+
+SHARDER = "sharder"
+NUMBER = (int, float)
+CACHED: Mapping[str, tuple[str, ...]] = {
+    "member": ("guildID", "id"),
+    "role": ("id",),
+    "user": ("id",),
+    "guild": ("id",),
+    "channel": ("id",),
+    "voiceState": ("guildID", "id"),
+}
+"""Kinds of cached object, and the fields that make its document's key."""
+
+
+def _data(payload: Mapping[str, Any]) -> Any:
+    if type(payload.get("d")) not in (dict, list):
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object or an array")
+    return payload["d"]
+
+
+def _object(payload: Mapping[str, Any]) -> dict[str, Any]:
+    data = _data(payload)
+    if type(data) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object")
+    return data
+
+
+def _event(payload: Mapping[str, Any]) -> e.ClientEvent:
+    if type(payload.get("t")) is not str:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "t, the event's name, must be a string")
+    return e.Command(2, payload["t"], _data(payload))
+
+
+def _beat(payload: Mapping[str, Any]) -> e.ClientEvent:
+    """Data is optional; an empty array counts as none."""
+    data = payload.get("d")
+    if data is not None and type(data) not in (dict, list):
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object or an array")
+    return e.Heartbeat(data or {})
+
+
+def _ready(ready: e.Ready) -> object:
+    lost = {"lost": ready.lost} if ready.lost else {}
+    return {"op": 2, "t": "IDENTIFIED", "d": {**ready.data, **lost}}
+
+
+WIRE = Wire(
+    name="oxyl",
+    opcode_field="op",
+    opcodes=(
+        Opcode(0, "identify", "client", lambda payload: e.Identify(_object(payload))),
+        Opcode(1, "heartbeat", "both", _beat),
+        Opcode(2, "event", "both", _event),
+        Opcode(3, "hello", "server"),
+        Opcode(4, "heartbeat acknowledgement", "server"),
+        Opcode(5, "cache", "client", lambda payload: e.Command(5, "cache", _object(payload))),
+    ),
+    encoders={
+        e.Hello: lambda hello: {"op": 3, "d": {"heartbeatInterval": round(hello.interval * 1000)}},
+        e.Ready: _ready,
+        e.BeatAck: lambda ack: {"op": 4, "d": {}},
+        e.BeatRequest: lambda request: {"op": 1, "d": {}},
+        e.Event: lambda event: {"op": 2, "t": event.name, "d": event.body},
+    },
+    endings={
+        Cause.NOT_IDENTIFIED: Ending(4000),
+        Cause.AUTH_FAILED: Ending(4001),
+        Cause.ALREADY_IDENTIFIED: Ending(4002),
+        Cause.NO_OPCODE: Ending(4005),
+        Cause.UNKNOWN_OPCODE: Ending(4003),
+        Cause.NOT_JSON: Ending(4004),
+        Cause.INVALID_PAYLOAD: Ending(4005),
+        Cause.NOT_ALLOWED: Ending(4006),
+        Cause.HEARTBEAT_MISSED: Ending(4007),
+        Cause.IDENTIFY_TIMEOUT: Ending(4000),
+        Cause.KICKED: Ending(4008),
+        Cause.RATE_LIMITED: Ending(4009),
+        Cause.SLOW_CONSUMER: Ending(4010),
+    },
+    probes=True,
+)
+
+
+@frozen(kw_only=True)
+class Route:
+    """Which service types may send an event, which hear it, and whether one of them or all."""
+
+    senders: tuple[str, ...]
+    receivers: tuple[str, ...]
+    deliver: Literal["one", "all"] = "one"
+
+
+EXECUTE_COMMAND = Route(senders=(SHARDER,), receivers=("commands",))
+
+
+@frozen(kw_only=True)
+class Options:
+    """Service types, the shards to share out, more routes by event name, and the prefix of its documents."""
+
+    service_types: tuple[str, ...] = ("feeds", "dashboard", "panel", SHARDER, "commands")
+    shards_total: int = 1
+    shards_per_sharder: int = 1
+    routes: Mapping[str, Route] = field(factory=dict)
+    documents: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if self.shards_total < 0 or self.shards_per_sharder < 1:
+            raise ValueError("shards_total must not be negative, and shards_per_sharder at least 1")
+
+
+class Oxyl(Behaviour[Options]):
+    """Service types, shard blocks, routed events, the cache."""
+
+    prefixes = ("service",)
+
+    def _route(self, name: str) -> Route | None:
+        return self.options.routes.get(name) or (EXECUTE_COMMAND if name == "EXECUTE_COMMAND" else None)
+
+    async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
+        """`{type, compress, secret}`."""
+        claim = identify.claim
+        need(claim, {"type": (str,), "compress": (bool,), "secret": (str,)})
+        kind = claim["type"]
+        if kind not in self.options.service_types:
+            raise Disconnect(Cause.INVALID_PAYLOAD, "type is not a service type")
+        if not await self.port.verify(Claim("secret", claim["secret"])):
+            raise Disconnect(Cause.AUTH_FAILED, "the secret is wrong")
+        return Admission(
+            identity=SHARDER if kind == SHARDER else None,
+            clash=Clash.BESIDE,
+            label=kind,
+            channels=(f"service:{kind}",),
+            metadata={"type": kind, "compress": claim["compress"]},
+            variant=ZLIB if claim["compress"] else TEXT,
+        )
+
+    def ready(self, session: Session, *, resumed: bool) -> Any:
+        """A sharder's block of shards; it keeps the one it has when it resumes."""
+        if session.metadata["type"] != SHARDER:
+            return {}
+        if "shards" not in session.metadata:
+            session.metadata["shards"] = self._free_block()
+        return {"shards": session.metadata["shards"]}
+
+    def _free_block(self) -> list[int]:
+        """The lowest block that no sharder holds, detached ones included; none: []."""
+        taken = {n for s in self.port.subscribers(f"service:{SHARDER}") for n in s.metadata.get("shards", ())}
+        total, size = self.options.shards_total, self.options.shards_per_sharder
+        for start in range(0, total, size):
+            block = list(range(start, min(start + size, total)))
+            if not taken.intersection(block):
+                return block
+        return []
+
+    def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
+        """What comes with a heartbeat is kept as metadata: `heapUsed`, and a sharder's `guilds`."""
+        data = beat.data if isinstance(beat.data, dict) else {}
+        known = ("heapUsed", "guilds") if session.metadata.get("type") == SHARDER else ("heapUsed",)
+        need(data, {name: NUMBER for name in known if name in data})
+        session.metadata.update({name: data[name] for name in known if name in data})
+
+    async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
+        """An event for other services, or an object for the cache."""
+        assert session is not None
+        if command.op == 5:
+            self._cache(command.data)
+            return
+        route = self._route(command.name)
+        if route is None:
+            raise Disconnect(Cause.INVALID_PAYLOAD, "no route for this event")
+        if session.metadata["type"] not in route.senders:
+            raise Disconnect(Cause.NOT_ALLOWED, f"a {session.metadata['type']} may not send this event")
+        if command.name == "EXECUTE_COMMAND":
+            _check_command(command.data)
+        for receiver in route.receivers:
+            self.port.publish(f"service:{receiver}", command.name, command.data, one=route.deliver == "one")
+
+    def _cache(self, data: dict[str, Any]) -> None:
+        """Store an object as a document; a full store drops it, as a cache may."""
+        fields = CACHED.get(data["type"]) if type(data.get("type")) is str else None
+        if fields is None:
+            raise Disconnect(Cause.INVALID_PAYLOAD, f"type must be one of {' '.join(CACHED)}")
+        need(data, dict.fromkeys(fields, (str, int)))
+        key = ":".join((data["type"], *(str(data[name]) for name in fields)))
+        self.port.documents.put(self.options.documents + key, {k: v for k, v in data.items() if k != "type"})
+
+    def delivers_one(self, channel: str, name: str) -> bool:
+        """An event whose route says so runs once, whoever publishes it."""
+        route = self._route(name)
+        return channel.startswith("service:") and route is not None and route.deliver == "one"
+
+
+def _check_command(data: Any) -> None:
+    """The seed's fields; `shard` is a string in its table and a number in its example."""
+    if type(data) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object")
+    need(data, {"command": (str,), "raw": (str,), "ids": (dict,)})
+    need(data["ids"], {**dict.fromkeys(("message", "author", "channel", "guild"), (str,)), "shard": (str, int)})
+
+
+PROTOCOL = Protocol(
+    name="oxyl",
+    wire=WIRE,
+    timing=Timing(interval=30.0, patience=lambda i: 2 * i, identify_timeout=20.0, resume_window=60.0),
+    options=Options,
+    behaviour=Oxyl,
+    summary="services of a bot fleet: shard blocks, routed events, a cache",
+    login="secret {secret}",
+)
