@@ -199,8 +199,8 @@ class Daemon:
             node=self.config.gateway.node,
             version=__version__,
             started_wall=self.started,
-            clock=trio.current_time,
             listeners=views,
+            clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
         )
 

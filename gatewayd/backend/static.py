@@ -38,7 +38,7 @@ class StaticAuth:
         self._tokens = {"user": _encoded(users), "guild": _encoded(guilds)}
 
     async def verify(self, claim: Claim) -> bool:
-        """Whether the token is one of the secrets, or the subject's own. Every candidate is compared, in constant time."""
+        """Whether the token is one of the secrets, or the subject's own; every candidate is compared."""
         token = (claim.token or "").encode(errors="surrogatepass")
         if claim.kind == "secret":
             candidates = self._secrets

@@ -71,7 +71,10 @@ def bind_unix(path: Path, mode: int = 0o600, group: str | None = None) -> socket
 
 def _make_way(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        owner = path.parent.stat().st_uid
+        if owner not in (0, os.geteuid()):  # in /tmp anybody may have made it first
+            raise BindError(f"cannot listen on {path}: its directory belongs to another user (uid {owner})")
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return

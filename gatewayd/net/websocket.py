@@ -31,7 +31,7 @@ class WebSocket:
         """The client's own close frame has come."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer the upgrade, then serve the library until the client is gone; look at `upgraded` once it has started."""
+        """Answer the upgrade, then serve the library until the client is gone. Once started, look at `upgraded`."""
         try:
             async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(

@@ -241,5 +241,5 @@ PROTOCOL = Protocol(
     behaviour=Discodo,
     summary="audio nodes: voice clients that survive a reconnect",
     path="/ws",
-    login="Authorization: {secret}",
+    login="password {secret}",
 )

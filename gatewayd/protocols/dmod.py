@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_APPLICATIONS = 16
 """Live application sessions of one client session."""
+REAUTH_SECONDS = Seconds(30.0)
 MISSING = "Missing authentication data"
 MALFORMED = "Invalid formating of authentication"
 UNKNOWN = "Unknown data"
@@ -99,7 +100,7 @@ WIRE = Wire(
 class Options:
     """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served."""
 
-    reauth_timeout: Seconds = Seconds(30.0)
+    reauth_timeout: Seconds = REAUTH_SECONDS
     documents: str = ""
 
 
@@ -319,5 +320,5 @@ PROTOCOL = Protocol(
     options=Options,
     behaviour=Dmod,
     summary="dashboard pages: guild data, missed notifications, live application sessions",
-    login='uid "1", token {secret}',
+    login="uid 1: {secret}",
 )

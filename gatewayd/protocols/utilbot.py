@@ -179,4 +179,6 @@ PROTOCOL = Protocol(
     options=Options,
     behaviour=Utilbot,
     summary="bots with IDs, error payloads, and the guild-count sum",
+    path="/?v=1",
+    login="key {secret}",
 )

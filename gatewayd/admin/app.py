@@ -1,0 +1,67 @@
+"""The admin API as an ASGI application: paths, methods, and errors in one shape."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gatewayd.admin.http import ApiError, answer
+from gatewayd.admin.node import NodeView
+from gatewayd.admin.routes import Routes
+
+log = logging.getLogger("gatewayd.admin")
+
+
+def make_app(node: NodeView) -> Starlette:
+    """The application over one node."""
+    do = Routes(node)
+    return Starlette(
+        routes=[
+            Route("/v1/status", do.status),
+            Route("/v1/listeners", do.listeners),
+            Route("/v1/sessions", do.sessions),
+            Route("/v1/sessions/{id}", do.session, methods=["GET", "DELETE"]),
+            Route("/v1/channels", do.channels),
+            Route("/v1/channels/{name:path}", do.channel),
+            Route("/v1/publish", do.publish, methods=["POST"]),
+            Route("/v1/notify", do.notify, methods=["POST"]),
+            Route("/v1/documents/{key:path}", do.document, methods=["GET", "PUT", "DELETE"]),
+            Route("/v1/rooms", do.rooms, methods=["POST"]),
+            Route("/v1/rooms/{id:path}", do.room, methods=["GET", "PUT", "DELETE"]),
+            Route("/healthz", do.healthz),
+            Route("/readyz", do.readyz),
+        ],
+        exception_handlers={
+            ApiError: _refused,
+            HTTPException: _http_error,
+            ClientDisconnect: _gone,
+            Exception: _fault,
+        },
+    )
+
+
+def _refused(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ApiError)
+    return answer(exc.body, exc.status)
+
+
+def _http_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    if exc.status_code == 405:
+        error = ApiError(405, "method_not_allowed", f"{request.method} is not possible here")
+    else:
+        error = ApiError(exc.status_code, "not_found", "there is no such path; GET /v1/status is one")
+    return answer(error.body, error.status)
+
+
+def _gone(request: Request, exc: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it
+
+
+def _fault(request: Request, exc: Exception) -> Response:
+    return answer(ApiError(500, "internal", "a fault of the daemon; its log says more").body, 500)

@@ -1,0 +1,92 @@
+"""Long lists: filters, sorting, and pages that stay right while sessions come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import trio
+from starlette.requests import Request
+
+from gatewayd.admin.http import ApiError, number
+from gatewayd.core.session import Session
+
+CHUNK = 500
+"""How many rows are made between two checkpoints, so that a long list does not hold up the clients."""
+
+FILTERS: dict[str, Callable[[Session, str], bool]] = {
+    "listener": lambda session, text: session.listener == text,
+    "protocol": lambda session, text: session.protocol == text,
+    "state": lambda session, text: session.state == text,
+    "channel": lambda session, text: text in session.channels,
+    "identity": lambda session, text: session.identity == text,
+    "remote": lambda session, text: session.remote == text or session.remote.rpartition(":")[0] == text,
+}
+SORTS: dict[str, Callable[[Session], Any]] = {
+    "id": lambda session: session.id,
+    "opened": lambda session: session.opened_wall,
+    "age": lambda session: -session.opened_wall,
+    "listener": lambda session: session.listener,
+    "protocol": lambda session: session.protocol,
+    "state": lambda session: session.state,
+    "identity": lambda session: session.identity or "",
+    "remote": lambda session: session.remote,
+    "channels": lambda session: len(session.channels),
+    "outbox": lambda session: session.connection.outbox.bytes if session.connection else 0,
+    "missed": lambda session: len(session.missed),
+    "delivered": lambda session: session.delivered,
+    "lost": lambda session: session.lost,
+    "latency": lambda session: (session.connection.latency or 0.0) if session.connection else 0.0,
+}
+PAGING = ("sort", "limit", "cursor")
+
+
+async def page(request: Request, sessions: list[Session]) -> tuple[list[Session], str | None]:
+    """One page of the sessions that a request asks for, and the cursor of the next one.
+
+    The cursor names the last row by its sort value and id, so that rows that come or go move no others.
+    """
+    for name in request.query_params:
+        if name not in FILTERS and name not in PAGING:
+            raise ApiError(
+                400, "bad_request", f"unknown parameter {name!r}; there are {', '.join((*FILTERS, *PAGING))}"
+            )
+    limit = number(request, "limit", 100, 1000)
+    sort = request.query_params.get("sort", "opened")
+    backwards, column = sort.startswith("-"), sort.removeprefix("-")
+    if column not in SORTS:
+        raise ApiError(400, "bad_request", f"cannot sort by {column!r}; there are {', '.join(SORTS)}")
+    tests = [(FILTERS[name], text) for name, text in request.query_params.items() if name in FILTERS]
+    chosen = []
+    for start in range(0, len(sessions), CHUNK):
+        part = sessions[start : start + CHUNK]
+        chosen += [(SORTS[column](s), s.id, s) for s in part if all(test(s, text) for test, text in tests)]
+        await trio.lowlevel.checkpoint()
+    chosen.sort(key=lambda row: row[:2], reverse=backwards)
+    after = request.query_params.get("cursor")
+    if after is not None:
+        place = _place(after, column)
+        chosen = [row for row in chosen if (row[:2] < place if backwards else row[:2] > place)]
+    rows = [session for *_, session in chosen[:limit]]
+    more = len(chosen) > limit
+    return rows, cursor(column, SORTS[column](rows[-1]), rows[-1].id) if more else None
+
+
+def cursor(column: str, value: Any, key: str) -> str:
+    """An opaque name for a place in a sorted list."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([column, value, key])).decode()
+
+
+def _place(text: str, column: str) -> tuple[Any, str]:
+    try:
+        sorted_by, value, key = msgspec.json.decode(base64.urlsafe_b64decode(text), type=tuple[str, str | float, str])
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        sorted_by = ""
+    if sorted_by != column or isinstance(value, str) != (
+        column in ("id", "listener", "protocol", "state", "identity", "remote")
+    ):
+        raise ApiError(400, "bad_request", "the cursor belongs to another list; ask again without it")
+    return value, key

@@ -1,0 +1,38 @@
+"""What the admin API may see of the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field
+
+from gatewayd.admin.idempotency import Remembered
+from gatewayd.hub.hub import Hub
+
+
+@define(kw_only=True)
+class ListenerView:
+    """One listener, as people see it."""
+
+    name: str
+    protocol: str
+    address: str
+    url: str
+    tls: bool
+    settings: Mapping[str, Any]
+    clients: Callable[[], int]
+
+
+@define(kw_only=True)
+class NodeView:
+    """The node: its hub, its name, and what cannot be read off the hub. `started_wall` is seconds since the epoch."""
+
+    hub: Hub
+    node: str
+    version: str
+    started_wall: float
+    listeners: Sequence[ListenerView]
+    clients: Callable[[], int]
+    draining: Callable[[], bool]
+    remembered: Remembered = field(factory=Remembered)

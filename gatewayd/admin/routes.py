@@ -1,0 +1,247 @@
+"""What each path of the admin API does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatewayd.admin import views
+from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
+from gatewayd.admin.listing import CHUNK, page
+from gatewayd.admin.node import NodeView
+from gatewayd.core.behaviour import Unpublishable
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.session import Session
+from gatewayd.core.text import printable
+
+TEXT, ANYTHING = (str,), ()
+EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "except": TEXT}
+ROOM_STATE = {
+    "chatLocked": (bool,),
+    "roomLocked": (bool,),
+    "maxParticipants": (int,),
+    "discordWebhookLink": (str, type(None)),
+}
+LONGEST_NAME = 512
+DEFAULT_REASON = "kicked by an operator"
+
+
+class Routes:
+    """The endpoints, over one node."""
+
+    def __init__(self, node: NodeView) -> None:
+        self.node = node
+        self.hub = node.hub
+
+    # --- looking --------------------------------------------------------------------------------------------
+
+    async def status(self, request: Request) -> Response:
+        """The node at a glance."""
+        hub, node = self.hub, self.node
+        totals = hub.totals
+        sessions = list(hub.sessions.values())
+        protocols: dict[str, int] = {}
+        for session in sessions:
+            protocols[session.protocol] = protocols.get(session.protocol, 0) + 1
+        return answer(
+            {
+                "node": node.node,
+                "version": node.version,
+                "started": views.moment(node.started_wall),
+                "uptime": round(time.time() - node.started_wall, 3),
+                "draining": node.draining(),
+                "clients": node.clients(),
+                "sessions": {"total": len(sessions), "by_state": hub.by_state(), "by_protocol": protocols},
+                "events": {
+                    "published": totals.published,
+                    "delivered": totals.delivered,
+                    "buffered": totals.buffered,
+                    "dropped": totals.dropped,
+                },
+                "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
+                "closed": totals.closed,
+                "faults": totals.faults,
+                "memory": {"rss": _rss()},
+            }
+        )
+
+    async def listeners(self, request: Request) -> Response:
+        """Every listener."""
+        counts: dict[str, int] = {}
+        for session in self.hub.sessions.values():
+            counts[session.listener] = counts.get(session.listener, 0) + 1
+        rows = [
+            {
+                "name": item.name,
+                "protocol": item.protocol,
+                "address": item.address,
+                "url": item.url,
+                "tls": item.tls,
+                "clients": item.clients(),
+                "sessions": counts.get(item.name, 0),
+                **item.settings,
+            }
+            for item in self.node.listeners
+        ]
+        return answer({"listeners": rows, "cursor": None})
+
+    async def sessions(self, request: Request) -> Response:
+        """A page of sessions."""
+        rows, cursor = await page(request, list(self.hub.sessions.values()))
+        return answer({"sessions": await self._views(rows), "cursor": cursor})
+
+    async def _views(self, rows: list[Session]) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = []
+        for start in range(0, len(rows), CHUNK):
+            made += [views.session(item, self.hub.clock()) for item in rows[start : start + CHUNK]]
+            await trio.lowlevel.checkpoint()
+        return made
+
+    async def session(self, request: Request) -> Response:
+        """Everything known of one session; DELETE ends it."""
+        session = self.hub.sessions.get(request.path_params["id"])
+        if session is None:
+            raise ApiError(404, "not_found", "there is no session of this id")
+        if request.method == "DELETE":
+            reason = request.query_params.get("reason", DEFAULT_REASON)
+            self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
+            return answer({"ended": session.id})
+        return answer(views.session(session, self.hub.clock(), whole=True))
+
+    async def channels(self, request: Request) -> Response:
+        """Every channel that somebody hears, by name."""
+        limit = number(request, "limit", 1000, 10_000)
+        prefix, after = request.query_params.get("prefix", ""), request.query_params.get("cursor", "")
+        names = sorted(name for name in self.hub.channels if name > after and name.startswith(prefix))
+        rows = [{"name": name, "subscribers": len(self.hub.channels[name])} for name in names[:limit]]
+        return answer({"channels": rows, "cursor": names[limit - 1] if len(names) > limit else None})
+
+    async def channel(self, request: Request) -> Response:
+        """Who hears one channel."""
+        name = request.path_params["name"]
+        return answer({"name": name, "subscribers": await self._views(self.hub.subscribers(name))})
+
+    # --- saying ---------------------------------------------------------------------------------------------
+
+    async def publish(self, request: Request) -> Response:
+        """One event, a list, or NDJSON; a list is answered by a list in the same order."""
+        body = await body_of(request)
+        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
+            return answer(await self._publish_all(body.split(b"\n")))
+        value = parse(body)
+        if isinstance(value, list):
+            return answer(await self._publish_all(value))
+        return answer(self._publish(value))
+
+    async def _publish_all(self, items: Iterable[Any]) -> list[dict[str, Any]]:
+        """Each item for itself: a bad one has its error in its place, and the others are published."""
+        answers = []
+        for index, item in enumerate(items):
+            if isinstance(item, bytes) and not item.strip():
+                continue
+            try:
+                answers.append(self._publish(parse(item) if isinstance(item, bytes) else item))
+            except ApiError as error:
+                answers.append(error.body)
+            if index % 50 == 49:
+                await trio.lowlevel.checkpoint()
+        return answers
+
+    def _publish(self, value: Any) -> dict[str, Any]:
+        item = fields(value, EVENT, ("channel", "event"))
+        channel, name, key = item["channel"], item["event"], item.get("id")
+        for text in (channel, name):
+            if not text or len(text) > LONGEST_NAME or not text.isprintable():
+                raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
+        now = self.hub.clock()
+        known = self.node.remembered.get(key, now) if key is not None else None
+        if known is not None:
+            return dict(known)
+        besides = self.hub.sessions.get(item.get("except", ""))
+        try:
+            counts = attrs.asdict(self.hub.post(channel, name, item.get("data", {}), besides=besides))
+        except Unpublishable as exc:
+            raise ApiError(400, "unpublishable", str(exc)) from None
+        if key is not None:
+            self.node.remembered.put(key, counts, now)
+        return counts
+
+    async def notify(self, request: Request) -> Response:
+        """Tell a user now, or keep it until one of its clients comes."""
+        item = fields(parse(await body_of(request)), {"user": TEXT, "data": ANYTHING}, ("user", "data"))
+        return answer(attrs.asdict(self.hub.notify(item["user"], item["data"])))
+
+    # --- documents and rooms --------------------------------------------------------------------------------
+
+    async def document(self, request: Request) -> Response:
+        """GET, PUT or DELETE one document; the body is the value itself."""
+        key, documents = request.path_params["key"], self.hub.documents
+        if request.method == "PUT":
+            if not documents.put(key, parse(await body_of(request))):
+                raise ApiError(507, "full", "there is no room for more documents")
+            return answer({"key": key})
+        if key not in documents:
+            raise ApiError(404, "not_found", f"there is no document {key!r}")
+        if request.method == "DELETE":
+            documents.delete(key)
+            return answer({"deleted": key})
+        return answer(documents.get(key))
+
+    async def rooms(self, request: Request) -> Response:
+        """Create a room."""
+        item = fields(parse(await body_of(request)), {"id": TEXT, **ROOM_STATE}, ("id",))
+        name = item.pop("id")
+        if not name:
+            raise ApiError(400, "bad_request", "id must not be empty")
+        if self.hub.rooms.state(name) is not None:
+            raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
+        if not self.hub.rooms.create(name, item):
+            raise ApiError(507, "full", "there are too many rooms")
+        return answer(views.room(self.hub, name), 201)
+
+    async def room(self, request: Request) -> Response:
+        """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
+        name = request.path_params["id"]
+        if self.hub.rooms.state(name) is None:
+            raise ApiError(404, "not_found", f"there is no room {name!r}")
+        if request.method == "DELETE":
+            self._say_to_room(name, "room_close", {})
+            self.hub.rooms.close(name)
+            return answer({"closed": name})
+        if request.method == "PUT":
+            changes = fields(parse(await body_of(request)), ROOM_STATE, ())
+            self._say_to_room(name, "room_update", changes)
+            self.hub.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
+        return answer(views.room(self.hub, name))
+
+    def _say_to_room(self, name: str, event: str, data: dict[str, Any]) -> None:
+        try:
+            self.hub.post(f"room:{name}", event, data)
+        except Unpublishable as exc:
+            raise ApiError(400, "unpublishable", str(exc)) from None
+
+    # --- health ---------------------------------------------------------------------------------------------
+
+    async def healthz(self, request: Request) -> Response:
+        """The loop turns: that this is answered is the answer."""
+        return answer({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether new clients are welcome."""
+        draining = self.node.draining()
+        return answer({"status": "draining" if draining else "ready"}, 503 if draining else 200)
+
+
+def _rss(statm: Path = Path("/proc/self/statm")) -> int:
+    """Resident memory in bytes; 0 where /proc cannot be read."""
+    try:
+        return int(statm.read_text().split()[1]) * 4096
+    except OSError:
+        return 0

@@ -1,0 +1,65 @@
+"""Sessions, channels and rooms as JSON values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gatewayd.core.session import Session
+from gatewayd.hub.hub import Hub
+
+
+def moment(wall: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]:
+    """One session; `whole` adds what only `show` needs. Ages in seconds, sizes in bytes."""
+    client = item.connection
+    view: dict[str, Any] = {
+        "id": item.id,
+        "listener": item.listener,
+        "protocol": item.protocol,
+        "state": item.state,
+        "identity": item.identity,
+        "remote": item.remote,
+        "opened": moment(item.opened_wall),
+        "age": round(now - item.opened, 3),
+        "channels": len(item.channels),
+        "outbox": {"events": client.outbox.events, "bytes": client.outbox.bytes} if client else None,
+        "missed": {"events": len(item.missed), "bytes": item.missed.bytes},
+        "delivered": item.delivered,
+        "lost": item.lost,
+        "latency": client.latency if client else None,
+    }
+    if whole:
+        view["channels"] = sorted(item.channels)
+        view |= {
+            "metadata": item.metadata,
+            "generation": item.generation,
+            "resumes": item.resumes,
+            "resumable": item.resumable,
+            "resume_window": item.resume_window,
+            "expires_in": None if item.detached_at is None else round(item.detached_at + item.resume_window - now, 3),
+            "client": None
+            if client is None
+            else {
+                "connected_for": round(now - client.opened, 3),
+                "heartbeats": client.beats,
+                "received": client.received,
+                "last_heard_ago": round(now - client.last_heard, 3),
+                "dead_in": round(client.alive_until - now, 3),
+                "variant": client.variant,
+            },
+        }
+    return view
+
+
+def room(hub: Hub, name: str) -> dict[str, Any] | None:
+    """A room's state, who is in it (detached ones too), and who may not come back."""
+    state = hub.rooms.state(name)
+    if state is None:
+        return None
+    inside = [item.metadata.get("participant") for item in hub.subscribers(f"room:{name}")]
+    return {"id": name, "state": dict(state), "participants": [p for p in inside if p], "bans": hub.rooms.bans(name)}
