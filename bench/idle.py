@@ -83,7 +83,8 @@ def cpu(pid: int) -> float:
 
 def rss(pid: int) -> int:
     """Resident memory of a process in KB."""
-    return int(next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS")).split()[1])
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
 
 async def measure(count: int, seconds: float, port: int, admin: str, pid: int) -> None:
@@ -103,7 +104,8 @@ async def measure(count: int, seconds: float, port: int, admin: str, pid: int) -
         print(f"memory per idle client     {(rss(pid) - before) / count:8.1f} KB")
         idle_cpu = cpu(pid)
         await trio.sleep(seconds)
-        print(f"still there after {seconds:.0f} s     {alive[0]:8d}       ({(cpu(pid) - idle_cpu) / seconds * 100:.1f} % of a core)")
+        load = (cpu(pid) - idle_cpu) / seconds * 100
+        print(f"still there after {seconds:.0f} s     {alive[0]:8d}       ({load:.1f} % of a core)")
         for arguments in (["sessions"], ["sessions", "--all"], ["--json", "status"]):
             began = time.perf_counter()
             result = await trio.run_process(

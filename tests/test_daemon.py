@@ -240,7 +240,8 @@ def test_a_unix_listener(config: Path, tmp_path: Path) -> None:
 ACTIVATE = """
 import os, socket, sys
 sock = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-os.dup2(sock.fileno(), 3, inheritable=True)
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES=sys.argv[2])
 os.execv(sys.executable, [sys.executable, "-m", "gatewayd", "run", "--config", sys.argv[3]])
 """

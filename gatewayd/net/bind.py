@@ -104,7 +104,10 @@ def inherited(environ: Mapping[str, str]) -> dict[str, list[socket.socket]]:
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     found: dict[str, list[socket.socket]] = {}
     for index in range(count):
-        sock = socket.socket(fileno=FIRST_FD + index)
+        try:
+            sock = socket.socket(fileno=FIRST_FD + index)
+        except OSError as exc:
+            raise BindError(f"LISTEN_FDS promises a socket as descriptor {FIRST_FD + index}: {exc.strerror}") from exc
         os.set_inheritable(sock.fileno(), False)
         name = names[index] if index < len(names) and names[index] else "unknown"
         found.setdefault(name, []).append(_listening(sock))

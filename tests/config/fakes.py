@@ -27,6 +27,7 @@ class Route:
 class FakeOptions:
     ad_hoc: bool = False
     path: str = "/"
+    documents: str = ""
     size: int = attrs.field(default=2, validator=_even)
     ratio: float = 0.5
     patience: Seconds = attrs.field(default=Seconds(20.0))

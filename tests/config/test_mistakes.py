@@ -159,7 +159,7 @@ def test_names_are_printable(name: str) -> None:
         ("auth.x = 1", "1: auth.x: expected table, got number"),
         ("[auth.x]", "1: auth.x.kind: this key is required and missing"),
         ('[auth.x]\nkind = "http"', '2: auth.x.kind: kind "http" is not available yet, use "open" or "static"'),
-        ('[auth.x]\nkind = "statc"', "2: auth.x.kind: expected \"open\" or \"static\", got 'statc'"),
+        ('[auth.x]\nkind = "statc"', '2: auth.x.kind: expected "open" or "static", got \'statc\''),
         ('[auth.x]\nkind = "static"\nsecrets = [""]', "3: auth.x.secrets[0]: a secret must not be empty"),
         ('[auth.x]\nkind = "static"\nsecrets_file = ""', "3: auth.x.secrets_file: must not be empty"),
         ("[admin]\nmode = 432", '2: admin.mode: expected an octal file mode in quotes, such as "0660", got 432'),

@@ -61,6 +61,7 @@ def test_the_effective_values_are_shown() -> None:
     assert listener.pop("options") == {
         "ad_hoc": False,
         "path": "/",
+        "documents": "",
         "size": 2,
         "ratio": 0.5,
         "patience": "300s",

@@ -122,7 +122,7 @@ async def test_a_message_over_the_limit_is_1009_in_bytes_and_a_ping_behind_it_is
             assert (await closed(bot))[0] == 1009
         async with client(served) as bot:
             await hear(bot)
-            await bot.send(('{"op": 10, "d": "' + "x" * 981 + '"}'))
+            await bot.send('{"op": 10, "d": "' + "x" * 981 + '"}')
             assert await hear(bot) == {"op": 11}
         stream = await raw_client(served)
         big = b"\x81\xfe" + (1001).to_bytes(2, "big") + b"\0\0\0\0" + b"x" * 1001
