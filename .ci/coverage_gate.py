@@ -20,7 +20,7 @@ for name, entry in sorted(files.items()):
     else:
         covered += summary["covered_lines"] + summary.get("covered_branches", 0)
         total += summary["num_statements"] + summary.get("num_branches", 0)
-percent = 100 * covered / total
+percent = 100 * covered / total if total else 100.0
 print(f"shell: {percent:.1f} % of lines and branches")
 if percent < SHELL_PERCENT:
     failures.append(f"the shell is covered {percent:.1f} %, less than {SHELL_PERCENT} %")

@@ -103,7 +103,6 @@ class Playbook:
     ) -> Person:
         """A client connects. Raises `Refused` where the request is answered with an HTTP status."""
         person = Person(self)
-        self.people.append(person)
         person._open(Handshake(path, dict(query or {}), dict(headers or {})))
         return person
 
@@ -155,6 +154,11 @@ class Person:
         book = self.book
         try:
             claim = run(book.behaviour.admit(handshake))
+        except Disconnect as verdict:
+            self._end(verdict)
+            return
+        book.people.append(self)
+        try:
             book.hub.open(self.connection, book.listener, book.realm, "127.0.0.1:5")
             run(entry.greet(book.hub, book.behaviour, self.connection, handshake, claim))
         except Disconnect as verdict:

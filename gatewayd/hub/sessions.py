@@ -126,7 +126,6 @@ class Sessions:
         replaced = older.connection
         if replaced is not None:
             self._take_back(older, replaced)
-            replaced.end(Disconnect(Cause.REPLACED))
         self._detached.pop(older, None)
         older.connection = connection
         older.detached_at = None
@@ -134,6 +133,8 @@ class Sessions:
         older.resumes += 1
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         connection.session = older
+        if replaced is not None:
+            replaced.end(Disconnect(Cause.REPLACED))
 
     def _take_back(self, session: Session, connection: Connection) -> None:
         """What the client's socket did not take is missed, and older than whatever is missed later."""
@@ -176,8 +177,6 @@ class Sessions:
         connection = session.connection
         unsaid = [] if connection is None or _is_flushed(verdict.cause) else connection.outbox.cut()
         unsaid += session.missed.take()[0]
-        if connection is not None:
-            connection.end(Disconnect(verdict.cause, verdict.reason))
         session.connection = None
         session.ended = verdict
         del self.sessions[session.id]
@@ -188,6 +187,8 @@ class Sessions:
             known.remove(session)
             if not known:
                 del self._identities[session.realm, session.key]
+        if connection is not None:
+            connection.end(Disconnect(verdict.cause, verdict.reason))
         self._has_ended(session, unsaid)
 
     def by_state(self) -> Counter[str]:

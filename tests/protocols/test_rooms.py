@@ -1,0 +1,240 @@
+"""rooms as its document has it (seed 001): the handshake, heartbeats both ways, and what the backend's events do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatewayd.core.behaviour import Unpublishable
+from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.protocols import rooms
+from tests.playbook import OPEN, Person, Playbook
+from tests.protocols import bad
+
+HELLO = {"e": 0, "d": {"heartbeatInterval": 30000}}
+
+
+def book(*, ad_hoc: bool = True, **more: Any) -> Playbook:
+    return Playbook(rooms.PROTOCOL, options={"ad_hoc": ad_hoc}, **more)
+
+
+def enter(talk: Playbook, participant: str = "7", room: str = "42") -> Person:
+    person = talk.connect("/gateway", {"roomId": room, "participantId": participant, "token": "s3cret"})
+    heard = person.heard()
+    assert heard[0] == HELLO
+    person._raw = [("text", payload) for payload in heard[1:]]
+    return person
+
+
+def refused(talk: Playbook, participant: str = "7", room: str = "42") -> int:
+    with pytest.raises(Refused) as caught:
+        enter(talk, participant, room)
+    return caught.value.status
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "headers", "status"),
+    [
+        ("/", {"roomId": "1", "participantId": "2", "token": "s3cret"}, {}, 404),
+        ("/gateway", {"participantId": "2", "token": "s3cret"}, {}, 400),
+        ("/gateway", {"roomId": "1", "participantId": "", "token": "s3cret"}, {}, 400),
+        ("/gateway", {"roomId": "1", "participantId": "2"}, {}, 403),
+        ("/gateway", {"roomId": "1", "participantId": "2", "token": "wrong"}, {}, 403),
+        ("/gateway", {"roomId": "1", "participantId": "2"}, {"authorization": "Bearer wrong"}, 403),
+        ("/gateway", {"roomId": "1", "participantId": "2"}, {"authorization": "Bearer s3cret"}, None),
+    ],
+)
+def test_the_handshake(path: str, query: dict[str, str], headers: dict[str, str], status: int | None) -> None:
+    talk = book()
+    if status is None:
+        assert talk.connect(path, query, headers).heard() == [HELLO]
+        return
+    with pytest.raises(Refused) as caught:
+        talk.connect(path, query, headers)
+    assert caught.value.status == status
+
+
+def test_a_room_must_be_there_unless_rooms_are_ad_hoc() -> None:
+    talk = book(ad_hoc=False, auth=OPEN)
+    assert refused(talk) == 404
+    talk.hub.rooms.create("42", {})
+    enter(talk)
+
+
+def test_the_server_beats_every_interval_and_probes_at_one_of_silence() -> None:
+    talk = book()
+    person = enter(talk)
+    talk.advance(29.9)
+    assert person.heard() == []
+    talk.advance(0.1)
+    assert person.heard() == [{"e": 1, "d": {}}, {"e": 2, "d": {}}]
+    person.say({"e": 1, "d": {}})
+    talk.advance(30)
+    assert person.heard() == [{"e": 1, "d": {}}, {"e": 2, "d": {}}]
+    talk.advance(4.9)
+    assert person.closed is None
+    talk.advance(0.1)
+    assert person.closed == (4001, "no heartbeat in 35 s")
+
+
+def test_the_client_may_ask_too() -> None:
+    person = enter(book())
+    person.say({"e": 2, "d": {}})
+    assert person.heard() == [{"e": 1, "d": {}}]
+
+
+MESSAGES = [
+    ("message_create", 3, {"authorId": "7", "content": "hi", "sentAt": 1}),
+    ("room_update", 4, {"chatLocked": True, "discordWebhookLink": "https://x"}),
+    ("participant_update", 6, {"userId": "7", "color": True, "admin": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "data"), MESSAGES)
+def test_events_reach_everyone_in_the_room(name: str, code: int, data: Any) -> None:
+    talk = book()
+    one, two, elsewhere = enter(talk, "7"), enter(talk, "8"), enter(talk, "9", "43")
+    assert talk.publish("room:42", name, data) == (2, 0, 0)
+    assert one.heard() == two.heard() == [{"e": code, "d": data}]
+    assert elsewhere.heard() == []
+
+
+def test_a_kick_is_heard_by_all_and_then_closes_that_participant() -> None:
+    talk = book()
+    one, two = enter(talk, "7"), enter(talk, "8")
+    assert talk.publish("room:42", "participant_kick", {"userId": "7"}) == (2, 0, 0)
+    assert one.heard() == two.heard() == [{"e": 5, "d": {"userId": "7"}}]
+    assert one.closed == (4003, "kicked from the room")
+    assert two.closed is None
+    enter(talk, "7")
+
+
+def test_a_ban_keeps_out_until_it_is_lifted() -> None:
+    talk = book()
+    one, two = enter(talk, "7"), enter(talk, "8")
+    one.leave()
+    talk.publish("room:42", "participant_update", {"userId": "7", "banned": True})
+    assert two.heard() == [{"e": 6, "d": {"userId": "7", "banned": True}}]
+    assert refused(talk, "7") == 403
+    talk.publish("room:42", "participant_update", {"userId": "7", "banned": False})
+    enter(talk, "7")
+
+
+def test_lock_and_cap_let_back_in_who_was_in() -> None:
+    talk = book()
+    one = enter(talk, "7")
+    talk.publish("room:42", "room_update", {"roomLocked": True, "maxParticipants": 2})
+    assert talk.hub.rooms.state("42") == {"roomLocked": True, "maxParticipants": 2}
+    assert refused(talk, "8") == 403
+    one.leave()
+    again = enter(talk, "7")
+    newer = enter(talk, "7")
+    assert again.closed == (4005, "replaced by a newer connection")
+    talk.publish("room:42", "room_update", {"roomLocked": False})
+    newer.leave()
+    enter(talk, "8")
+    assert refused(talk, "9") == 403  # the detached one counts
+    talk.advance(60)
+    enter(talk, "9")
+
+
+def test_a_close_ends_everyone_and_the_name_stays_closed() -> None:
+    talk = book()
+    one, two = enter(talk, "7"), enter(talk, "8")
+    talk.publish("room:42", "room_close", {})
+    for person in (one, two):
+        assert person.heard() == [{"e": 7, "d": {}}]
+        assert person.closed == (4004, "room closed")
+    assert refused(talk) == 410
+    talk.publish("room:42", "room_update", {"chatLocked": True})
+    assert refused(talk) == 410
+    talk.hub.rooms.create("42", {})
+    enter(talk)
+
+
+def test_missed_events_come_right_after_hello() -> None:
+    talk = book(resume_events=2)
+    one = enter(talk)
+    one.leave()
+    message = {"authorId": "8", "content": "hi", "sentAt": 1}
+    for n in range(3):
+        talk.publish("room:42", "message_create", {**message, "sentAt": n})
+    again = enter(talk)
+    talk.publish("room:42", "message_create", {**message, "sentAt": 3})
+    assert [payload["d"]["sentAt"] for payload in again.heard()] == [1, 2, 3]
+    assert again.session.lost == 1
+
+
+def test_an_ad_hoc_room_is_forgotten_with_its_last_participant_unless_it_has_a_state() -> None:
+    talk = book()
+    enter(talk).leave(Cause.CLIENT_CLOSED)
+    assert talk.hub.rooms.state("42") is None
+    one, two = enter(talk), enter(talk, "8")
+    one.leave(Cause.CLIENT_CLOSED)
+    assert talk.hub.rooms.state("42") == {}
+    talk.publish("room:42", "room_update", {"chatLocked": True})
+    two.leave(Cause.CLIENT_CLOSED)
+    assert talk.hub.rooms.state("42") == {"chatLocked": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("ANYTHING", {}),
+        ("hello", {}),
+        ("message_create", []),
+        ("message_create", {"authorId": "7", "content": "hi"}),
+        ("message_create", {"authorId": 7, "content": "hi", "sentAt": 1}),
+        ("room_update", {"maxParticipants": True}),
+        ("participant_kick", {}),
+    ],
+)
+def test_what_cannot_be_said_is_refused(name: str, data: Any) -> None:
+    talk = book()
+    person = enter(talk)
+    for channel in ("room:42", f"session:{person.session.id}", "listener:main", "room:nobody"):
+        with pytest.raises(Unpublishable):
+            talk.publish(channel, name, data)
+    assert person.heard() == []
+
+
+def test_effects_belong_to_the_rooms_channel_alone() -> None:
+    talk = book()
+    person = enter(talk)
+    talk.publish(f"session:{person.session.id}", "participant_kick", {"userId": "7"})
+    assert person.closed is None
+
+
+@pytest.mark.parametrize(("message", "cause"), bad.cases("e"), ids=bad.name)
+def test_bad_input(message: Any, cause: Cause) -> None:
+    person = enter(book())
+    person.say(message)
+    assert person.closed is not None
+    assert person.closed[0] == 4002
+
+
+def test_causes_from_outside() -> None:
+    codes = {Cause.RATE_LIMITED: 4006, Cause.SLOW_CONSUMER: 4007, Cause.SHUTDOWN: 1001, Cause.TOO_BIG: 1009}
+    for cause, code in codes.items():
+        person = enter(book())
+        person.connection.end(Disconnect(cause))
+        assert person.closed == (code, cause.words)
+    person = enter(book())
+    person.book.hub.end(person.session, Verdict(Cause.KICKED, "bye"))
+    assert person.closed == (4003, "bye")
+
+
+def test_the_same_names_in_odd_characters_are_different_people() -> None:
+    talk = book()
+    enter(talk, "b/c", "a")
+    enter(talk, "c", "a/b")
+    assert len(talk.hub.sessions) == 2
+
+
+def test_too_many_rooms_is_a_refusal_not_a_crash() -> None:
+    talk = book()
+    talk.hub.rooms.create("other", {})
+    person = enter(talk)
+    person.say({"e": 7, "d": {}})
+    assert person.closed == (4002, "unknown or wrong opcode")
