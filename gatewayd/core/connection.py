@@ -96,10 +96,8 @@ class Connection:
     def replay(self, event: e.Event, now: float) -> None:
         """Say a missed event again; it came out of a bounded buffer and counts against no other bound."""
         self.state = step(self.state, e.Event)
-        frame = self.wire.encode(event, self.variant)
-        if frame is not None:
-            self.outbox.push(frame, event, now, free=True)
-            self.wake()
+        self.outbox.push(self.wire.frame(event, self.variant), event, now, free=True)
+        self.wake()
 
     def deliver(self, event: e.Event, now: float) -> bool:
         """Say an event to an identified client. False: no room; the verdict is passed and the event was not taken."""

@@ -87,18 +87,22 @@ class Wire:
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 
     def encode(self, event: e.ServerEvent, variant: str) -> bytes | None:
-        """The frame for an event; None where the protocol has no payload for it. Events are framed once a variant."""
+        """The frame for what we say; None where the protocol has no payload for it."""
         if type(event) is e.Event:
-            key = (self.name, variant)
-            cached = event.frames.get(key)
-            if cached is None:
-                cached = event.frames[key] = encode(self.encoders[e.Event](event), variant)
-            return cached
+            return self.frame(event, variant)
         if type(event) is e.Problem:
             return encode(event.payload, variant)
         encoder = self.encoders.get(type(event))
         payload = encoder(event) if encoder is not None else None
         return None if payload is None else encode(payload, variant)
+
+    def frame(self, event: e.Event, variant: str) -> bytes:
+        """The frame of an event, made once a variant however many receive it."""
+        key = (self.name, variant)
+        made = event.frames.get(key)
+        if made is None:
+            made = event.frames[key] = encode(self.encoders[e.Event](event), variant)
+        return made
 
     def ending(self, cause: Cause) -> Ending:
         """The cell of the causes table; a cause that has none here ends as a fault of ours would."""

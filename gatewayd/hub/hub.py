@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core.behaviour import Admission, Behaviour, Counts
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Verdict
 from gatewayd.core.events import Event
 from gatewayd.core.session import Missed, Session
 from gatewayd.hub.rooms import Rooms
@@ -19,6 +19,8 @@ from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from gatewayd.core.connection import Connection
 
 MAX_WAITING_CHANNELS = 256
 MAX_WAITING_EVENTS = 1000
@@ -165,8 +167,8 @@ class Hub(Sessions):
                 session.delivered += 1
                 delivered += 1
                 continue
-            if connection is not None and session.ended is None:
-                self._cut_off(session)
+            if connection is not None and session.connection is connection:
+                self._cut_off(session, connection)
             if session.ended is not None:
                 dropped += 1
                 continue
@@ -176,16 +178,14 @@ class Hub(Sessions):
             buffered += 1
         return Counts(delivered, buffered, dropped)
 
-    def _cut_off(self, session: Session) -> None:
+    def _cut_off(self, session: Session, connection: Connection) -> None:
         """The client has its verdict but is still leaving: settle now where its session goes."""
-        assert session.connection is not None
-        verdict = session.connection.verdict
-        if session.resumable and (verdict is None or verdict.cause.detaches):
+        verdict = connection.verdict
+        assert verdict is not None, "an identified client that is not open has its verdict"
+        if session.resumable and verdict.cause.detaches:
             self.detach(session)
-        elif verdict is not None:
-            self.end(session, Verdict(verdict.cause, verdict.reason))
         else:
-            self.end(session, Verdict(Cause.PEER_GONE, Cause.PEER_GONE.words))
+            self.end(session, Verdict(verdict.cause, verdict.reason))
 
     # --- events for exactly one receiver --------------------------------------------------------------------
 

@@ -32,8 +32,8 @@ CODES = {
 }
 
 
-def book(interval: float = 30.0, **options: Any) -> Playbook:
-    return Playbook(oxyl.PROTOCOL, options=options, interval=interval)
+def book(patience: float = 60.0, **options: Any) -> Playbook:
+    return Playbook(oxyl.PROTOCOL, options=options, patience=patience)
 
 
 def service(talk: Playbook, kind: str = "commands", *, compress: bool = False) -> Person:
@@ -80,7 +80,7 @@ def test_identified() -> None:
 
 
 def test_a_block_is_kept_while_its_sharder_is_detached_and_free_when_it_has_ended() -> None:
-    talk = book(interval=1000.0, shards_total=2)
+    talk = book(patience=1000.0, shards_total=2)
     first, second = ready(talk, "sharder"), ready(talk, "sharder")
     first.leave()
     assert talk.publish("service:sharder", "A", {"n": 1}) == (1, 1, 0)
@@ -170,7 +170,9 @@ def test_bad_input(message: Any, cause: Cause) -> None:
     assert reason is None or person.closed[1] == reason
 
 
-@pytest.mark.parametrize("cause", [Cause.KICKED, Cause.RATE_LIMITED, Cause.SLOW_CONSUMER, Cause.TOO_BIG, Cause.SHUTDOWN])
+@pytest.mark.parametrize(
+    "cause", [Cause.KICKED, Cause.RATE_LIMITED, Cause.SLOW_CONSUMER, Cause.TOO_BIG, Cause.SHUTDOWN]
+)
 def test_causes_from_outside(cause: Cause) -> None:
     codes = {"kicked": 4008, "rate_limited": 4009, "slow_consumer": 4010, "too_big": 1009, "shutdown": 1001}
     person = ready(book())

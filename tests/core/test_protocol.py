@@ -1,0 +1,131 @@
+"""What stands in a protocol's tables, for all of them."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from gatewayd.core.behaviour import Admission, Behaviour
+from gatewayd.core.close import COMMON_ENDINGS, NEVER_SENT, Cause, Disconnect, Ending
+from gatewayd.core.connection import Connection
+from gatewayd.core.events import Event, Hello, Identify, Reply
+from gatewayd.core.machine import State
+from gatewayd.core.protocol import need
+from gatewayd.core.settings import Settings
+from gatewayd.protocols import registry
+
+X = "stays"
+TABLE: dict[Cause, tuple[Any, ...]] = {
+    #                        oxyl  rooms dmod  discodo utilbot; None: not in that column
+    Cause.NOT_IDENTIFIED: (4000, None, "Unknown data", X, X),
+    Cause.AUTH_FAILED: (4001, None, "Invalid token", 1008, 4001),
+    Cause.ALREADY_IDENTIFIED: (4002, None, "Unknown data", X, 4005),
+    Cause.NO_OPCODE: (4005, 4002, "Unknown data", X, 4003),
+    Cause.UNKNOWN_OPCODE: (4003, 4002, "Unknown data", X, 4004),
+    Cause.NOT_JSON: (4004, 4002, "Unknown data", 1007, 4005),
+    Cause.INVALID_PAYLOAD: (4005, 4002, "", X, 4005),
+    Cause.NOT_ALLOWED: (4006, 4002, "Unknown data", X, 4004),
+    Cause.HEARTBEAT_MISSED: (4007, 4001, "No heartbeat", 4000, 4006),
+    Cause.IDENTIFY_TIMEOUT: (4000, None, "Authentication timeout", 4001, 4001),
+    Cause.WRONG_VERSION: (None, None, None, None, 4000),
+    Cause.IDENTITY_IN_USE: (None, None, None, None, 4002),
+    Cause.REPLACED: (None, 4005, None, 4005, None),
+    Cause.KICKED: (4008, 4003, "Kicked", 4006, 4008),
+    Cause.ROOM_CLOSED: (None, 4004, None, None, None),
+    Cause.RATE_LIMITED: (4009, 4006, "Rate Limited", 4009, 4009),
+    Cause.SLOW_CONSUMER: (4010, 4007, "Slow consumer", 4010, 4010),
+    Cause.ORIGIN_REFUSED: (None, None, "CORS", None, None),
+    Cause.TOO_BIG: (1009, 1009, 1009, 1009, 1009),
+    Cause.SHUTDOWN: (1001, 1001, 1001, 1001, 1001),
+    Cause.INTERNAL: (1011, 1011, 1011, 1011, 1000),
+}
+
+
+@pytest.mark.parametrize("cause", TABLE, ids=lambda cause: cause.value)
+def test_the_causes_table(cause: Cause) -> None:
+    for protocol, cell in zip(registry.PROTOCOLS.values(), TABLE[cause], strict=True):
+        wire = protocol.wire
+        found = wire.endings.get(cause) or COMMON_ENDINGS.get(cause)
+        if cell is None:
+            assert found is None
+        elif cell == X:
+            assert found is not None
+            assert found.code is None
+        elif isinstance(cell, str):
+            assert found == Ending(1000, cell)
+        else:
+            assert found is not None
+            assert found.code == cell
+
+
+def test_every_cause_that_is_sent_stands_in_the_table() -> None:
+    assert set(Cause) - NEVER_SENT - {Cause.PROTOCOL_ERROR, Cause.INVALID_TEXT} == set(TABLE)
+
+
+def test_a_cause_without_a_cell_is_a_policy_violation() -> None:
+    assert registry.PROTOCOLS["oxyl"].wire.ending(Cause.ROOM_CLOSED) == Ending(1008)
+
+
+def test_need_tells_all_mistakes_at_once() -> None:
+    with pytest.raises(Disconnect) as caught:
+        need({"b": True}, {"a": (int,), "b": (int,)})
+    assert caught.value.errors == ("A not provided.", "B is of the wrong type.")
+    assert caught.value.data == (None, True)
+    need({"a": None}, {"a": (type(None),)})
+
+
+class Sixth(Behaviour[None]):
+    """Says nothing of its own."""
+
+
+async def test_what_a_behaviour_does_when_it_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet: Any = Sixth("x", None, None, 30.0)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError):
+        await quiet.identify(None, Identify({}))
+    assert await quiet.admit(None) is None
+    assert quiet.ready(None, resumed=False) is None
+    assert quiet.hello() == {}
+    with pytest.raises(Disconnect):
+        await quiet.command(None, None, None)
+    assert quiet.heartbeat(None, None, None) is None
+    assert (quiet.check("c", "n", 1), quiet.published("c", "n", 1)) == (None, None)
+    assert not quiet.delivers_one("c", "n")
+    assert quiet.hears(None, "n", 1)
+    assert Admission(identity=None).channels == ()
+
+
+def test_other_packages_may_bring_protocols_but_not_take_over_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(group: str) -> list[EntryPoint]:
+        assert group == "gatewayd.protocols"
+        value = "gatewayd.protocols.utilbot:PROTOCOL"
+        return [EntryPoint("mine", value, group), EntryPoint("oxyl", value, group)]
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    found = registry.installed()
+    assert found["mine"].name == "utilbot"
+    assert found["oxyl"].name == "oxyl"
+
+
+def test_a_connection_that_has_ended_says_and_does_nothing() -> None:
+    wire = registry.PROTOCOLS["rooms"].wire
+    settings = Settings(interval=1.0, patience=2.0, identify_timeout=None, resume_window=0.0)
+    connection = Connection(wire, settings, 0.0)
+    connection.greet(0.0)
+    connection.farewell(Disconnect(Cause.KICKED), 0.0)
+    connection.tick(100.0)
+    assert connection.receive("{}", 0.0) is None
+
+
+def test_what_has_no_payload_is_not_said() -> None:
+    wire = registry.PROTOCOLS["rooms"].wire
+    assert wire.encode(Reply(None, 1), "text") is None  # type: ignore[arg-type]
+    settings = Settings(interval=1.0, patience=2.0, identify_timeout=None, resume_window=0.0)
+    connection = Connection(wire, settings, 0.0)
+    connection.state = State.READY
+    connection.send(Reply(None, 1), 0.0)  # type: ignore[arg-type]
+    assert len(connection.outbox) == 0
+    connection.replay(Event("room:1", "room_close", {}, 0.0), 0.0)
+    assert len(connection.outbox) == 1
+    assert Hello(1.0).extra == {}

@@ -1,0 +1,254 @@
+"""discodo as its document has it (seed 003): password, heartbeats, sessions by pair, voice clients, error replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.protocols import discodo
+from tests.playbook import Person, Playbook
+from tests.protocols import bad
+
+HELLO = {"op": "HELLO", "d": {"heartbeat_interval": 15.0}}
+IDENTIFY = {"op": "IDENTIFY", "d": {"user_id": "my bot id", "shard_id": None}}
+PASSWORD = {"authorization": "s3cret"}
+
+
+def book(**options: Any) -> Playbook:
+    return Playbook(discodo.PROTOCOL, options=options)
+
+
+def greeted(talk: Playbook) -> Person:
+    person = talk.connect("/ws", headers=PASSWORD)
+    assert person.heard() == [HELLO]
+    return person
+
+
+def ready(talk: Playbook, **claim: Any) -> Person:
+    person = greeted(talk)
+    person.say({"op": "IDENTIFY", "d": {**IDENTIFY["d"], **claim}})  # type: ignore[dict-item]
+    assert person.heard()[0]["op"] in ("IDENTIFIED", "RESUMED")
+    return person
+
+
+def error(op: Any, code: str, why: str, **more: Any) -> dict[str, Any]:
+    return {"op": op, "d": {"traceback": {code: why}, **more}}
+
+
+def test_forbidden() -> None:
+    for headers, why in (
+        ({}, "Authorization header is missing"),
+        ({"authorization": "x"}, "Authorization header is wrong"),
+    ):
+        person = book().connect("/ws", headers=headers)
+        assert person.heard() == [{"op": "FORBIDDEN", "d": why}]
+        assert person.closed == (1008, why)
+
+
+def test_the_path() -> None:
+    with pytest.raises(Refused) as caught:
+        book().connect("/", headers=PASSWORD)
+    assert caught.value.status == 404
+    assert book(path="/voice").connect("/voice", headers=PASSWORD).heard() == [HELLO]
+
+
+def test_a_version_in_hello() -> None:
+    person = book(version="3.0").connect("/ws", headers=PASSWORD)
+    assert person.heard() == [{"op": "HELLO", "d": {"heartbeat_interval": 15.0, "version": "3.0"}}]
+
+
+def test_heartbeats_are_echoed() -> None:
+    person = greeted(book())
+    for data in (0, 1700000000.5, None, "x", {"a": [1]}):
+        person.say({"op": "HEARTBEAT", "d": data})
+        assert person.heard() == [{"op": "HEARTBEAT_ACK", "d": data}]
+    person.say({"op": "HEARTBEAT"})
+    assert person.heard() == [{"op": "HEARTBEAT_ACK", "d": None}]
+
+
+def test_any_message_is_a_sign_of_life_and_silence_of_60_s_is_the_end() -> None:
+    talk = book()
+    person = ready(talk)
+    talk.advance(59)
+    person.say({"op": "GET_STATUS"})
+    talk.advance(59.9)
+    assert person.closed is None
+    talk.advance(0.1)
+    assert person.closed == (4000, "no heartbeat in 60 s")
+    assert person.session.state == "detached"
+
+
+def test_identify_too_late() -> None:
+    talk = book()
+    person = greeted(talk)
+    talk.advance(20)
+    assert person.closed == (4001, "identify came too late")
+
+
+def test_identified_then_resumed_with_what_was_missed() -> None:
+    talk = book()
+    person = greeted(talk)
+    person.say(IDENTIFY)
+    assert person.heard() == [{"op": "IDENTIFIED", "d": None}]
+    person.leave(Cause.CLIENT_LEFT)
+    assert talk.publish("user:my bot id", "SomethingHappened", {"n": 1}) == (0, 1, 0)
+    talk.advance(299)
+    again = greeted(talk)
+    again.say(IDENTIFY)
+    assert again.heard() == [
+        {"op": "RESUMED", "d": {"voice_clients": []}},
+        {"op": "SomethingHappened", "d": {"n": 1}},
+    ]
+    again.leave()
+    talk.advance(300)
+    last = greeted(talk)
+    last.say(IDENTIFY)
+    assert last.heard() == [{"op": "IDENTIFIED", "d": None}]
+
+
+def test_what_was_lost_is_said() -> None:
+    talk = Playbook(discodo.PROTOCOL, resume_events=1)
+    ready(talk).leave()
+    talk.publish("user:my bot id", "A", 1)
+    talk.publish("user:my bot id", "A", 2)
+    person = greeted(talk)
+    person.say(IDENTIFY)
+    assert person.heard() == [{"op": "RESUMED", "d": {"voice_clients": [], "lost": 1}}, {"op": "A", "d": 2}]
+
+
+def test_pairs_are_compared_as_text_and_shards_are_apart() -> None:
+    talk = book()
+    one = ready(talk, user_id=5, shard_id=0)
+    two = ready(talk, user_id="5", shard_id=1)
+    assert talk.publish("user:5", "A", None) == (2, 0, 0)
+    three = ready(talk, user_id="5", shard_id="0")
+    assert one.closed == (4005, "replaced by a newer connection")
+    assert three.session is one.session
+    assert two.closed is None
+
+
+@pytest.mark.parametrize("claim", [None, [], {}, {"user_id": True}, {"user_id": 1.5}, {"user_id": "a", "shard_id": []}])
+def test_a_bad_identify_may_be_tried_again(claim: Any) -> None:
+    person = greeted(book())
+    person.say({"op": "IDENTIFY", "d": claim})
+    (answer,) = person.heard()
+    assert list(answer["d"]["traceback"]) == ["INVALID_PAYLOAD"]
+    person.say(IDENTIFY)
+    assert person.heard() == [{"op": "IDENTIFIED", "d": None}]
+
+
+def test_twice() -> None:
+    person = ready(book())
+    person.say(IDENTIFY)
+    assert person.heard() == [error("IDENTIFY", "ALREADY_IDENTIFIED", "already identified")]
+    assert person.closed is None
+
+
+def test_before_identify_only_the_status_is_answered() -> None:
+    person = greeted(book())
+    person.say({"op": "VC_DESTROY", "d": {"guild_id": 7}})
+    assert person.heard() == [error("VC_DESTROY", "NOT_IDENTIFIED", "not identified", guild_id=7)]
+    person.say({"op": "GET_STATUS"})
+    assert [payload["op"] for payload in person.heard()] == ["STATUS"]
+
+
+@pytest.mark.parametrize(("message", "cause"), bad.cases("op"), ids=bad.name)
+def test_bad_input(message: Any, cause: Cause) -> None:
+    person = ready(book())
+    person.say(message)
+    if cause is Cause.NOT_JSON:
+        assert person.closed is not None
+        assert person.closed[0] == 1007
+        return
+    (answer,) = person.heard()
+    if message == {"op": "1"}:  # a name that only a backend could know
+        cause = Cause.UNKNOWN_OPCODE
+    assert list(answer["d"]["traceback"]) == [cause.name]
+    assert person.closed is None
+
+
+def test_causes_from_outside() -> None:
+    codes = {Cause.RATE_LIMITED: 4009, Cause.SLOW_CONSUMER: 4010, Cause.SHUTDOWN: 1001, Cause.TOO_BIG: 1009}
+    for cause, code in codes.items():
+        person = ready(book())
+        person.connection.end(Disconnect(cause))
+        assert person.closed == (code, cause.words)
+    person = ready(book())
+    person.book.hub.end(person.session, Verdict(Cause.KICKED, "bye"))
+    assert person.closed == (4006, "bye")
+
+
+def discord(name: str, **data: Any) -> dict[str, Any]:
+    return {"op": "DISCORD_EVENT", "d": {"t": name, "d": data}}
+
+
+def test_the_life_of_a_voice_client() -> None:
+    talk = book()
+    person = ready(talk)
+    person.say(discord("READY", user={"id": 99}))
+    person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=7, channel_id=8))
+    assert person.heard() == [{"op": "VC_CREATED", "d": {"id": 1, "guild_id": "7"}}]
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="7"))
+    person.say(discord("VOICE_STATE_UPDATE", user_id="someone", guild_id=7, channel_id=1))
+    person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=5, channel_id=None))
+    person.say(discord("RESUME"))
+    person.say(discord("READY"))
+    assert person.heard() == []
+    person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=7, channel_id=None))
+    assert person.heard() == [{"op": "VC_CHANNEL_EDITED", "d": {"guild_id": "7", "channel_id": None}}]
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="9"))
+    person.say(discord("VOICE_STATE_UPDATE", user_id=99, guild_id="9", channel_id="1"))
+    assert person.heard() == [
+        {"op": "VC_CREATED", "d": {"id": 2, "guild_id": "9"}},
+        {"op": "VC_CHANNEL_EDITED", "d": {"guild_id": "9", "channel_id": "1"}},
+    ]
+    person.leave()
+    again = greeted(talk)
+    again.say(IDENTIFY)
+    assert again.heard() == [{"op": "RESUMED", "d": {"voice_clients": [["7", None], ["9", "1"]]}}]
+    again.say({"op": "VC_DESTROY", "d": {"guild_id": 7}})
+    assert again.heard() == [{"op": "VC_DESTROYED", "d": {"guild_id": "7"}}]
+    again.say({"op": "VC_DESTROY", "d": {"guild_id": 7}})
+    assert again.heard() == [error("VC_DESTROY", "INVALID_PAYLOAD", "no voice client in this guild", guild_id=7)]
+
+
+def test_resumed_as_a_map() -> None:
+    talk = book(resumed_format="map")
+    person = ready(talk)
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="9"))
+    person.leave()
+    again = greeted(talk)
+    again.say(IDENTIFY)
+    assert again.heard() == [{"op": "RESUMED", "d": {"voice_clients": {"9": {"id": 1, "channel": None}}}}]
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {}, {"t": 1}, {"t": "VOICE_SERVER_UPDATE"}, {"t": "VOICE_STATE_UPDATE", "d": {}}]
+)
+def test_bad_discord_events(data: Any) -> None:
+    person = ready(book())
+    person.say({"op": "DISCORD_EVENT", "d": data})
+    (answer,) = person.heard()
+    assert list(answer["d"]["traceback"]) == ["INVALID_PAYLOAD"]
+    assert person.closed is None
+
+
+def test_voice_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discodo, "MAX_VOICE_CLIENTS", 1)
+    person = ready(book())
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="1"))
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="2"))
+    assert list(person.heard()[1]["d"]["traceback"]) == ["NOT_ALLOWED"]
+
+
+def test_other_operations_are_the_backends() -> None:
+    person = ready(book())
+    person.say({"op": "putSource", "d": {"guild_id": "3"}})
+    (answer,) = person.heard()
+    assert answer["d"]["guild_id"] == "3"
+    talk = Playbook(discodo.PROTOCOL, answers={"putSource": {"ok": True}})
+    person = ready(talk)
+    person.say({"op": "putSource", "d": {"guild_id": "3"}})
+    assert person.heard() == [{"op": "putSource", "d": {"ok": True}}]

@@ -1,0 +1,389 @@
+"""dmod as its document has it (seed 002): authentication, guilds, notifications, live application sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.protocols import dmod
+from tests.playbook import Person, Playbook
+from tests.protocols import bad
+
+REQUEST = {"op": 0, "t": None, "d": None}
+BEAT = {"op": 3, "t": None, "d": None}
+UNKNOWN = (1000, "Unknown data")
+
+
+def book(**more: Any) -> Playbook:
+    return Playbook(dmod.PROTOCOL, **more)
+
+
+def passed(*notifications: Any, **more: Any) -> dict[str, Any]:
+    return {"op": 2, "t": None, "d": {"missed_notifications": list(notifications), **more}}
+
+
+def page(talk: Playbook, uid: str | None = "000", token: str | None = "user-token") -> Person:
+    person = talk.connect()
+    assert person.heard() == [REQUEST]
+    person.say({"op": 1, "d": {"token": token, "uid": uid}})
+    return person
+
+
+def ready(talk: Playbook, uid: str | None = "000", token: str | None = "user-token") -> Person:
+    person = page(talk, uid, token)
+    assert person.heard()[0]["op"] == 2
+    return person
+
+
+def command(name: str, op: int = 7, **data: Any) -> dict[str, Any]:
+    return {"op": op, "cmd": name, "d": data}
+
+
+def reply(name: str, data: Any) -> dict[str, Any]:
+    return {"op": 7, "t": None, "d": {"for": name, "data": data}}
+
+
+def event(name: str, data: Any) -> dict[str, Any]:
+    return {"op": 5, "ev": name, "t": name, "d": data}
+
+
+@pytest.mark.parametrize(
+    ("data", "closed"),
+    [
+        ({"token": "user-token", "uid": "000"}, None),
+        ({"token": None, "uid": None}, None),
+        ({"token": "s3cret", "uid": None}, None),
+        ({"token": "wrong", "uid": None}, (1000, "Invalid token")),
+        ({"token": "wrong", "uid": "000"}, (1000, "Invalid token")),
+        ({"token": "user-token", "uid": "nobody"}, (1000, "Invalid token")),
+        ({"token": None, "uid": "000"}, (1000, "Invalid formating of authentication")),
+        ({"token": 1, "uid": "000"}, (1000, "Invalid formating of authentication")),
+        ({"token": "x", "uid": 0}, (1000, "Invalid formating of authentication")),
+        ({"token": "x"}, (1000, "Missing authentication data")),
+        ({"uid": "x"}, (1000, "Missing authentication data")),
+        (None, (1000, "Missing authentication data")),
+        ([], (1000, "Missing authentication data")),
+    ],
+)
+def test_authentication(data: Any, closed: tuple[int, str] | None) -> None:
+    person = book().connect()
+    person.say({"op": 1, "d": data})
+    assert person.closed == closed
+    assert person.heard() == ([REQUEST, passed()] if closed is None else [REQUEST])
+
+
+def test_twice_and_before_and_too_late() -> None:
+    person = ready(book())
+    person.say({"op": 1, "d": {"token": None, "uid": None}})
+    assert person.closed == UNKNOWN
+    person = book().connect()
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    assert person.closed == UNKNOWN
+    talk = book()
+    person = talk.connect()
+    talk.advance(20)
+    assert person.closed == (1000, "Authentication timeout")
+
+
+def test_the_server_beats_and_the_client_owes_an_answer() -> None:
+    talk = book()
+    person = ready(talk)
+    talk.advance(30)
+    assert person.heard() == [BEAT]
+    person.say({"op": 4, "t": None, "d": None})
+    assert person.heard() == []
+    talk.advance(34.9)
+    assert person.heard() == [BEAT]
+    assert person.closed is None
+    talk.advance(0.1)
+    assert person.closed == (1000, "No heartbeat")
+
+
+@pytest.mark.parametrize(("message", "cause"), bad.cases("op"), ids=bad.name)
+def test_bad_input(message: Any, cause: Cause) -> None:
+    person = ready(book())
+    person.say(message)
+    if cause is Cause.INVALID_PAYLOAD:
+        assert person.closed == (1000, "a payload must be a JSON object")
+    else:
+        assert person.closed == UNKNOWN
+
+
+def test_causes_from_outside() -> None:
+    reasons = {
+        Cause.RATE_LIMITED: (1000, "Rate Limited"),
+        Cause.SLOW_CONSUMER: (1000, "Slow consumer"),
+        Cause.ORIGIN_REFUSED: (1000, "CORS"),
+        Cause.SHUTDOWN: (1001, "server is shutting down"),
+        Cause.TOO_BIG: (1009, "message too big"),
+    }
+    for cause, closed in reasons.items():
+        person = ready(book())
+        person.connection.end(Disconnect(cause))
+        assert person.closed == closed
+    person = ready(book())
+    person.book.hub.end(person.session, Verdict(Cause.KICKED, "why"))
+    assert person.closed == (1000, "Kicked")
+
+
+def test_fifty_messages_in_five_seconds() -> None:
+    talk = book()
+    person = ready(talk)
+    for _ in range(49):  # authenticate was the first
+        person.say(command("DESCONNECT_GUILD", gid="1"))
+    assert person.closed is None
+    person.say(command("DESCONNECT_GUILD", gid="1"))
+    assert person.closed == (1000, "Rate Limited")
+
+
+def test_connect_guild_answers_from_documents() -> None:
+    talk = book(options={"documents": "d:"})
+    talk.hub.documents.put("d:guild:123467", {"count": 100})
+    talk.hub.documents.put("d:member:123467:000", {"id": "000"})
+    for op in (6, 7):
+        person = ready(talk)
+        person.say(command("CONNECT_GUILD", op, token="guild-token", gid="123467"))
+        assert person.heard() == [reply("CONNECT_GUILD", {"guild": {"count": 100}, "user": {"id": "000"}})]
+    basic = ready(talk, None, None)
+    basic.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    assert basic.heard() == [reply("CONNECT_GUILD", {"guild": {"count": 100}, "user": None})]
+
+
+def test_connect_guild_answers_from_the_backend_where_there_is_one() -> None:
+    person = ready(book(answers={"CONNECT_GUILD": {"guild": 1, "user": 2}}))
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    assert person.heard() == [reply("CONNECT_GUILD", {"guild": 1, "user": 2})]
+
+
+def connected(talk: Playbook, uid: str = "000", token: str = "user-token") -> Person:
+    person = ready(talk, uid, token)
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    assert person.heard()[0]["op"] == 7
+    return person
+
+
+def test_one_guild_at_a_time_and_disconnect() -> None:
+    talk = book()
+    person = connected(talk)
+    assert talk.publish("guild:123467", "GUILD_MEMBER_COUNT_CHANGE", {"count": 5}) == (1, 0, 0)
+    assert person.heard() == [event("GUILD_MEMBER_COUNT_CHANGE", {"count": 5})]
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    person.say(command("DESCONNECT_GUILD", gid="other"))
+    person.say(command("DESCONNECT_GUILD", gid="123467"))
+    assert person.heard()[1:] == [reply("DESCONNECT_GUILD", {"success": x}) for x in (False, True)]
+    assert talk.publish("guild:123467", "X", {}) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("payload", "closed"),
+    [
+        (command("CONNECT_GUILD", token="wrong", gid="123467"), (1000, "Invalid token")),
+        (command("CONNECT_GUILD", token="guild-token", gid="other"), (1000, "Invalid token")),
+        (command("CONNECT_GUILD", token=None, gid="123467"), UNKNOWN),
+        (command("CONNECT_GUILD"), UNKNOWN),
+        (command("APPLICATION_SESSION", uid="7", gid="1", utokh="seven", uhash=""), (1000, "Invalid token")),
+        (command("APPLICATION_SESSION", uid="000", gid="1", utokh="wrong", uhash=""), (1000, "Invalid token")),
+        (command("APPLICATION_SESSION", uid="000"), UNKNOWN),
+        (command("APPLICATION_SESSION_REAUTH", utokh="wrong", uhash="", pm="64"), (1000, "Invalid token")),
+        (command("NO_SUCH_COMMAND"), UNKNOWN),
+        ({"op": 6}, UNKNOWN),
+        ({"op": 6, "cmd": 1}, UNKNOWN),
+        ({"op": 6, "cmd": "CONNECT_GUILD", "d": []}, UNKNOWN),
+        ({"op": 2}, UNKNOWN),
+    ],
+)
+def test_bad_commands(payload: Any, closed: tuple[int, str]) -> None:
+    person = ready(book())
+    person.say(payload)
+    assert person.closed == closed
+
+
+def test_another_command_is_the_backends() -> None:
+    person = ready(book(answers={"SOMETHING": [1]}))
+    person.say(command("SOMETHING", 6))
+    assert person.heard() == [reply("SOMETHING", [1])]
+
+
+def test_privileges_are_told_to_their_owner_alone() -> None:
+    talk = book()
+    mine, other = connected(talk), connected(talk, "7", "seven")
+    change = {"id": "000", "tag": "name#disc", "self": True, "permissions": "0"}
+    assert talk.publish("guild:123467", "GUILD_PRIVILEGE_UPDATE", change) == (1, 0, 0)
+    assert mine.heard() == [event("GUILD_PRIVILEGE_UPDATE", change)]
+    assert other.heard() == []
+    assert talk.publish("guild:123467", "GUILD_PRIVILEGE_UPDATE", None) == (0, 0, 0)
+
+
+def test_missed_notifications_are_kept_until_the_client_has_shown_that_it_lives() -> None:
+    talk = book()
+    note = {"type": "APPLICATION_REVIWED", "proccessed_type": 0}
+    talk.hub.notify("000", note)
+    first = page(talk)
+    assert first.heard() == [passed(note)]
+    first.leave(Cause.CLIENT_CLOSED)
+    second = page(talk)
+    assert second.heard() == [passed(note)]
+    second.say({"op": 4})
+    second.say({"op": 4})
+    second.leave(Cause.CLIENT_CLOSED)
+    assert page(talk).heard() == [passed()]
+
+
+def test_a_notification_that_comes_meanwhile_is_not_dropped_with_the_shown_ones() -> None:
+    talk = book()
+    for n in range(3):
+        talk.hub.notify("000", n)
+    person = ready(talk)
+    talk.hub.notifications.keep("000", 3)
+    talk.hub.notifications.drop("000", 1)
+    person.say({"op": 4})
+    assert talk.hub.notifications.waiting("000") == [3]
+
+
+def test_two_pages_that_were_shown_the_same_drop_it_once() -> None:
+    talk = book()
+    talk.hub.notify("000", 1)
+    one, two = ready(talk), ready(talk)
+    one.say({"op": 4})
+    talk.hub.notifications.keep("000", 2)
+    two.say({"op": 4})
+    assert talk.hub.notifications.waiting("000") == [2]
+
+
+def test_a_live_notification_and_one_that_waits_with_a_detached_page() -> None:
+    talk = book()
+    person = ready(talk)
+    talk.hub.notify("000", {"n": 1})
+    assert person.heard() == [event("NOTIFICATION", {"n": 1})]
+    person.leave()
+    talk.hub.notify("000", {"n": 2})
+    talk.advance(60)  # nobody came back for it: it waits as a notification
+    assert page(talk).heard() == [passed({"n": 2})]
+
+
+def test_basic_access_hears_no_user_and_never_resumes() -> None:
+    talk = book()
+    person = ready(talk, None, None)
+    person.say({"op": 4})
+    person.leave()
+    assert not talk.hub.sessions
+
+
+def test_pages_of_one_user_live_side_by_side_and_a_detached_one_is_taken_over() -> None:
+    talk = Playbook(dmod.PROTOCOL, resume_events=1)
+    one, two = ready(talk), ready(talk)
+    assert talk.publish("user:000", "X", 1) == (2, 0, 0)
+    one.leave()
+    talk.publish("user:000", "X", 2)
+    talk.publish("user:000", "X", 3)
+    three = page(talk)
+    assert three.heard() == [passed(lost=1), event("X", 3)]
+    assert three.session is one.session
+    assert two.closed is None
+
+
+def live(talk: Playbook, gid: str = "0001") -> Person:
+    person = ready(talk)
+    person.say(command("APPLICATION_SESSION", uid="000", gid=gid, utokh="user-token", uhash=""))
+    assert person.heard() == [reply("APPLICATION_SESSION", {"success": True})]
+    return person
+
+
+def beats(talk: Playbook, *people: Person, seconds: float = 30) -> None:
+    talk.advance(seconds)
+    for person in people:
+        person.say({"op": 4})
+
+
+def named(person: Person) -> list[str]:
+    return [payload["ev"] for payload in person.heard() if payload["op"] == 5]
+
+
+def test_an_application_session_beats_and_ends_unanswered() -> None:
+    talk = book()
+    person = live(talk)
+    watcher = ready(talk, "7", "seven")
+    talk.hub.subscribe(watcher.session, "guild:0001")
+    beats(talk, person, watcher)
+    heard = person.heard()
+    assert BEAT in heard
+    assert event("APPLICATION_SESSION_HB_P", {"gid": "0001"}) in heard
+    person.say(command("APPLICATION_SESSION_HB_M", gid="other"))
+    person.say(command("APPLICATION_SESSION_HB_M", gid="0001"))
+    beats(talk, person, watcher)
+    assert named(person) == ["APPLICATION_SESSION_HB_P"]
+    assert named(watcher) == []
+    beats(talk, person, watcher)
+    assert named(watcher) == ["APPLICATION_SESSION_END"]
+    beats(talk, person, watcher)
+    assert named(person) == []
+
+
+def test_it_may_be_started_again_and_ended_by_its_client() -> None:
+    talk = book()
+    person = live(talk)
+    person.say(command("APPLICATION_SESSION", uid="000", gid="0001", utokh="user-token", uhash=""))
+    person.say(command("APPLICATION_SESSION_END", gid="0001"))
+    person.say(command("APPLICATION_SESSION_END", gid="0001"))
+    assert person.heard()[1:] == [reply("APPLICATION_SESSION_END", {"success": x}) for x in (True, False)]
+
+
+def test_it_waits_while_its_page_is_detached_and_ends_with_the_window() -> None:
+    talk = book()
+    person = live(talk)
+    watcher = ready(talk, "7", "seven")
+    talk.hub.subscribe(watcher.session, "guild:0001")
+    person.leave()
+    beats(talk, watcher)
+    assert named(watcher) == []
+    again = ready(talk)
+    assert again.session is person.session
+    again.leave()
+    beats(talk, watcher)
+    beats(talk, watcher)
+    assert named(watcher) == ["APPLICATION_SESSION_END"]
+
+
+def test_changed_permissions_ask_for_reauth() -> None:
+    talk = book(options={"reauth_timeout": 10.0})
+    person = live(talk)
+    change = {"id": "000", "permissions": "0"}
+    talk.publish("guild:other", "GUILD_PRIVILEGE_UPDATE", change)
+    assert named(person) == []
+    talk.publish("guild:0001", "GUILD_PRIVILEGE_UPDATE", change)
+    talk.publish("guild:0001", "GUILD_PRIVILEGE_UPDATE", change)  # asked already
+    assert named(person) == ["APPLICATION_SESSION_REAUTH"]
+    person.say(command("APPLICATION_SESSION_REAUTH", utokh="user-token", uhash="", pm="64"))
+    person.say(command("APPLICATION_SESSION_REAUTH", utokh="user-token", uhash="", pm="64"))
+    assert person.heard() == [reply("APPLICATION_SESSION_REAUTH", {"success": x}) for x in (True, False)]
+    talk.advance(10)
+    assert person.session.data.applications
+    talk.publish("user:000", "GUILD_PRIVILEGE_UPDATE", change)
+    talk.advance(10)
+    assert not person.session.data.applications
+
+
+def test_reauth_is_for_identified_users() -> None:
+    person = ready(book(), None, None)
+    person.say(command("APPLICATION_SESSION_REAUTH", utokh="user-token", uhash="", pm="64"))
+    assert person.closed == (1000, "Invalid token")
+
+
+def test_application_sessions_are_bounded() -> None:
+    talk = Playbook(dmod.PROTOCOL, rate_limit=None)
+    person = ready(talk)
+    for n in range(dmod.MAX_APPLICATIONS + 1):
+        assert person.closed is None
+        person.say(command("APPLICATION_SESSION", uid="000", gid=str(n), utokh="user-token", uhash=""))
+    assert person.closed == UNKNOWN
+
+
+def test_a_change_that_says_not_whose_asks_nobody() -> None:
+    talk = book()
+    person = live(talk)
+    for data in ({"id": 1}, {}, [1]):
+        talk.publish("guild:0001", "GUILD_PRIVILEGE_UPDATE", data)
+    talk.publish("guild:0001", "OTHER", {"id": "000"})
+    assert named(person) == []
