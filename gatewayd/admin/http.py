@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -35,11 +36,12 @@ def answer(value: object, status: int = 200) -> Response:
 async def body_of(request: Request) -> bytes:
     """The body, read in pieces and refused as soon as it is too large."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise ApiError(413, "too_large", f"a body may have {MAX_BODY} bytes; send fewer events at a time")
-        parts.append(part)
+    async with aclosing(request.stream()) as stream:
+        async for part in stream:
+            size += len(part)
+            if size > MAX_BODY:
+                raise ApiError(413, "too_large", f"a body may have {MAX_BODY} bytes; send fewer events at a time")
+            parts.append(part)
     return b"".join(parts)
 
 

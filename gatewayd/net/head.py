@@ -106,7 +106,7 @@ class HeadReader:
 
     def _check_unfinished(self) -> None:
         pending = bytes(self._data[self._line_start : MAX_HEAD])
-        if self._lines == 0:
+        if self._lines == 0 and pending:
             _check_beginning(pending)
             if len(pending) > MAX_TARGET + 64:
                 raise BadHead(414, f"the request target is longer than {MAX_TARGET} bytes")

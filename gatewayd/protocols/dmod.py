@@ -8,24 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
-
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, NoBackend, Timer
+from gatewayd.core.behaviour import Admission, Claim, Clash, NoBackend
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
-from gatewayd.core.rate import Rate, Seconds
+from gatewayd.core.rate import Rate
+from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, Page, texts
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.session import Session
 
-MAX_APPLICATIONS = 16
-"""Live application sessions of one client session."""
-REAUTH_SECONDS = Seconds(30.0)
 MISSING = "Missing authentication data"
 MALFORMED = "Invalid formating of authentication"
-UNKNOWN = "Unknown data"
 
 
 def _authenticate(payload: Mapping[str, Any]) -> e.ClientEvent:
@@ -96,40 +91,7 @@ WIRE = Wire(
 )
 
 
-@frozen(kw_only=True)
-class Options:
-    """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served."""
-
-    reauth_timeout: Seconds = REAUTH_SECONDS
-    documents: str = ""
-
-
-@define(eq=False)
-class Application:
-    """One live application session. `answered` is False while a heartbeat waits for its answer."""
-
-    gid: str
-    answered: bool = True
-    beat: Timer | None = None
-    reauth: Timer | None = None
-
-    def stop(self) -> None:
-        """Let nothing more fall due."""
-        for timer in (self.beat, self.reauth):
-            if timer is not None:
-                timer.cancel()
-
-
-@define
-class Page:
-    """What one session remembers: its guild, its application sessions, and which notifications it was shown."""
-
-    guild: str | None = None
-    applications: dict[str, Application] = field(factory=dict)
-    shown: list[Any] = field(factory=list)
-
-
-class Dmod(Behaviour[Options]):
+class Dmod(Applications):
     """Users, guilds, notifications and live application sessions."""
 
     prefixes = ("user", "guild")
@@ -179,7 +141,7 @@ class Dmod(Behaviour[Options]):
     # --- guilds ---------------------------------------------------------------------------------------------
 
     async def _connect(self, connection: Connection, session: Session, command: e.Command) -> None:
-        token, gid = _texts(command, "token", "gid")
+        token, gid = texts(command, "token", "gid")
         if not await self.port.verify(Claim("guild", token, gid)):
             raise Disconnect(Cause.AUTH_FAILED)
         page: Page = session.data
@@ -196,7 +158,7 @@ class Dmod(Behaviour[Options]):
         self.reply(connection, command, data)
 
     async def _disconnect(self, connection: Connection, session: Session, command: e.Command) -> None:
-        (gid,) = _texts(command, "gid")
+        (gid,) = texts(command, "gid")
         connected = session.data.guild == gid
         if connected:
             session.data.guild = None
@@ -207,103 +169,14 @@ class Dmod(Behaviour[Options]):
         """A change of privileges is for the user whose they are."""
         return name != "GUILD_PRIVILEGE_UPDATE" or (isinstance(data, dict) and data.get("id") == session.key)
 
-    # --- application sessions -------------------------------------------------------------------------------
-
-    async def _start(self, connection: Connection, session: Session, command: e.Command) -> None:
-        uid, gid, token, uhash = _texts(command, "uid", "gid", "utokh", "uhash")
-        if uid != session.key or not await self.port.verify(Claim("user", token, uid, {"uhash": uhash})):
-            raise Disconnect(Cause.AUTH_FAILED)
-        applications = session.data.applications
-        if gid in applications:
-            applications[gid].stop()
-        elif len(applications) >= MAX_APPLICATIONS:
-            raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
-        application = applications[gid] = Application(gid)
-        self._schedule(session, application)
-        self.reply(connection, command, {"success": True})
-
-    async def _end(self, connection: Connection, session: Session, command: e.Command) -> None:
-        (gid,) = _texts(command, "gid")
-        ended = gid in session.data.applications
-        if ended:
-            self._finish(session, gid)
-        self.reply(connection, command, {"success": ended})
-
-    async def _reauth(self, connection: Connection, session: Session, command: e.Command) -> None:
-        token, uhash, permissions = _texts(command, "utokh", "uhash", "pm")
-        extra = {"uhash": uhash, "pm": permissions}
-        if session.key is None or not await self.port.verify(Claim("user", token, session.key, extra)):
-            raise Disconnect(Cause.AUTH_FAILED)
-        asked = [item for item in session.data.applications.values() if item.reauth is not None]
-        for application in asked:
-            application.reauth.cancel()
-            application.reauth = None
-        self.reply(connection, command, {"success": bool(asked)})
-
-    async def _beaten(self, connection: Connection, session: Session, command: e.Command) -> None:
-        gid = command.data.get("gid")
-        for application in session.data.applications.values():
-            if gid is None or application.gid == gid:
-                application.answered = True
-
-    def _schedule(self, session: Session, application: Application) -> None:
-        application.beat = self.port.later(self.interval, lambda: self._beat(session, application))
-
-    def _beat(self, session: Session, application: Application) -> None:
-        """Ask for a sign of life, or find that the last one was not answered. A detached session is not asked."""
-        if session.connection is not None:
-            if not application.answered:
-                self._finish(session, application.gid)
-                return
-            application.answered = False
-            self.port.tell(session, "APPLICATION_SESSION_HB_P", {"gid": application.gid})
-        else:
-            application.answered = True
-        self._schedule(session, application)
-
-    def _finish(self, session: Session, gid: str) -> None:
-        session.data.applications.pop(gid).stop()
-        self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", {"gid": gid, "uid": session.key})
-
-    def published(self, channel: str, name: str, data: Any) -> None:
-        """The member's permissions have changed: its application sessions in that guild must show who they are."""
-        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict) or type(data.get("id")) is not str:
-            return
-        kind, _, rest = channel.partition(":")
-        for session in self.port.subscribers(f"user:{data['id']}"):
-            page = session.data
-            for application in tuple(page.applications.values()) if isinstance(page, Page) else ():
-                if (kind != "guild" or application.gid == rest) and application.reauth is None:
-                    self._ask_reauth(session, application)
-
-    def _ask_reauth(self, session: Session, application: Application) -> None:
-        application.reauth = self.port.later(
-            self.options.reauth_timeout, lambda: self._finish(session, application.gid)
-        )
-        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
-
-    def ended(self, session: Session) -> None:
-        """The connection is gone past the resume window: its application sessions end with it."""
-        page = session.data
-        for gid in tuple(page.applications) if isinstance(page, Page) else ():
-            self._finish(session, gid)
-
-
-def _texts(command: e.Command, *names: str) -> tuple[str, ...]:
-    """Fields that must be strings."""
-    values = tuple(command.data.get(name) for name in names)
-    if any(type(value) is not str for value in values):
-        raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
-    return values
-
 
 _COMMANDS = {
     "CONNECT_GUILD": Dmod._connect,
     "DESCONNECT_GUILD": Dmod._disconnect,
-    "APPLICATION_SESSION": Dmod._start,
-    "APPLICATION_SESSION_END": Dmod._end,
-    "APPLICATION_SESSION_REAUTH": Dmod._reauth,
-    "APPLICATION_SESSION_HB_M": Dmod._beaten,
+    "APPLICATION_SESSION": Dmod.start,
+    "APPLICATION_SESSION_END": Dmod.end,
+    "APPLICATION_SESSION_REAUTH": Dmod.reauth,
+    "APPLICATION_SESSION_HB_M": Dmod.beaten,
 }
 
 PROTOCOL = Protocol(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.core.behaviour import Unpublishable
+from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Event
 from gatewayd.hub import hub as hub_module
@@ -125,7 +125,10 @@ def test_one_event_for_one_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(hub_module, "MAX_WAITING_CHANNELS", 1)
     monkeypatch.setattr(hub_module, "MAX_WAITING_EVENTS", 2)
     talk = book()
-    give = lambda channel, n: talk.hub.publish(channel, "E", n, one=True)  # noqa: E731
+
+    def give(channel: str, n: int) -> Counts:
+        return talk.hub.publish(channel, "E", n, one=True)
+
     assert [give("service:bot", n).dropped for n in range(3)] == [0, 0, 1]
     assert give("service:other", 1).dropped == 1
     assert numbers(ready_again(talk)) == [1, 2]

@@ -15,7 +15,8 @@ NO_OBJECT: list[Any] = ['"x"', "[]", "1", "null", "true"]
 
 def bad_opcodes(field: str) -> list[Any]:
     """Values that are no opcode, whatever they equal."""
-    return [{field: value} for value in (True, 1.0, "1", None, [], {}, 2**64, -5, 99)]
+    values: list[Any] = [True, 1.0, "1", None, [], {}, 2**64, -5, 99]
+    return [{field: value} for value in values]
 
 
 def cases(field: str) -> list[tuple[Any, Cause]]:

@@ -8,6 +8,7 @@ import pytest
 
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.protocols import dmod
+from gatewayd.protocols.dmod_applications import MAX_APPLICATIONS
 from tests.playbook import Person, Playbook
 from tests.protocols import bad
 
@@ -374,7 +375,7 @@ def test_reauth_is_for_identified_users() -> None:
 def test_application_sessions_are_bounded() -> None:
     talk = Playbook(dmod.PROTOCOL, rate_limit=None)
     person = ready(talk)
-    for n in range(dmod.MAX_APPLICATIONS + 1):
+    for n in range(MAX_APPLICATIONS + 1):
         assert person.closed is None
         person.say(command("APPLICATION_SESSION", uid="000", gid=str(n), utokh="user-token", uhash=""))
     assert person.closed == UNKNOWN

@@ -1,0 +1,396 @@
+"""The admin API over a real Unix socket, and over TCP with tokens."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from gatewayd.admin import http as admin_http
+from gatewayd.admin import server
+from gatewayd.admin.app import make_app
+from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
+from gatewayd.admin.node import ListenerView, NodeView
+from gatewayd.admin.routes import _rss
+from gatewayd.config.model import ApiToken
+from gatewayd.config.values import Secret
+from gatewayd.net.bind import bind_tcp, bind_unix
+from gatewayd.protocols import rooms, utilbot
+from tests.playbook import Person, Playbook
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("gatewayd", timeout=5)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(5)
+        self.sock.connect(self.path)
+
+
+class Api:
+    """The API as a client sees it."""
+
+    def __init__(self, connect: Callable[[], http.client.HTTPConnection], node: NodeView, talk: Playbook) -> None:
+        self._connect = connect
+        self.node = node
+        self.talk = talk
+        self.draining = False
+
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+
+        def do() -> tuple[int, Any]:
+            connection = self._connect()
+            try:
+                connection.request(method, path, data, {k.replace("_", "-"): v for k, v in headers.items()})
+                response = connection.getresponse()
+                text = response.read()
+                return response.status, json.loads(text) if text else None
+            finally:
+                connection.close()
+
+        with trio.fail_after(10):
+            return await trio.to_thread.run_sync(do)
+
+    async def get(self, path: str) -> Any:
+        status, value = await self.ask("GET", path)
+        assert status == 200, value
+        return value
+
+
+def bot(talk: Playbook, name: str) -> Person:
+    person = talk.connect()
+    person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": name}})
+    person.heard()
+    return person
+
+
+@asynccontextmanager
+async def api(tmp_path: Path, *, tokens: Any = None, bots: int = 0) -> AsyncIterator[Api]:
+    talk = Playbook(utilbot.PROTOCOL)
+    Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", options={"ad_hoc": True})
+    for number in range(bots):
+        bot(talk, f"b{number}")
+    holder: list[Api] = []
+    node = NodeView(
+        hub=talk.hub,
+        node="edge",
+        version="1",
+        started_wall=0.0,
+        clients=lambda: len(talk.people),
+        draining=lambda: holder[0].draining,
+        listeners=[
+            ListenerView(
+                name="main",
+                protocol="utilbot",
+                address="a:1",
+                url="ws://a:1",
+                tls=False,
+                settings={"x": 1},
+                clients=lambda: 7,
+            )
+        ],
+    )
+    app = make_app(node)
+    sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
+    place = sock.getsockname()
+    connect = (
+        (lambda: UnixConnection(place))
+        if tokens is None
+        else lambda: http.client.HTTPConnection(place[0], place[1], timeout=5)
+    )
+    holder.append(Api(connect, node, talk))
+    async with trio.open_nursery() as nursery:
+        if tokens is None:
+            nursery.start_soon(server.serve_unix, app, sock)
+        else:
+            nursery.start_soon(server.serve_tcp, app, sock, tokens)
+        yield holder[0]
+        nursery.cancel_scope.cancel()
+    sock.close()
+
+
+async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=2) as node:
+        status = await node.get("/v1/status")
+        assert (status["node"], status["version"], status["clients"]) == ("edge", "1", 2)
+        assert status["sessions"] == {"total": 2, "by_state": {"ready": 2}, "by_protocol": {"utilbot": 2}}
+        assert status["memory"]["rss"] > 1_000_000
+        (listener,) = (await node.get("/v1/listeners"))["listeners"]
+        assert listener == {
+            "name": "main", "protocol": "utilbot", "address": "a:1", "url": "ws://a:1", "tls": False, "clients": 7, "sessions": 2, "x": 1,
+        }  # fmt: skip
+        assert await node.get("/healthz") == {"status": "ok"}
+        assert await node.get("/readyz") == {"status": "ready"}
+        node.draining = True
+        assert await node.ask("GET", "/readyz") == (503, {"status": "draining"})
+
+
+async def test_sessions_filtered_sorted_and_paged(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=5) as node:
+        node.talk.people[0].leave()
+        everyone = (await node.get("/v1/sessions"))["sessions"]
+        assert [row["identity"] for row in everyone] == ["b0", "b1", "b2", "b3", "b4"]
+        assert {"id", "listener", "protocol", "state", "identity", "remote", "opened"} <= set(everyone[0])
+        for query, names in (
+            ("state=detached", ["b0"]),
+            ("identity=b3&listener=main&protocol=utilbot", ["b3"]),
+            ("channel=user:b2", ["b2"]),
+            ("remote=127.0.0.1&sort=-identity&limit=2", ["b4", "b3"]),
+            ("remote=192.0.2.1", []),
+        ):
+            rows = (await node.get(f"/v1/sessions?{query}"))["sessions"]
+            assert [row["identity"] for row in rows] == names
+        for sort in ("identity", "-identity", "opened", "outbox", "latency", "-age"):
+            seen, cursor = [], ""
+            while True:
+                page = await node.get(f"/v1/sessions?sort={sort}&limit=2{cursor}")
+                seen += [row["identity"] for row in page["sessions"]]
+                if page["cursor"] is None:
+                    break
+                cursor = f"&cursor={page['cursor']}"
+            assert sorted(seen) == ["b0", "b1", "b2", "b3", "b4"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["nope=1", "sort=nope", "limit=0", "limit=x", "limit=1001", "cursor=nope", "sort=identity&cursor=WyJpZCIsMSwiMiJd"],
+)
+async def test_bad_questions_are_told_what_there_is(tmp_path: Path, query: str) -> None:
+    async with api(tmp_path) as node:
+        status, value = await node.ask("GET", f"/v1/sessions?{query}")
+        assert (status, value["error"]["code"]) == (400, "bad_request")
+
+
+async def test_show_and_kick(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=2) as node:
+        person, other = node.talk.people
+        shown = await node.get(f"/v1/sessions/{person.session.id}")
+        assert shown["channels"] == sorted(["user:b0", "service:bot", "listener:main", f"session:{person.session.id}"])
+        assert shown["metadata"] == {"type": "bot"}
+        assert shown["client"]["variant"] == "text"
+        other.leave()
+        shown = await node.get(f"/v1/sessions/{other.session.id}")
+        assert shown["client"] is None
+        assert shown["expires_in"] == 60
+        done = await node.ask("DELETE", f"/v1/sessions/{person.session.id}?reason=bad%0Abot")
+        assert done == (200, {"ended": person.session.id})
+        assert person.closed == (4008, "bad\\nbot")
+        for method in ("GET", "DELETE"):
+            assert (await node.ask(method, f"/v1/sessions/{person.session.id}"))[0] == 404
+
+
+async def test_channels(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=3) as node:
+        listed = await node.get("/v1/channels?prefix=user:&limit=2")
+        assert listed == {"channels": [{"name": f"user:b{n}", "subscribers": 1} for n in range(2)], "cursor": "user:b1"}
+        assert (await node.get("/v1/channels?prefix=user:&cursor=user:b1"))["cursor"] is None
+        assert len((await node.get("/v1/channels/service:bot"))["subscribers"]) == 3
+        assert (await node.get("/v1/channels/room%3Aa%2Fb"))["name"] == "room:a/b"
+
+
+async def test_publish_one_a_list_and_ndjson(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=2) as node:
+        one, two = node.talk.people
+        event = {"channel": "service:bot", "event": "E", "data": {"n": 1}}
+        assert await node.ask("POST", "/v1/publish", event) == (200, {"delivered": 2, "buffered": 0, "dropped": 0})
+        assert one.heard() == two.heard() == [{"op": 0, "t": "E", "d": {"n": 1}}]
+        status, answers = await node.ask(
+            "POST",
+            "/v1/publish",
+            [{**event, "except": one.session.id}, {"channel": 1}, {"channel": "user:b0", "event": "F"}],
+        )
+        assert status == 200
+        assert [answer.get("delivered") for answer in answers] == [1, None, 1]
+        assert answers[1]["error"]["message"] == "channel is of the wrong type"
+        assert one.heard() == [{"op": 0, "t": "F", "d": {}}]
+        lines = b"\n".join(json.dumps({**event, "data": n}).encode() for n in range(120)) + b"\n\nnot json\n"
+        status, answers = await node.ask("POST", "/v1/publish", lines, content_type="application/x-ndjson")
+        assert [answer.get("delivered") for answer in answers] == [2] * 120 + [None]
+        assert [payload["d"] for payload in one.heard()] == list(range(120))
+
+
+async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        event = {"channel": "user:b0", "event": "E", "id": "one"}
+        for _ in range(2):
+            assert (await node.ask("POST", "/v1/publish", event))[1]["delivered"] == 1
+        assert len(node.talk.people[0].heard()) == 1
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewayd.admin.idempotency.KEEP_COUNT", 2)
+    known = Remembered()
+    for number in range(3):
+        known.put(str(number), number + 1, float(number))
+    assert [known.get(str(number), 3.0) for number in range(3)] == [None, 2, 3]
+    assert known.get("1", 1.0 + KEEP_SECONDS) is None
+    assert known.get("2", 1.0 + KEEP_SECONDS) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad_json"),
+        (b"{", "bad_json"),
+        (b"\xff", "bad_json"),
+        (b"[" * 100_000, "bad_json"),
+        (b"1", "bad_request"),
+        (b"{}", "bad_request"),
+        ({"channel": "x"}, "bad_request"),
+        ({"channel": "", "event": "x"}, "bad_request"),
+        ({"channel": "a\nb", "event": "x"}, "bad_request"),
+        ({"channel": "x" * 600, "event": "x"}, "bad_request"),
+        ({"channel": "x", "event": "x", "more": 1}, "bad_request"),
+        ({"channel": "room:1", "event": "nope"}, "unpublishable"),
+    ],
+)
+async def test_bad_events(tmp_path: Path, body: Any, code: str) -> None:
+    async with api(tmp_path) as node:
+        status, value = await node.ask("POST", "/v1/publish", body)
+        assert (status, value["error"]["code"]) == (400, code)
+
+
+async def test_notify(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        for user, delivered, buffered in (("b0", 1, 0), ("nobody", 0, 1)):
+            status, value = await node.ask("POST", "/v1/notify", {"user": user, "data": [1]})
+            assert (status, value["delivered"], value["buffered"]) == (200, delivered, buffered)
+        assert node.talk.people[0].heard() == [{"op": 0, "t": "NOTIFICATION", "d": [1]}]
+        assert (await node.ask("POST", "/v1/notify", {"user": "x"}))[0] == 400
+
+
+async def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with api(tmp_path) as node:
+        assert await node.ask("PUT", "/v1/documents/guild%3A7%2Fx", [1, None]) == (200, {"key": "guild:7/x"})
+        assert await node.ask("GET", "/v1/documents/guild:7/x") == (200, [1, None])
+        assert await node.ask("DELETE", "/v1/documents/guild:7/x") == (200, {"deleted": "guild:7/x"})
+        for method in ("GET", "DELETE"):
+            assert (await node.ask(method, "/v1/documents/guild:7/x"))[0] == 404
+        node.node.hub.documents._max_count = 0
+        assert (await node.ask("PUT", "/v1/documents/x", 1))[0] == 507
+
+
+async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with api(tmp_path) as node:
+        made = {"id": "a/b", "state": {"maxParticipants": 2}, "participants": [], "bans": []}
+        assert await node.ask("POST", "/v1/rooms", {"id": "a/b", "maxParticipants": 2}) == (201, made)
+        assert (await node.ask("POST", "/v1/rooms", {"id": "a/b"}))[0] == 409
+        bad: list[Any] = [{"id": ""}, {"id": "x", "roomLocked": 1}, {}, [], {"id": "x", "other": 1}]
+        for body in bad:
+            assert (await node.ask("POST", "/v1/rooms", body))[0] == 400
+        assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"roomLocked": True}))[1]["state"]["roomLocked"] is True
+        assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"nope": True}))[0] == 400
+        assert await node.get("/v1/rooms/a%2Fb") == {**made, "state": {"maxParticipants": 2, "roomLocked": True}}
+        assert await node.ask("DELETE", "/v1/rooms/a%2Fb") == (200, {"closed": "a/b"})
+        assert (await node.ask("GET", "/v1/rooms/a%2Fb"))[0] == 404
+        assert node.node.hub.rooms.is_closed("a/b")
+        monkeypatch.setattr("gatewayd.hub.rooms.MAX_ROOMS", 0)
+        assert (await node.ask("POST", "/v1/rooms", {"id": "x"}))[0] == 507
+
+
+async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_http, "MAX_BODY", 1000)
+    async with api(tmp_path) as node:
+        assert (await node.ask("GET", "/nope"))[1]["error"]["code"] == "not_found"
+        assert (await node.ask("DELETE", "/v1/status"))[0] == 405
+        status, value = await node.ask("PUT", "/v1/documents/x", "x" * 2000)
+        assert (status, value["error"]["code"]) == (413, "too_large")
+
+
+async def test_a_fault_of_ours_is_500_and_the_next_request_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api(tmp_path) as node:
+        monkeypatch.setattr(type(node.node.hub), "by_state", None)
+        with caplog.at_level(logging.CRITICAL + 1):
+            status, value = await node.ask("GET", "/v1/status")
+        assert (status, value["error"]["code"]) == (500, "internal")
+        monkeypatch.undo()
+        assert await node.get("/v1/status")
+
+
+async def test_changes_are_logged_with_who_made_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with api(tmp_path) as node:
+        with caplog.at_level(logging.INFO, "gatewayd.admin"):
+            await node.ask("PUT", "/v1/documents/a%0Ab", 1)
+            await node.get("/v1/status")
+        lines = [record.getMessage() for record in caplog.records if record.name == "gatewayd.admin"]
+        assert len(lines) == 1
+        assert lines[0].endswith("PUT /v1/documents/a\\nb")
+        assert "uid=0" in lines[0] or "uid=" in lines[0]
+
+
+async def test_tokens_and_their_scopes(tmp_path: Path) -> None:
+    tokens = [
+        ApiToken(name="reader", token=Secret("r"), scopes=("read",)),
+        ApiToken(name="backend", token=Secret("p"), scopes=("publish",)),
+        ApiToken(name="boss", token=Secret("a"), scopes=("admin",)),
+    ]
+    async with api(tmp_path, tokens=tokens) as node:
+        event = {"channel": "user:x", "event": "E"}
+        for token, read, publish, change in (
+            ("r", 200, 403, 403),
+            ("p", 403, 200, 403),
+            ("a", 200, 200, 200),
+            ("", 401, 401, 401),
+        ):
+            bearer = {"authorization": f"Bearer {token}"} if token else {}
+            assert (await node.ask("GET", "/v1/status", **bearer))[0] == read
+            assert (await node.ask("POST", "/v1/publish", event, **bearer))[0] == publish
+            assert (await node.ask("PUT", "/v1/documents/x", 1, **bearer))[0] == change
+        assert (await node.ask("GET", "/v1/status", authorization="Basic r"))[0] == 401
+        assert (await node.ask("GET", "/healthz"))[0] == 200
+
+
+async def test_hostile_connections_hold_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 93: half a command, endless headers, garbage, a body that stops, and too many connections."""
+    monkeypatch.setattr(server, "IDLE_SECONDS", 1)
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
+    async with api(tmp_path) as node:
+        path = str(tmp_path / "admin.sock")
+        half = await trio.open_unix_socket(path)
+        await half.send_all(b"GET /v1/sta")
+        endless = await trio.open_unix_socket(path)
+        garbage = await trio.open_unix_socket(path)
+        await garbage.send_all(b"\x00\x01\x02\r\n\r\n")
+        stopped = await trio.open_unix_socket(path)
+        await stopped.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        await stopped.aclose()
+        with trio.fail_after(10):
+            try:
+                for _ in range(1000):
+                    await endless.send_all(b"X: " + b"a" * 10_000 + b"\r\n")
+            except trio.BrokenResourceError:
+                pass
+            assert await node.get("/healthz")
+            assert await half.receive_some() == b""  # it was not waited for for ever
+            crowd = [await trio.open_unix_socket(path) for _ in range(20)]
+            turned_away = 0
+            for stream in crowd:
+                with trio.move_on_after(0.05):
+                    turned_away += await stream.receive_some() == b""
+            assert turned_away >= 12
+            for stream in (*crowd, half, endless, garbage):
+                await stream.aclose()
+            while True:
+                try:
+                    assert await node.get("/healthz")
+                    break
+                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                    await trio.sleep(0.02)
+
+
+def test_memory_is_0_where_it_cannot_be_read(tmp_path: Path) -> None:
+    assert _rss(tmp_path / "nowhere") == 0

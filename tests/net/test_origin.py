@@ -1,0 +1,59 @@
+"""Origins and addresses."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatewayd.net.origin import allowed, host_of, remote
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "listed", "fine"),
+    [
+        (None, "a", None, True),
+        ("http://a", "a", None, True),
+        ("https://a", "a", None, True),
+        ("https://a", "a:443", None, True),
+        ("https://a", "a:80", None, False),
+        ("http://a:8080", "a:8080", None, True),
+        ("http://a", "a:8080", None, False),
+        ("http://A", "a", None, True),
+        ("http://[::1]:1", "[::1]:1", None, True),
+        ("http://b", "a", None, False),
+        ("null", "a", None, False),
+        ("", "a", None, False),
+        ("http://a:99999", "a", None, False),
+        ("http://[", "a", None, False),
+        ("https://app", "a", ("https://app",), True),
+        ("https://APP", "a", ("https://app",), True),
+        ("http://a", "a", ("https://app",), True),
+        ("https://app.evil", "a", ("https://app",), False),
+        ("null", "a", ("null",), True),
+    ],
+)
+def test_allowed(origin: str | None, host: str, listed: tuple[str, ...] | None, fine: bool) -> None:
+    assert allowed(origin, host, listed) is fine
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "found"),
+    [
+        ("10.0.0.1:5", "", ("10.0.0.0/8",), "10.0.0.1:5"),
+        ("10.0.0.1:5", "192.0.2.1", (), "10.0.0.1:5"),
+        ("10.0.0.1:5", "192.0.2.1", ("10.0.0.1",), "192.0.2.1"),
+        ("10.0.0.1:5", "203.0.113.9, 192.0.2.1", ("10.0.0.1",), "192.0.2.1"),
+        ("10.0.0.1:5", "203.0.113.9, 192.0.2.1, 10.0.0.7", ("10.0.0.0/8",), "192.0.2.1"),
+        ("10.0.0.1:5", "nonsense", ("10.0.0.1",), "10.0.0.1:5"),
+        ("10.0.0.1:5", "[2001:db8::1]:99", ("10.0.0.1",), "[2001:db8::1]:99"),
+        ("[::1]:5", "192.0.2.1", ("::1",), "192.0.2.1"),
+        ("unix", "192.0.2.1", ("10.0.0.1",), "unix"),
+    ],
+)
+def test_remote(peer: str, forwarded: str, trusted: tuple[str, ...], found: str) -> None:
+    assert remote(peer, {"x-forwarded-for": forwarded}, trusted) == found
+
+
+def test_host_of() -> None:
+    assert host_of("192.0.2.1:80") == host_of("192.0.2.1") == "192.0.2.1"
+    assert host_of("[::1]:80") == host_of("::1") == "::1"
+    assert host_of("unix") == "unix"

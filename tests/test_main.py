@@ -1,0 +1,108 @@
+"""The `gatewayd` command in process: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gatewayd import sdnotify
+from gatewayd.__main__ import main
+from gatewayd.log import BoundedHandler, JournalFormatter, logging_to_stderr
+from gatewayd.protocols.registry import PROTOCOLS
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_protocols(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["protocols"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in PROTOCOLS)
+    for name in PROTOCOLS:
+        assert main(["protocols", name]) == 0
+        text = capsys.readouterr().out
+        assert "heartbeat interval" in text
+        assert "kicked" in text
+        assert main(["protocols", name, "--diagram"]) == 0
+        assert "greeted --> identifying: Identify" in capsys.readouterr().out
+    assert main(["protocols", "nope"]) == 2
+    assert "there are oxyl" in capsys.readouterr().err
+
+
+def test_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "default"]) == 0
+    assert len(tomllib.loads(capsys.readouterr().out)["listeners"]) == 5
+    example = str(ROOT / "config/gatewayd.toml")
+    assert main(["config", "show", "--config", example]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["listeners"]
+
+
+def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        '[gateway]\nstate_dir = "/tmp"\n[[listeners]]\nname = "o"\nprotocol = "oxyl"\nbind = "0.0.0.0:1"\n'
+        '[[listeners]]\nname = "d"\nprotocol = "dmod"\nbind = "127.0.0.1:2"\n'
+    )
+    assert main(["check", "--config", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{path}: ok, 2 listeners\n"
+    assert "share the documents prefix ''" in err
+    assert "listener o is open to everyone who reaches 0.0.0.0:1" in err
+    assert "state_dir is not used" in err
+    path.write_text("[[listeners]]\n")
+    assert main(["check", "--config", str(path)]) == 2
+    assert "missing" in capsys.readouterr().err
+
+
+def test_the_readers_of_its_output_may_leave() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m gatewayd protocols oxyl | true", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("gatewayd ")
+
+
+def test_logging_never_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_stderr(logging.INFO):
+        logging.getLogger("gatewayd.test").info("hello %s", "you")
+    assert "gatewayd.test: hello you" in capsys.readouterr().err
+    full = BoundedHandler(queue.Queue(1))
+    record = logging.LogRecord("a", logging.WARNING, "", 0, "x", (), None)
+    for _ in range(3):
+        full.enqueue(record)
+    assert full.dropped == 2
+    assert JournalFormatter("%(message)s").format(record) == "<4>x"
+
+
+def test_logging_for_the_journal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    with logging_to_stderr(logging.INFO):
+        logging.getLogger("gatewayd.test").error("x")
+    assert capsys.readouterr().err == "<3>gatewayd.test: x\n"
+
+
+def test_sdnotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not sdnotify.notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    assert not sdnotify.notify("READY=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0gatewayd-test-notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", "@gatewayd-test-notify")
+        assert sdnotify.notify("READY=1", "STATUS=ü")
+        assert sock.recv(100) == "READY=1\nSTATUS=ü".encode()
