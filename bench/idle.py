@@ -109,7 +109,8 @@ async def measure(count: int, seconds: float, port: int, admin: str, pid: int) -
         for arguments in (["sessions"], ["sessions", "--all"], ["--json", "status"]):
             began = time.perf_counter()
             result = await trio.run_process(
-                [sys.executable, "-m", "gatewayd.ctl.main", "--socket", admin, *arguments], capture_stdout=True
+                [sys.executable, "-c", "from gatewayd.ctl.main import run; run()", "--socket", admin, *arguments],
+                capture_stdout=True,
             )
             lines = len(result.stdout.splitlines())
             print(f"gatewayctl {' '.join(arguments):16} {time.perf_counter() - began:8.2f} s     ({lines} lines)")
