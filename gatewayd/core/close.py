@@ -108,6 +108,12 @@ class Ending:
     code: int | None
     reason: str = ""
     payload: Callable[[Disconnect], object] | None = None
+    words: tuple[str, ...] = ()
+    """Words of a verdict that are said as they are, instead of `reason`."""
+
+    def reason_for(self, verdict: Disconnect) -> str:
+        """The reason in the close frame, cut to what that can carry."""
+        return clip_reason(verdict.reason if verdict.reason in self.words else self.reason or verdict.reason)
 
 
 IGNORED = Ending(None)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
-from gatewayd.core.close import Cause, Disconnect, Verdict, clip_reason
+from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox
@@ -230,4 +230,4 @@ class Connection:
             self.outbox.push(encode(ending.payload(verdict), self.variant), None, now, free=True)
             self.wake()
         code = ending.code if ending.code is not None else 1008
-        return Verdict(verdict.cause, clip_reason(ending.reason or verdict.reason), code)
+        return Verdict(verdict.cause, ending.reason_for(verdict), code)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_plus
 
 MASKED = ("token", "key", "secret", "password", "authorization", "access_token")
 """Query parameters whose values are never shown."""
 
-_SECRET = re.compile(rf"([?&](?:{'|'.join(MASKED)})=)[^&#]*", re.IGNORECASE)
+_PARAMETER = re.compile(r"(?<=[?&])([^=&#?]*)=[^&#]*")
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -18,4 +19,9 @@ def printable(text: str, limit: int = 200) -> str:
 
 def redacted(target: str) -> str:
     """A request target with the values of secret query parameters masked."""
-    return _SECRET.sub(r"\1********", target)
+    return _PARAMETER.sub(_masked, target)
+
+
+def _masked(parameter: re.Match[str]) -> str:
+    # Judged by the name that the request's reader will see: `%74oken=` is a token too.
+    return f"{parameter[1]}=********" if unquote_plus(parameter[1]).lower() in MASKED else parameter[0]

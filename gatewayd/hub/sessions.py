@@ -16,7 +16,6 @@ from attrs import define, field
 
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.close import Cause, Disconnect, Verdict
-from gatewayd.core.machine import IDENTIFIED
 from gatewayd.core.session import Missed, Realm, Session
 from gatewayd.hub.timers import Timers
 
@@ -194,11 +193,6 @@ class Sessions:
     def by_state(self) -> Counter[str]:
         """How many sessions are in each state."""
         return Counter(session.state for session in self.sessions.values())
-
-    @property
-    def identified(self) -> int:
-        """How many clients have identified."""
-        return sum(s.connection is not None and s.connection.state in IDENTIFIED for s in self.sessions.values())
 
 
 def _is_flushed(cause: Cause) -> bool:

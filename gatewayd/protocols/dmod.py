@@ -78,7 +78,7 @@ WIRE = Wire(
         Cause.NO_OPCODE: UNKNOWN_DATA,
         Cause.UNKNOWN_OPCODE: UNKNOWN_DATA,
         Cause.NOT_JSON: UNKNOWN_DATA,
-        Cause.INVALID_PAYLOAD: Ending(1000),  # one of MISSING and MALFORMED, as the verdict says
+        Cause.INVALID_PAYLOAD: Ending(1000, MISSING, words=(MALFORMED,)),
         Cause.NOT_ALLOWED: UNKNOWN_DATA,
         Cause.HEARTBEAT_MISSED: Ending(1000, "No heartbeat"),
         Cause.IDENTIFY_TIMEOUT: Ending(1000, "Authentication timeout"),

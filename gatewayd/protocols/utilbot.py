@@ -24,11 +24,11 @@ SUM_SECONDS = 1.0
 
 
 def _event(payload: Mapping[str, Any]) -> e.ClientEvent:
-    need(payload, {"t": (str,), **({"d": (dict,)} if "d" in payload else {})})
-    name, data = payload["t"], payload.get("d", {})
+    name, data = payload.get("t"), payload.get("d", {})
     if name == "identify":
         return e.Identify(data)
-    return e.Command(1, name, data)
+    # Before identify a client event is ignored, malformed or not: its shape is judged when it is acted on.
+    return e.Command(1, name if type(name) is str else "", data)
 
 
 def _ready(ready: e.Ready) -> object:
@@ -121,7 +121,7 @@ class Utilbot(Behaviour[Options]):
 
     async def identify(self, connection: Any, identify: e.Identify) -> Admission:
         """`{type, key, id?}`: the key is verified, an id is made where none is given."""
-        claim = identify.claim
+        claim = identify.claim if type(identify.claim) is dict else {}
         optional = {"id": (str,)} if "id" in claim else {}
         need(claim, {"type": (str,), "key": (str,), **optional})
         if not await self.port.verify(Claim("secret", claim["key"])):
@@ -141,6 +141,7 @@ class Utilbot(Behaviour[Options]):
 
     async def command(self, connection: Any, session: Any, command: e.Command) -> None:
         """`send_servers` is summed here; what else a client says goes to the backend, or nowhere."""
+        need({"t": command.name or None, "d": command.data}, {"t": (str,), "d": (dict,)})
         if command.name == "send_servers":
             need(command.data, dict.fromkeys(SUMS, (int,)))
             session.metadata["servers"] = {name: command.data[name] for name in SUMS}

@@ -25,7 +25,7 @@ TABLE: dict[Cause, tuple[Any, ...]] = {
     Cause.NO_OPCODE: (4005, 4002, "Unknown data", X, 4003),
     Cause.UNKNOWN_OPCODE: (4003, 4002, "Unknown data", X, 4004),
     Cause.NOT_JSON: (4004, 4002, "Unknown data", 1007, 4005),
-    Cause.INVALID_PAYLOAD: (4005, 4002, "", X, 4005),
+    Cause.INVALID_PAYLOAD: (4005, 4002, "Missing authentication data", X, 4005),
     Cause.NOT_ALLOWED: (4006, 4002, "Unknown data", X, 4004),
     Cause.HEARTBEAT_MISSED: (4007, 4001, "No heartbeat", 4000, 4006),
     Cause.IDENTIFY_TIMEOUT: (4000, None, "Authentication timeout", 4001, 4001),
@@ -54,7 +54,8 @@ def test_the_causes_table(cause: Cause) -> None:
             assert found is not None
             assert found.code is None
         elif isinstance(cell, str):
-            assert found == Ending(1000, cell)
+            assert found is not None
+            assert (found.code, found.reason) == (1000, cell)
         else:
             assert found is not None
             assert found.code == cell

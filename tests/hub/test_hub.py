@@ -222,14 +222,12 @@ def test_the_hub_stands_alone() -> None:
     assert hub.find(("x", ""), "nobody") == []
     assert hub.shared("x", list) is hub.shared("x", list)
     assert not hub.by_state()
-    assert hub.identified == 0
     assert hub.publish("c", "E", 1).delivered == 0
 
 
 def test_ending_twice_is_harmless() -> None:
     talk = book()
     person = ready(talk)
-    assert talk.hub.identified == 1
     session = person.session
     for _ in range(2):
         talk.hub.end(session, Verdict(Cause.KICKED, "x"))

@@ -1,29 +1,51 @@
-"""The request head: no bytes crash it, and how they are cut changes nothing. The rows are in test_listener.py."""
+"""The request head: every rule has its row, no bytes crash it, and how they are cut changes nothing."""
 
 from __future__ import annotations
 
+import json
+import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatewayd.net.head import BadHead, Head, HeadReader, response, upgrade_request
+from gatewayd.net.head import MAX_HEAD, MAX_TARGET, BadHead, Head, HeadReader, response, upgrade_request
 from tests.net.test_listener import GOOD, KEY, changed
+
+
+def more(*lines: bytes) -> bytes:
+    """The good request with further header lines."""
+    return GOOD[:-2] + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+
+
+def asking(target: str) -> bytes:
+    """The good request for another target."""
+    return changed("GET / ", f"GET {target} ")
+
+
+def sized(size: int) -> bytes:
+    """A good request of exactly so many bytes."""
+    return more(b"X: " + b"a" * (size - len(GOOD) - 5))
+
 
 PIECES = st.sampled_from(
     [
         b"GET ", b"/", b"?a=%C3%BC&b=1+2", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b"Host: a\r\n", b"Host: [::1]:80\r\n", b"\r\n",
         b"Upgrade: websocket\r\n", b"Connection: upgrade\r\n", b"Sec-WebSocket-Version: 13\r\n", b"\n", b"\r", b"\0", b"\xff",
         b"Sec-WebSocket-Key: " + KEY.encode() + b"\r\n", b"X" * 100, b": ", b" ", b"Content-Length: 1\r\n", b"a: b\r\n" * 30,
+        b"x" * 4090, b"POST ", b"PRI ", b"\x16\x03", b"#", b"\t", b"Origin: http://a\r\n", b"%", b"GET / HTTP/1.1\r\n",
     ]
 )  # fmt: skip
-HEADS = st.lists(PIECES | st.binary(max_size=20), max_size=20).map(b"".join) | st.just(GOOD)
+ANYTHING = st.lists(PIECES | st.binary(max_size=20), max_size=20).map(b"".join)
+# One byte of a good request turned into another: what is nearly right gets deepest into the reader.
+NEARLY = st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=2)).map(lambda at: GOOD[: at[0]] + at[1] + GOOD[at[0] + 1 :])
+HEADS = ANYTHING | NEARLY | st.just(GOOD) | st.binary(max_size=100).map(lambda rest: GOOD + rest)
 
 
 def verdict(pieces: list[bytes]) -> Any:
-    """Status of the refusal, the head and what is left, or None when more is needed."""
+    """The refusal, the head and what is left, or None when more is needed."""
     reader = HeadReader()
     head: Head | None = None
     rest = b""
@@ -36,56 +58,169 @@ def verdict(pieces: list[bytes]) -> Any:
     except BadHead as bad:
         assert bad.reason
         assert response(bad.status, bad.reason, headers=bad.headers).startswith(b"HTTP/1.1 ")
-        return bad.status
+        return bad.status, bad.reason, bad.headers
     return None if head is None else (head, reader.rest + rest)
 
 
-@given(HEADS, st.lists(st.integers(0, 400), max_size=5))
+def single(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+@given(HEADS, st.lists(st.integers(0, 9000), max_size=5) | st.lists(st.integers(0, 400), max_size=5))
+@example(b"GET /" + b"a" * 4090 + b" HTTP/1.1" + b"x" * 100 + b"\r\n", [4200])
+@example(b"GET /" + b"a" * 4106 + b"\r\x00", [4112])
+@example(b"GET\rX", [4])
 def test_how_it_is_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[a:b] for a, b in pairwise(edges)]
-    assert verdict(pieces) == verdict([data])
+    assert verdict(pieces) == verdict([data]) == verdict(single(data))
 
 
-@pytest.mark.parametrize(
-    "request_", [GOOD, changed("GET", "POST"), changed("127.0.0.1", "a\rb"), GOOD.replace(b"\r\n", b"\n")]
-)
-def test_byte_by_byte(request_: bytes) -> None:
-    assert verdict([bytes([byte]) for byte in request_]) == verdict([request_])
+@given(st.binary())
+def test_what_is_pipelined_is_kept_byte_for_byte(rest: bytes) -> None:
+    for request in (GOOD, sized(MAX_HEAD)):
+        assert verdict([request + rest])[1] == rest
+        assert verdict([request[:-1], request[-1:] + rest])[1] == rest
+
+
+REFUSED = [
+    # (request, status, a word of the reason).  The first bytes:
+    (b"\x16\x03\x01\x02\x00", 400, "TLS"), (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "HTTP/2"), (b"GET /\r\n\r\n", 400, "request line"),
+    (b"\r\n", 400, "not an HTTP"), (b"\n", 400, "LF"), (b"\x80\x2e", 400, "ASCII"), (b" GET / HTTP/1.1\r\n", 400, "not an HTTP"),
+    (b"SSH-2.0-OpenSSH_9\r\n", 400, "not an HTTP"), (b"get / HTTP/1.1\r\n", 400, "not an HTTP"), (b"A" * 21, 400, "not an HTTP"),
+    # The request line:
+    *((f"{method} / HTTP/1.1\r\n".encode(), 405, "GET") for method in ("POST", "HEAD", "PUT", "OPTIONS", "GETS")),
+    (b"CONNECT a:1 HTTP/1.1\r\n", 405, "GET"), (asking("http://a/"), 400, "path"), (asking("*"), 400, "path"), (asking("a"), 400, "path"),
+    (asking("/#x"), 400, "fragment"), (b"GET /  HTTP/1.1\r\n", 400, "request line"), (b"GET / HTTP/1.1 x\r\n", 400, "request line"),
+    (b"GET /\tHTTP/1.1\r\n", 400, "request line"), (b"GET / HTTP/2\r\n", 400, "request line"), (changed("HTTP/1.1", "HTTP/1.0"), 505, "1.1"),
+    (changed("HTTP/1.1", "HTTP/2.0"), 505, "1.1"), (asking("/\xff"), 400, "ASCII"), (asking("/\x7f"), 400, "ASCII"),
+    (asking("/" + "a" * 10240), 414, "shorten"), (asking("/?" + "a" * 10240), 414, "shorten"), (asking("/" + "a" * MAX_TARGET), 414, "shorten"),
+    (asking("/?a=%ff"), 400, "query is not valid UTF-8"), (asking("/?%ff=a"), 400, "query"), (asking("/%ff"), 400, "path is not valid UTF-8"),
+    (asking("/?a=%00"), 400, "control"), (asking("/?a=%C2%85"), 400, "control"), (asking("/%0a"), 400, "control"), (asking("/?a=%7f"), 400, "control"),
+    (asking("/?a=%ED%A0%80"), 400, "UTF-8"), (asking("/?" + "a&" * 33), 400, "parameters"),
+    # The lines:
+    (GOOD.replace(b"\r\n", b"\n"), 400, "LF"), (changed("Upgrade: w", " folded\r\nUpgrade: w"), 400, "second line"),
+    (more(b"X: a", b"\tb"), 400, "second line"), (changed("Upgrade: w", "Upgrade : w"), 400, "before the colon"), (more(b"X\t: a"), 400, "before the colon"),
+    (more(b"X Y: a"), 400, "Name: value"), (more(b": a"), 400, "Name: value"), (more(b"X"), 400, "Name: value"), (more(b'X"(): a'), 400, "Name: value"),
+    (changed("127.0.0.1", "a\rb"), 400, "CR"), (more(b"X: a\r"), 400, "CR"), (more(b"X: a\nY: b"), 400, "LF"), (GOOD[:-2] + b"\n", 400, "LF"),
+    *((more(b"X: a" + bytes([byte])), 400, "ASCII") for byte in (0, 1, 8, 11, 12, 27, 31, 127, 128, 233, 255)),
+    (more(b"\xffX: a"), 400, "ASCII"), (changed("Host: 127.0.0.1", b"Host: \xff"), 400, "ASCII"), (changed("Upgrade\r\n", b"Upgrade, \xff\r\n"), 400, "ASCII"),
+    (more(b"Sec-WebSocket-Protocol: \xe9"), 400, "ASCII"), (more(b"Sec-WebSocket-Extensions: \xe9"), 400, "ASCII"),
+    (sized(MAX_HEAD + 1), 431, "larger"), (more(b"X: " + b"a" * 1048576), 431, "larger"), (more(*[b"A: b"] * 61), 431, "64"), (more(*[b"A: b"] * 2000), 431, "64"),
+    # The headers:
+    (changed("Host: 127.0.0.1\r\n", ""), 400, "Host"), (changed("127.0.0.1", "a\r\nHost: b"), 400, "host"), (changed("127.0.0.1", "a\r\nhOST: a"), 400, "host"),
+    *((changed("127.0.0.1", host), 400, "Host") for host in ("", "a b", "a,b", "a:b", "a:1:2", "http://a", "a/", "u@a", "[::1", "[x]", "a:123456")),
+    (more(b"Content-Length: 0"), 400, "content-length"), (more(b"Transfer-Encoding: chunked"), 400, "transfer-encoding"),
+    (more(b"Content-Length: 3", b"Transfer-Encoding: chunked"), 400, "body"), (more(b"Sec-WebSocket-Key: " + KEY.encode()), 400, "more than one"),
+    *((more(name + b": 13", name + b": 13"), 400, "more than one") for name in (b"Origin", b"Authorization")), (more(b"Sec-WebSocket-Version: 13"), 400, "more than one"),
+    (changed(f"Sec-WebSocket-Key: {KEY}\r\n", ""), 400, "16 bytes"),
+    *((changed(KEY, key), 400, "16 bytes") for key in ("", "AAAA", KEY[:-1], KEY[:-2], KEY + "A", "A" * 24, "*" + KEY[1:], KEY[:11] + " " + KEY[12:])),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426, "WebSocket client"), (changed("Upgrade: websocket\r\n", ""), 426, "WebSocket client"),
+    (changed("websocket\r\n", "websockets\r\n"), 426, "WebSocket client"), (changed("keep-alive, Upgrade", "keep-alive"), 426, "WebSocket client"),
+    (changed("Version: 13", "Version: 8"), 426, "13"), (changed("Sec-WebSocket-Version: 13\r\n", ""), 426, "13"), (changed("Version: 13", "Version: 13, 8"), 426, "13"),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"), (b"GET /healthz?a=b HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_", "status", "word"), REFUSED)
+def test_refused(request_: bytes, status: int, word: str) -> None:
+    got, reason, headers = verdict([request_])
+    assert (got, word in reason) == (status, True), reason
+    assert verdict(single(request_[: 2 * MAX_HEAD])) == (got, reason, headers)
+    assert (("Allow", "GET") in headers) is (status == 405)
+    assert (("Sec-WebSocket-Version", "13") in headers) is (status == 426)
+    assert (("Upgrade", "websocket") in headers) is (status == 426 and "client" in reason)
+
+
+EARLY = [
+    b"\x16", b"PRI ", b"POST ", b"GET h", b"h", b"GET /\0", b"GET /" + b"a" * 4107, b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.1\n",
+    b"GET / HTTP/1.1\r\nX: \x1b", b"GET / HTTP/1.1\r\nX: \rb", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nContent-Length: 1\r\n",
+    b"GET / HTTP/1.1\r\n x\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 65, b"GET / HTTP/1.1\r\nX: " + b"a" * (MAX_HEAD - 19), b"GET / HTTP/1.1\r\nHost: \"\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", EARLY)
+def test_refused_at_the_first_byte_that_tells(data: bytes) -> None:
+    """A slow sender need not be waited for."""
+    reader = HeadReader()
+    for byte in single(data[:-1]):
+        assert reader.feed(byte) is None
+    with pytest.raises(BadHead):
+        reader.feed(data[-1:])
+
+
+TAKEN = [
+    GOOD, changed("127.0.0.1", "xn--"), changed("127.0.0.1", "xn--" + "a" * 3000), changed("127.0.0.1", "a.example:65535"),
+    changed("127.0.0.1", "[::1]:80"), changed("127.0.0.1", "under_score"), changed("Host: 127", "hOsT:127"), changed("Upgrade: websocket", "UPGRADE:\t WebSocket \t"),
+    changed("Upgrade: websocket", "Upgrade: h2c, websocket"), more(b"Upgrade: h2c"), changed("keep-alive, Upgrade", "keep-alive,\tUPGRADE"),
+    changed("keep-alive, Upgrade", "keep-alive\r\nConnection: upgrade"), more(*[b"A: b"] * 59), sized(MAX_HEAD), asking("/" + "a" * (MAX_TARGET - 1)),
+    more(b"X:"), more(b"X: a\tb"), more(b"!#$%&'*+-.^_`|~: a"), asking("/?" + "&".join("a" * 32)), asking("/?a=%zz%"), asking("/?&&"), asking('/"<>\\^`{|}?'),
+    asking("/healthz"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", TAKEN)
+def test_taken(request_: bytes) -> None:
+    head, rest = verdict([request_])
+    assert isinstance(head, Head)
+    assert (head.key, rest) == (KEY, b"")
+    assert verdict(single(request_)) == (head, b"")
 
 
 def test_what_a_head_says() -> None:
-    request = changed("GET / ", "GET /a%20b?roomId=%C3%BC&x=1&x=2&flag&p=a+b ").replace(
-        b"\r\n\r\n", b"\r\nX: 1\r\nx: 2\r\n\r\nrest"
-    )
-    head, rest = verdict([request])
+    request = asking("/a%20b?roomId=%C3%BC&x=1&x=2&flag&p=a+b&&n=%E3%80%80%F0%9F%91%A8%E2%80%8D%F0%9F%91%A9")[:-2]
+    told = b"X: 1\r\nx:\t2 \r\nOrigin: null\r\nUser-Agent: bot/1\r\nAuthorization: Bearer a\r\nX-Forwarded-For: b\r\nX-Forwarded-For: c\r\n\r\nrest"
+    head, rest = verdict([request + told])
     assert head.path == "/a b"
-    assert head.query == {"roomId": "ü", "x": "2", "flag": "", "p": "a b"}
-    assert (head.headers["x"], head.host, head.key, head.origin) == ("1, 2", "127.0.0.1", KEY, None)
+    assert head.query == {"roomId": "ü", "x": "2", "flag": "", "p": "a b", "n": "\u3000👨\u200d👩"}
+    assert (head.headers["x"], head.host, head.key, head.origin) == ("1, 2", "127.0.0.1", KEY, "null")
+    assert (head.user_agent, head.authorization, head.forwarded_for) == ("bot/1", "Bearer a", "b, c")
     assert rest == b"rest"
-    clean = upgrade_request(head)
-    assert KEY.encode() in clean
-    assert b"127.0.0.1" not in clean
+    assert "Bearer" not in repr(head)
+    plain = verdict([GOOD])[0]
+    assert (plain.origin, plain.user_agent, plain.authorization, plain.forwarded_for) == (None,) * 4
 
 
-@pytest.mark.parametrize(
-    ("target", "status"),
-    [
-        ("/?a=%ff", 400),
-        ("/?a=%00", 400),
-        ("/%0a", 400),
-        ("http://a/", 400),
-        ("*", 400),
-        ("/#x", 400),
-        ("/?" + "a&" * 40, 400),
-    ],
-)
-def test_targets(target: str, status: int) -> None:
-    assert verdict([changed("GET / ", f"GET {target} ")]) == status
+def test_the_library_is_told_the_key_and_nothing_else() -> None:
+    head, _ = verdict([more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")])
+    assert upgrade_request(head) == (
+        b"GET / HTTP/1.1\r\nHost: gatewayd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: " + KEY.encode() + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
 
 
-@pytest.mark.parametrize(
-    "data", [b"\r\n", b"get / HTTP/1.1\r\n", b"GET / HTTP/2\r\n", b"GET /  HTTP/1.1\r\n", b"GET / HTTP/1.1 x\r\n"]
-)
-def test_request_lines(data: bytes) -> None:
-    assert verdict([data]) == 400
+def test_a_response_is_whole() -> None:
+    head, _, body = response(414, 'too "long"\r\n', headers=(("Retry-After", "5"),)).partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 414 URI Too Long", b"Content-Type: application/json", b"Content-Length: %d" % len(body), b"Connection: close", b"Retry-After: 5",
+    ]  # fmt: skip
+    assert json.loads(body) == {"error": {"code": "uri_too_long", "message": 'too "long"\r\n'}}
+    assert json.loads(response(200, "ok").partition(b"\r\n\r\n")[2]) == {"status": "ok"}
+    plain = response(404, "", body=b"no\n", content_type="text/plain")
+    assert b"Content-Type: text/plain\r\nContent-Length: 3\r\n" in plain
+    assert plain.endswith(b"\r\n\r\nno\n")
+    assert response(404, "", body=b"").endswith(b"\r\n\r\n")
+
+
+@given(st.text(), st.text())
+@example("a\r\nSet-Cookie: b", "\r\n\r\n")
+def test_no_header_value_writes_a_header_of_its_own(value: str, other: str) -> None:
+    head = response(403, "no", headers=(("X", value), ("Y", other)), content_type=value).partition(b"\r\n\r\n")[0]
+    assert len(head.split(b"\r\n")) == 6
+    assert all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head)
+
+
+def seconds(size: int) -> float:
+    """The least that a header line of this size takes when it comes byte by byte."""
+    pieces = single(sized(size)[:-4])
+    taken = []
+    for _ in range(5):
+        started = time.perf_counter()
+        verdict(pieces)
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def test_time_is_linear() -> None:
+    """Eight times the bytes: measured 8 times the time; 50 times it when each byte is looked at again and again."""
+    assert seconds(8000) < 24 * seconds(1000)

@@ -107,7 +107,7 @@ def test_bad_input(message: Any, cause: Cause) -> None:
     person = ready(book())
     person.say(message)
     if cause is Cause.INVALID_PAYLOAD:
-        assert person.closed == (1000, "a payload must be a JSON object")
+        assert person.closed == (1000, "Missing authentication data")
     else:
         assert person.closed == UNKNOWN
 

@@ -76,6 +76,7 @@ def test_the_documents_own_error() -> None:
 @pytest.mark.parametrize(
     ("claim", "errors", "data"),
     [
+        ([], ["Type not provided.", "Key not provided."], [None, None]),
         ({"type": 1, "key": "s3cret"}, ["Type is of the wrong type."], [1]),
         ({"type": "bot", "key": "s3cret", "id": 7}, ["Id is of the wrong type."], [7]),
         ({"type": "bot", "key": "s3cret", "id": None}, ["Id not provided."], [None]),
@@ -83,7 +84,7 @@ def test_the_documents_own_error() -> None:
 )
 def test_wrong_types(claim: Any, errors: list[str], data: list[Any]) -> None:
     person = book().connect()
-    person.say(client_event("identify", **claim))
+    person.say({"op": 1, "t": "identify", "d": claim})
     assert person.heard()[1] == error(4005, "Malformed data.", errors, data)
 
 
@@ -104,7 +105,8 @@ def test_a_wrong_key_and_twice_and_too_late() -> None:
 def test_before_identify_client_events_are_ignored_and_the_rest_is_not() -> None:
     person = book().connect()
     person.say(client_event("send_servers", **REPORT))
-    person.say(client_event("anything"))
+    for payload in (client_event("anything"), {"op": 1}, {"op": 1, "t": 5}, {"op": 1, "t": "x", "d": []}):
+        person.say(payload)
     assert person.heard() == [HELLO]
     assert person.closed is None
     person.say({"op": 5})

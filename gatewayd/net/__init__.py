@@ -1,0 +1,1 @@
+"""The shell: sockets, TLS, request heads and one nursery per client."""
