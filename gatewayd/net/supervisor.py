@@ -80,6 +80,8 @@ async def supervise(talk: Talk, stream: ClientStream, websocket: WebSocket) -> N
         async with trio.open_nursery() as library:
             await library.start(websocket.run)
             if not websocket.upgraded:
+                talk.connection.verdict = Disconnect(Cause.PEER_GONE)  # it went before it could read the 101
+                talk.hub.left(talk.connection, talk.connection.verdict)
                 return
             talk.connection.probe = websocket.alive
             verdict = await _converse(talk, stream, websocket)

@@ -126,6 +126,7 @@ async def test_a_client_that_goes_away_is_freed_at_once(sent: bytes, how: str) -
                     await trio.sleep(0.005)
             await say(polite, {"op": 10})
             assert await hear(polite) == {"op": 11}
+            assert set(served.hub.totals.closed) <= {"peer_gone"}
 
 
 async def test_silence_ends_with_the_handshake_timeout() -> None:
