@@ -46,6 +46,7 @@ def test_a_name_that_is_percent_encoded_is_still_a_secret() -> None:
 @given(st.sampled_from(MASKED), st.data(), st.text("abc=?%+\x1bü", min_size=1), st.text("xyz?&=%", max_size=20))
 def test_no_secret_survives(name: str, data: st.DataObject, secret: str, before: str) -> None:
     spelt = "".join(
-        data.draw(st.sampled_from([char, char.upper(), f"%{ord(char):02x}", f"%{ord(char.upper()):02X}"])) for char in name
+        data.draw(st.sampled_from([char, char.upper(), f"%{ord(char):02x}", f"%{ord(char.upper()):02X}"]))
+        for char in name
     )
     assert redacted(f"/?{before}&{spelt}={secret}&z=1").endswith(f"&{spelt}=********&z=1")

@@ -40,7 +40,9 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 ANYTHING = st.lists(PIECES | st.binary(max_size=20), max_size=20).map(b"".join)
 # One byte of a good request turned into another: what is nearly right gets deepest into the reader.
-NEARLY = st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=2)).map(lambda at: GOOD[: at[0]] + at[1] + GOOD[at[0] + 1 :])
+NEARLY = st.tuples(st.integers(0, len(GOOD) - 1), st.binary(max_size=2)).map(
+    lambda at: GOOD[: at[0]] + at[1] + GOOD[at[0] + 1 :]
+)
 HEADS = ANYTHING | NEARLY | st.just(GOOD) | st.binary(max_size=100).map(lambda rest: GOOD + rest)
 
 
@@ -182,7 +184,9 @@ def test_what_a_head_says() -> None:
 
 
 def test_the_library_is_told_the_key_and_nothing_else() -> None:
-    head, _ = verdict([more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")])
+    head, _ = verdict(
+        [more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")]
+    )
     assert upgrade_request(head) == (
         b"GET / HTTP/1.1\r\nHost: gatewayd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: " + KEY.encode() + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
