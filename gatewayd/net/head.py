@@ -131,7 +131,6 @@ class HeadReader:
         """Judge what there is of a line, whole or not: the rest may never come."""
         found = _FOUL.search(self._data, self._scanned, end)
         sound = end if found is None else found.start()
-        del found  # a match that lives on in a traceback would lock the buffer
         if self._lines == 0:
             beginning = bytes(self._data[:24])
             if beginning[:1] == _TLS_HANDSHAKE:
