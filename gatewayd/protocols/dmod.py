@@ -110,6 +110,7 @@ class Dmod(Applications):
     def ready(self, session: Session, *, resumed: bool) -> Any:
         """The notifications that came while no session of the user was there."""
         page = session.data = session.data or Page()
+        self.came_back(page)
         page.shown = self.port.notifications.waiting(session.key) if session.key is not None else []
         return page.shown
 
@@ -142,8 +143,7 @@ class Dmod(Applications):
 
     async def _connect(self, connection: Connection, session: Session, command: e.Command) -> None:
         token, gid = texts(command, "token", "gid")
-        if not await self.port.verify(Claim("guild", token, gid)):
-            raise Disconnect(Cause.AUTH_FAILED)
+        await self.prove(connection, Claim("guild", token, gid))
         page: Page = session.data
         if page.guild is not None:
             self.port.unsubscribe(session, f"guild:{page.guild}")
@@ -167,7 +167,10 @@ class Dmod(Applications):
 
     def hears(self, session: Session, name: str, data: Any) -> bool:
         """A change of privileges is for the user whose they are."""
-        return name != "GUILD_PRIVILEGE_UPDATE" or (isinstance(data, dict) and data.get("id") == session.key)
+        if name != "GUILD_PRIVILEGE_UPDATE":
+            return True
+        # Basic access has no key, which must not equal an id that is missing.
+        return session.key is not None and isinstance(data, dict) and data.get("id") == session.key
 
 
 _COMMANDS = {

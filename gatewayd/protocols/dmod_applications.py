@@ -65,14 +65,28 @@ def texts(command: e.Command, *names: str) -> tuple[str, ...]:
     return values
 
 
+def _lives(session: Session, application: Application) -> bool:
+    """Whether it has not ended, with its session or before it."""
+    return session.data.applications.get(application.gid) is application
+
+
 class Applications(Behaviour[Options]):
     """The part of dmod that keeps application sessions; `session.data` is a `Page`."""
+
+    async def prove(self, connection: Connection, claim: Claim) -> None:
+        """Verify a claim. Raises `Disconnect`: AUTH_FAILED, or the verdict that the client has got meanwhile."""
+        proven = await self.port.verify(claim)
+        if connection.verdict is not None:  # its session may have ended: nothing more may be hung on that
+            raise connection.verdict
+        if not proven:
+            raise Disconnect(Cause.AUTH_FAILED)
 
     async def start(self, connection: Connection, session: Session, command: e.Command) -> None:
         """Start one, for a member whose token is verified."""
         uid, gid, token, uhash = texts(command, "uid", "gid", "utokh", "uhash")
-        if uid != session.key or not await self.port.verify(Claim("user", token, uid, {"uhash": uhash})):
+        if uid != session.key:
             raise Disconnect(Cause.AUTH_FAILED)
+        await self.prove(connection, Claim("user", token, uid, {"uhash": uhash}))
         applications = session.data.applications
         if gid in applications:
             applications[gid].stop()
@@ -93,9 +107,9 @@ class Applications(Behaviour[Options]):
     async def reauth(self, connection: Connection, session: Session, command: e.Command) -> None:
         """The client shows again who it is."""
         token, uhash, permissions = texts(command, "utokh", "uhash", "pm")
-        extra = {"uhash": uhash, "pm": permissions}
-        if session.key is None or not await self.port.verify(Claim("user", token, session.key, extra)):
+        if session.key is None:
             raise Disconnect(Cause.AUTH_FAILED)
+        await self.prove(connection, Claim("user", token, session.key, {"uhash": uhash, "pm": permissions}))
         asked = [item for item in session.data.applications.values() if item.reauth is not None]
         for application in asked:
             application.reauth.cancel()
@@ -104,7 +118,7 @@ class Applications(Behaviour[Options]):
 
     async def beaten(self, connection: Connection, session: Session, command: e.Command) -> None:
         """The answer to a heartbeat of one, or of all; it is not answered itself."""
-        gid = command.data.get("gid")
+        (gid,) = texts(command, "gid") if command.data.get("gid") is not None else (None,)
         for application in session.data.applications.values():
             if gid is None or application.gid == gid:
                 application.answered = True
@@ -120,9 +134,13 @@ class Applications(Behaviour[Options]):
                 return
             application.answered = False
             self.port.tell(session, "APPLICATION_SESSION_HB_P", {"gid": application.gid})
-        else:
+        if _lives(session, application):  # a client that could not take the event may have ended with all it had
+            self._schedule(session, application)
+
+    def came_back(self, page: Page) -> None:
+        """The client resumed: what it was asked before may never have reached it, so it is asked anew."""
+        for application in page.applications.values():
             application.answered = True
-        self._schedule(session, application)
 
     def _finish(self, session: Session, gid: str) -> None:
         session.data.applications.pop(gid).stop()
@@ -136,7 +154,8 @@ class Applications(Behaviour[Options]):
         for session in self.port.subscribers(f"user:{data['id']}"):
             page = session.data
             for application in tuple(page.applications.values()) if isinstance(page, Page) else ():
-                if (kind != "guild" or application.gid == rest) and application.reauth is None:
+                concerned = kind != "guild" or application.gid == rest
+                if concerned and application.reauth is None and _lives(session, application):
                     self._ask_reauth(session, application)
 
     def _ask_reauth(self, session: Session, application: Application) -> None:

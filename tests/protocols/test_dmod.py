@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from gatewayd.backend.static import StaticAuth
+from gatewayd.core.behaviour import Claim
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.events import Heartbeat
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import MAX_APPLICATIONS
-from tests.playbook import Person, Playbook
+from tests.playbook import OPEN, Person, Playbook
 from tests.protocols import bad
 
 REQUEST = {"op": 0, "t": None, "d": None}
@@ -152,6 +155,25 @@ def test_connect_guild_answers_from_documents() -> None:
     assert basic.heard() == [reply("CONNECT_GUILD", {"guild": {"count": 100}, "user": None})]
 
 
+def test_the_guild_of_the_document() -> None:
+    guild: dict[str, Any] = {
+        "count": 100, "banner": None, "icon": "abcdef", "premium_tier": 1, "verification_level": 3, "emojis": [],
+        "current_invite_valid": False, "vanity": None,
+    }  # fmt: skip
+    user = {"id": "1234", "tag": "name#disc", "permissions": "0"}
+    token = "q937ue0hw09fyhe.0s98fhs98d0h"
+    talk = book(auth=StaticAuth(users={"1234": "hash"}, guilds={"123467": token}))
+    talk.hub.documents.put("guild:123467", guild)
+    talk.hub.documents.put("member:123467:1234", user)
+    person = ready(talk, "1234", "hash")
+    person.say({"op": 6, "cmd": "CONNECT_GUILD", "d": {"token": token, "gid": "123467"}})
+    assert person.heard() == [
+        {"op": 7, "t": None, "d": {"for": "CONNECT_GUILD", "data": {"guild": guild, "user": user}}}
+    ]
+    person.say({"op": 6, "cmd": "DESCONNECT_GUILD", "d": {"gid": "123467"}})
+    assert person.heard() == [{"op": 7, "t": None, "d": {"for": "DESCONNECT_GUILD", "data": {"success": True}}}]
+
+
 def test_connect_guild_answers_from_the_backend_where_there_is_one() -> None:
     person = ready(book(answers={"CONNECT_GUILD": {"guild": 1, "user": 2}}))
     person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
@@ -173,8 +195,26 @@ def test_one_guild_at_a_time_and_disconnect() -> None:
     person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
     person.say(command("DESCONNECT_GUILD", gid="other"))
     person.say(command("DESCONNECT_GUILD", gid="123467"))
-    assert person.heard()[1:] == [reply("DESCONNECT_GUILD", {"success": x}) for x in (False, True)]
+    person.say(command("DESCONNECT_GUILD", gid="123467"))
+    assert person.heard()[1:] == [reply("DESCONNECT_GUILD", {"success": x}) for x in (False, True, False)]
     assert talk.publish("guild:123467", "X", {}) == (0, 0, 0)
+
+
+def test_a_second_guild_removes_the_first() -> None:
+    talk = book(auth=OPEN)
+    person = ready(talk)
+    for gid in ("1", "2"):
+        person.say(command("CONNECT_GUILD", token="any", gid=gid))
+    assert talk.publish("guild:1", "X", {}) == (0, 0, 0)
+    assert talk.publish("guild:2", "X", {}) == (1, 0, 0)
+    person.say(command("DESCONNECT_GUILD", gid="1"))
+    assert person.heard()[-1] == reply("DESCONNECT_GUILD", {"success": False})
+
+
+def test_what_the_listener_is_told_of_times_and_sizes() -> None:
+    timing = dmod.PROTOCOL.timing
+    assert (timing.interval, timing.resume_window, timing.max_message_bytes) == (30.0, 60.0, 1000)
+    assert dmod.WIRE.decode({"op": 4, "t": None, "d": None}) == Heartbeat(acked=False)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +228,7 @@ def test_one_guild_at_a_time_and_disconnect() -> None:
         (command("APPLICATION_SESSION", uid="000", gid="1", utokh="wrong", uhash=""), (1000, "Invalid token")),
         (command("APPLICATION_SESSION", uid="000"), UNKNOWN),
         (command("APPLICATION_SESSION_REAUTH", utokh="wrong", uhash="", pm="64"), (1000, "Invalid token")),
+        (command("APPLICATION_SESSION_HB_M", gid=5), UNKNOWN),
         (command("NO_SUCH_COMMAND"), UNKNOWN),
         ({"op": 6}, UNKNOWN),
         ({"op": 6, "cmd": 1}, UNKNOWN),
@@ -214,7 +255,10 @@ def test_privileges_are_told_to_their_owner_alone() -> None:
     assert talk.publish("guild:123467", "GUILD_PRIVILEGE_UPDATE", change) == (1, 0, 0)
     assert mine.heard() == [event("GUILD_PRIVILEGE_UPDATE", change)]
     assert other.heard() == []
-    assert talk.publish("guild:123467", "GUILD_PRIVILEGE_UPDATE", None) == (0, 0, 0)
+    basic = ready(talk, None, None)
+    basic.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    for nobody in (None, {}, {"id": None}):
+        assert talk.publish("guild:123467", "GUILD_PRIVILEGE_UPDATE", nobody) == (0, 0, 0)
 
 
 def test_missed_notifications_are_kept_until_the_client_has_shown_that_it_lives() -> None:
@@ -241,6 +285,16 @@ def test_a_notification_that_comes_meanwhile_is_not_dropped_with_the_shown_ones(
     talk.hub.notifications.drop("000", 1)
     person.say({"op": 4})
     assert talk.hub.notifications.waiting("000") == [3]
+
+
+def test_what_was_dropped_is_not_dropped_again() -> None:
+    talk = book()
+    talk.hub.notify("000", 1)
+    person = ready(talk)
+    person.say({"op": 4})
+    talk.hub.notifications.keep("000", 1)
+    person.say({"op": 4})
+    assert talk.hub.notifications.waiting("000") == [1]
 
 
 def test_two_pages_that_were_shown_the_same_drop_it_once() -> None:
@@ -317,7 +371,7 @@ def test_an_application_session_beats_and_ends_unanswered() -> None:
     assert named(person) == ["APPLICATION_SESSION_HB_P"]
     assert named(watcher) == []
     beats(talk, person, watcher)
-    assert named(watcher) == ["APPLICATION_SESSION_END"]
+    assert event("APPLICATION_SESSION_END", {"gid": "0001", "uid": "000"}) in watcher.heard()
     beats(talk, person, watcher)
     assert named(person) == []
 
@@ -326,9 +380,11 @@ def test_it_may_be_started_again_and_ended_by_its_client() -> None:
     talk = book()
     person = live(talk)
     person.say(command("APPLICATION_SESSION", uid="000", gid="0001", utokh="user-token", uhash=""))
+    beats(talk, person)
+    assert named(person) == ["APPLICATION_SESSION_HB_P"]  # of the second one alone
     person.say(command("APPLICATION_SESSION_END", gid="0001"))
     person.say(command("APPLICATION_SESSION_END", gid="0001"))
-    assert person.heard()[1:] == [reply("APPLICATION_SESSION_END", {"success": x}) for x in (True, False)]
+    assert person.heard() == [reply("APPLICATION_SESSION_END", {"success": x}) for x in (True, False)]
 
 
 def test_it_waits_while_its_page_is_detached_and_ends_with_the_window() -> None:
@@ -345,6 +401,16 @@ def test_it_waits_while_its_page_is_detached_and_ends_with_the_window() -> None:
     beats(talk, watcher)
     beats(talk, watcher)
     assert named(watcher) == ["APPLICATION_SESSION_END"]
+
+
+def test_a_detached_page_is_not_asked_for_signs_of_life() -> None:
+    talk = book(resume_window=300.0)
+    person = live(talk)
+    person.leave()
+    talk.advance(200)
+    again = page(talk)
+    assert again.heard() == [passed()]
+    assert again.session.data.applications
 
 
 def test_changed_permissions_ask_for_reauth() -> None:
@@ -367,7 +433,7 @@ def test_changed_permissions_ask_for_reauth() -> None:
 
 
 def test_reauth_is_for_identified_users() -> None:
-    person = ready(book(), None, None)
+    person = ready(book(auth=OPEN), None, None)
     person.say(command("APPLICATION_SESSION_REAUTH", utokh="user-token", uhash="", pm="64"))
     assert person.closed == (1000, "Invalid token")
 
@@ -388,3 +454,86 @@ def test_a_change_that_says_not_whose_asks_nobody() -> None:
         talk.publish("guild:0001", "GUILD_PRIVILEGE_UPDATE", data)
     talk.publish("guild:0001", "OTHER", {"id": "000"})
     assert named(person) == []
+
+
+def test_a_heartbeat_that_was_lost_with_the_connection_is_not_held_against_the_one_that_resumes() -> None:
+    talk = book()
+    person = live(talk)
+    beats(talk, person)  # asked at 30 s; the connection is lost before the answer
+    person.leave()
+    talk.advance(29.9)
+    again = ready(talk)
+    beats(talk, again, seconds=0.1)
+    assert named(again) == ["APPLICATION_SESSION_HB_P"]
+    assert again.session.data.applications
+    beats(talk, again)
+    assert not again.session.data.applications
+
+
+def test_an_answer_may_speak_for_all() -> None:
+    talk = book()
+    person = live(talk)
+    for _ in range(3):
+        beats(talk, person)
+        person.say({"op": 7, "cmd": "APPLICATION_SESSION_HB_M"})
+    assert person.session.data.applications
+    assert all(payload["op"] != 7 for payload in person.heard())
+
+
+def no_room(talk: Playbook, *gids: str) -> Person:
+    """A page with application sessions that stops reading; one event still has room."""
+    person = ready(talk)
+    for gid in gids:
+        person.say(command("APPLICATION_SESSION", uid="000", gid=gid, utokh="user-token", uhash=""))
+    person.reads = False
+    return person
+
+
+def test_nothing_is_due_for_a_page_that_ended_because_it_did_not_read() -> None:
+    talk = book(resume_window=0.0, outbox_events=1)
+    person = no_room(talk, "1", "2")
+    session = person.session
+    talk.publish("user:000", "X", 1)
+    talk.advance(30)
+    assert session.ended is not None
+    assert session.data.applications == {}
+    assert talk.hub.timers.next == float("inf")
+
+
+def test_a_page_that_ends_when_it_is_asked_to_reauth_is_asked_once() -> None:
+    talk = book(resume_window=0.0, outbox_events=1)
+    person = no_room(talk, "1", "2")
+    session = person.session
+    talk.publish("user:000", "GUILD_PRIVILEGE_UPDATE", {"id": "000"})
+    assert session.ended is not None
+    assert talk.hub.timers.next == float("inf")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        command("CONNECT_GUILD", token="guild-token", gid="123467"),
+        command("APPLICATION_SESSION", uid="000", gid="1", utokh="user-token", uhash=""),
+        command("APPLICATION_SESSION_REAUTH", utokh="user-token", uhash="", pm="64"),
+    ],
+)
+def test_a_session_that_ended_while_its_claim_was_verified_is_given_nothing(payload: Any) -> None:
+    class Slow:
+        person: Person | None = None
+
+        async def verify(self, claim: Claim) -> bool:
+            if self.person is not None:
+                talk.hub.end(self.person.session, Verdict(Cause.KICKED, "kicked"))
+            return True
+
+    auth = Slow()
+    talk = book(auth=auth)
+    person = ready(talk)
+    auth.person = person
+    session = person.session
+    person.say(payload)
+    assert person.closed == (1000, "Kicked")
+    assert person.heard() == []
+    assert talk.hub.channels == {}
+    assert session.data.applications == {}
+    assert talk.hub.timers.next == float("inf")
