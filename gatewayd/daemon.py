@@ -36,6 +36,7 @@ from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError, bind_tcp, bind_unix, inherited, inode, unlink_ours
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.turn import Turn
 
 log = logging.getLogger("gatewayd")
 
@@ -58,6 +59,7 @@ class Daemon:
         limits = config.limits
         self.gate = Gate(max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
+        self.turn = Turn()
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
@@ -78,7 +80,9 @@ class Daemon:
             behaviour=behaviour,
             hub=self.hub,
             gate=self.gate,
+            turn=self.turn,
             tls=_tls(config),
+            fast_lane=self.config.gateway.fast_lane,
         )
 
     # --- sockets --------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ class Daemon:
                     "set FileDescriptorName= in the .socket unit and start that"
                 )
             return handed.pop(bind.name or "")
-        return [bind_tcp(bind.host or "", bind.port or 0)]
+        return [bind_tcp(bind.host or "", bind.port or 0, shared=config.reuse_port)]
 
     def _bind_unix(self, path: Path, mode: int, group: str | None = None) -> socket.socket:
         sock = bind_unix(path, mode, group)
@@ -129,7 +133,7 @@ class Daemon:
     async def run(self, announce: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
         try:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with self.turn, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async with trio.open_nursery() as keep:
                     keep.start_soon(self._timers)
                     keep.start_soon(self._serve_admin)

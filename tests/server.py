@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,7 @@ from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.turn import Turn
 from tests.playbook import STATIC, no_backend
 
 
@@ -76,6 +78,7 @@ async def serving(
         **settings,
     }
     hub = Hub(trio.current_time)
+    turn = Turn()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
     port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend)
     behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
@@ -87,17 +90,20 @@ async def serving(
         behaviour=behaviour,
         hub=hub,
         gate=gate,
+        turn=turn,
         tls=tls,
+        fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
     )
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]
-    async with trio.open_nursery() as clients:
-        async with trio.open_nursery() as accepting:
-            accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-            accepting.start_soon(_run_timers, hub)
-            yield Served(number, hub, gate, listener, clients, tls is not None)
-            accepting.cancel_scope.cancel()
-        clients.cancel_scope.cancel()
+    with turn:
+        async with trio.open_nursery() as clients:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
+                accepting.start_soon(_run_timers, hub)
+                yield Served(number, hub, gate, listener, clients, tls is not None)
+                accepting.cancel_scope.cancel()
+            clients.cancel_scope.cancel()
     sock.close()
     assert hub.totals.faults == 0, "a fault of ours was counted; see the log"
 

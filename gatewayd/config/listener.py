@@ -94,6 +94,8 @@ def crossed(data: Mapping[str, Any]) -> list[Mistake]:
             continue
         where: Where = ("listeners", index)
         _claim_bind((*where, "bind"), table.get("bind"), binds, mistakes)
+        if table.get("reuse_port") is True and str(table.get("bind")).startswith(("unix:", "systemd:")):
+            mistakes.append(Mistake((*where, "reuse_port"), "only a host:port can be shared; leave it out"))
         name = table.get("name")
         if isinstance(name, str):
             if name in names:

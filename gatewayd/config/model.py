@@ -99,6 +99,8 @@ class GatewayConfig:
     state_dir: str = ""
     """Directory of the journal; empty keeps everything in memory."""
     shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
+    fast_lane: bool = True
+    """Plain frames are read by the daemon itself; false gives every one of them to the WebSocket library."""
 
 
 @attrs.frozen(kw_only=True)
@@ -183,6 +185,8 @@ class ListenerConfig(LimitsConfig):
     origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
     """None: any client that is no browser, and same-origin browsers."""
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_proxies)
+    reuse_port: bool = False
+    """Several daemons of one user may listen on this port; the kernel spreads the clients over them."""
     tls_cert: str | None = attrs.field(default=None, validator=_not_empty)
     tls_key: str | None = attrs.field(default=None, validator=_not_empty)
     options: object = None

@@ -44,6 +44,7 @@ class Cause(Enum):
     TOO_BIG = ("too_big", "message too big")
     PROTOCOL_ERROR = ("protocol_error", "WebSocket protocol error")
     INVALID_TEXT = ("invalid_text", "text is not valid UTF-8")
+    FLOOD = ("flood", "too many frames")
     SHUTDOWN = ("shutdown", "server is shutting down", True)
     INTERNAL = ("internal", "fault of the server")
     # The rest is never sent: there is nobody left to send it to.
@@ -125,6 +126,7 @@ COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.INTERNAL: Ending(1011),
     Cause.PROTOCOL_ERROR: Ending(1002),
     Cause.INVALID_TEXT: Ending(1007),
+    Cause.FLOOD: Ending(1008),
 }
 """What every protocol says alike, unless its own table has the cause."""
 

@@ -23,8 +23,12 @@ class BindError(Exception):
     """A listening socket could not be had; the text is one sentence for the operator."""
 
 
-def bind_tcp(host: str, port: int) -> socket.socket:
-    """A listening TCP socket on a host name or address."""
+def bind_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening TCP socket on a host name or address; a `shared` port is open to our other processes, too.
+
+    The kernel spreads the clients of a shared port over its sockets, which must all belong to one user
+    (SO_REUSEPORT, socket(7)).
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -36,6 +40,8 @@ def bind_tcp(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and host:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except OSError as exc:
         sock.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ONCE = frozenset({"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"})
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
 _TLS_HANDSHAKE = b"\x16"
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class BadHead(Exception):  # noqa: N818, RUF100
@@ -247,12 +249,14 @@ def _decoded(text: str, where: str) -> str:
     return decoded
 
 
-def upgrade_request(head: Head) -> bytes:
-    """The least that the WebSocket library must be told: nothing of it is the client's but the key."""
+def accepted(head: Head) -> bytes:
+    """The 101 that opens the WebSocket (RFC 6455 §4.2.2); no extension and no subprotocol is agreed on."""
+    digest = hashlib.sha1(head.key.encode() + _GUID, usedforsecurity=False).digest()
     return (
-        "GET / HTTP/1.1\r\nHost: gatewayd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {head.key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        + base64.b64encode(digest)
+        + b"\r\n\r\n"
+    )
 
 
 def response(

@@ -15,11 +15,11 @@ from gatewayd.core.text import printable, redacted
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.gate import Full, Gate, Ticket
-from gatewayd.net.head import BadHead, Head, HeadReader, response, upgrade_request
-from gatewayd.net.stream import ClientStream, Transport
+from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
+from gatewayd.net.writer import Transport, Writer
 
 if TYPE_CHECKING:
     from gatewayd.config.model import ListenerConfig
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
+    from gatewayd.net.turn import Turn
 
 log = logging.getLogger("gatewayd.listener")
 
@@ -37,7 +38,7 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, tls: ssl.SSLContext | None,
+        gate: Gate, turn: Turn, tls: ssl.SSLContext | None, fast_lane: bool = True,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -45,7 +46,9 @@ class Listener:
         self.behaviour = behaviour
         self.hub = hub
         self.gate = gate
+        self.turn = turn
         self.tls = tls
+        self.fast_lane = fast_lane
         self.rejected = 0
         self._handshakes: set[trio.CancelScope] = set()
 
@@ -82,7 +85,7 @@ class Listener:
             ticket.leave()
 
     async def _welcome(self, socket: SocketTransport, ticket: Ticket) -> None:
-        ready: tuple[ClientStream, WebSocket, Talk] | None = None
+        ready: tuple[Writer, WebSocket, Talk] | None = None
         with trio.move_on_after(self.config.handshake_timeout) as scope:
             self._handshakes.add(scope)
             try:
@@ -90,10 +93,10 @@ class Listener:
             finally:
                 self._handshakes.discard(scope)
         if ready is not None:
-            stream, websocket, talk = ready
-            await supervise(talk, stream, websocket)
+            writer, websocket, talk = ready
+            await supervise(talk, writer, websocket)
 
-    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> tuple[ClientStream, WebSocket, Talk] | None:
+    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> tuple[Writer, WebSocket, Talk] | None:
         """Everything before the 101, within the handshake's time; None when it was answered otherwise."""
         transport: Transport = socket
         if self.tls is not None:
@@ -126,12 +129,15 @@ class Listener:
             await self._refuse(socket, transport, refused.status, refused.reason, {})
             return None
         connection = Connection(self.wire, self.settings, trio.current_time())
-        stream = ClientStream(transport, connection, head=upgrade_request(head), rest=reader.rest)
+        writer = Writer(transport, connection, self.turn)
         websocket = WebSocket(
-            stream, max_message_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches
-        )
+            transport, writer, max_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches,
+            rest=reader.rest, fast=self.fast_lane,
+        )  # fmt: skip
         handshake = Handshake(head.path, head.query, head.headers)
-        return stream, websocket, Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
+        talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
+        await transport.send_all(accepted(head))
+        return writer, websocket, talk
 
     async def _admit(self, head: Head) -> Identify | Disconnect | None:
         """The protocol's word on the request: a claim, a verdict to be told in band, or nothing yet."""
@@ -152,10 +158,7 @@ class Listener:
         self.rejected += 1
         with trio.move_on_after(LINGER_SECONDS):
             await transport.send_all(response(status, reason, headers=tuple(headers.items())))
-            socket.send_eof()
-            left = 65536
-            while left > 0 and (data := await socket.receive_some()):
-                left -= len(data)
+            await socket.linger(LINGER_SECONDS, 65536)
 
 
 async def _read_head(transport: Transport, reader: HeadReader) -> Head | None:

@@ -14,6 +14,7 @@ from gatewayd.core.close import NEVER_SENT, Cause, Disconnect
 from gatewayd.core.machine import IDENTIFIED
 from gatewayd.core.text import printable
 from gatewayd.hub import entry
+from gatewayd.net.websocket import DRAIN_BYTES
 
 if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour, Handshake
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from gatewayd.core.events import Identify
     from gatewayd.hub.hub import Hub
     from gatewayd.net.gate import Ticket
-    from gatewayd.net.stream import ClientStream
     from gatewayd.net.websocket import WebSocket
+    from gatewayd.net.writer import Writer
 
 CLOSE_SECONDS = 4.0
 """How long a client has to answer our close frame."""
@@ -33,6 +34,8 @@ log = logging.getLogger("gatewayd.client")
 
 class Talk:
     """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
+
+    __slots__ = ("behaviour", "claim", "connection", "handshake", "hub", "remote", "ticket")
 
     def __init__(
         self, hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake,
@@ -74,40 +77,38 @@ class Talk:
             self.connection.tick(trio.current_time())
 
 
-async def supervise(talk: Talk, stream: ClientStream, websocket: WebSocket) -> None:
-    """Serve one client from its upgrade to its last byte. The socket is closed when this returns."""
+async def supervise(talk: Talk, writer: Writer, websocket: WebSocket) -> None:
+    """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
-        async with trio.open_nursery() as library:
-            await library.start(websocket.run)
-            if not websocket.upgraded:
-                talk.connection.verdict = Disconnect(Cause.PEER_GONE)  # it went before it could read the 101
-                talk.hub.left(talk.connection, talk.connection.verdict)
-                return
-            talk.connection.probe = websocket.alive
-            verdict = await _converse(talk, stream, websocket)
-            answered = await _part(talk, stream, websocket, verdict)
-            library.cancel_scope.cancel()
-        if not answered:
-            await stream.linger(LINGER_SECONDS)  # the library reads no more, so this may
+        talk.connection.probe = websocket.alive
+        verdict = await _converse(talk, writer, websocket)
+        if not await _part(talk, writer, websocket, verdict):
+            await writer.socket.linger(LINGER_SECONDS, DRAIN_BYTES)
     finally:
-        stream.abort()
+        writer.socket.abort()
         if talk.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
             talk.hub.left(talk.connection, Disconnect(Cause.SHUTDOWN))
 
 
-async def _converse(talk: Talk, stream: ClientStream, websocket: WebSocket) -> Disconnect:
-    """Run the three tasks until one of them, or somebody outside, has the verdict."""
+async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconnect:
+    """Read, beside the heartbeat deadline and the writer, until one of them, or somebody outside, has the verdict."""
     connection = talk.connection
     verdict: Disconnect | None = None
     try:
         async with trio.open_nursery() as tasks:
             connection.stop = tasks.cancel_scope.cancel
-            tasks.start_soon(stream.write)
-            await talk.greet()
-            tasks.start_soon(talk.read, websocket)
-            tasks.start_soon(talk.watch)
+            writer.serve(tasks)
+            websocket.serve(tasks)
+            try:
+                await talk.greet()
+                tasks.start_soon(talk.watch)
+                await talk.read(websocket)
+            finally:
+                writer.serve(None)
     except* Disconnect as group:
         verdict = _first(group)
+    except* (trio.BrokenResourceError, trio.ClosedResourceError):
+        verdict = Disconnect(Cause.PEER_GONE)
     except* Exception:  # a bug of ours must end this client alone, and be seen
         talk.hub.totals.faults += 1
         session = connection.session.id if connection.session else "none"
@@ -125,7 +126,7 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
     return found
 
 
-async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict: Disconnect) -> bool:
+async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then say goodbye; False when the client may still be talking."""
     said = entry.part(talk.hub, talk.connection, verdict)
     session = talk.connection.session
@@ -138,8 +139,8 @@ async def _part(talk: Talk, stream: ClientStream, websocket: WebSocket, verdict:
             if verdict.cause not in NEVER_SENT and said.code is not None:
                 await websocket.goodbye(said.code, said.reason)
             else:
-                await stream.flush()
-            return not stream.closing or websocket.answered
+                await writer.flush()
+            return not writer.closing or websocket.answered
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return True
     return False

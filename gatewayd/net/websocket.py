@@ -1,105 +1,275 @@
-"""trio-websocket, and nothing else of gatewayd knows it: upgrade, messages, pings, and what its closes mean."""
+"""One client's WebSocket, read in two lanes: plain text frames at once, all that is unusual by the library.
+
+Law 1: messages come out in the order in which their last frames came in, whichever lane they took.
+Law 2: what is a whole, plain text frame, ping, pong or close is dealt with here; whatever is not is given, byte by
+byte as it came, to `library.Library`, and its judgement stands.
+Law 3: every frame passes the bounds first: its size, the fragments of its message, the control frames per second.
+"""
 
 from __future__ import annotations
 
+import codecs
+from typing import TYPE_CHECKING
+
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
-from wsproto.utilities import LocalProtocolError
 
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.net.stream import OPCODE_CLOSE, ClientStream
+from gatewayd.net import frames
+from gatewayd.net.library import Library
 
-VIOLATIONS = {1002: Cause.PROTOCOL_ERROR, 1007: Cause.INVALID_TEXT}
-"""What the library's parser calls a peer's mistake, by the code that RFC 6455 §7.4.1 gives it."""
+if TYPE_CHECKING:
+    from gatewayd.net.writer import Transport, Writer
 
-
-def close_frame(code: int, reason: str) -> bytes:
-    """One unmasked close frame (RFC 6455 §5.5.1); `reason` is already cut to size."""
-    body = code.to_bytes(2, "big") + reason.encode()
-    return bytes((0x80 | OPCODE_CLOSE, len(body))) + body
+MAX_FRAGMENTS = 1024
+MAX_CONTROLS = 10
+"""Control frames in one second; of data frames, the protocol's own rate decides."""
+FAIR_SHARE = 16
+"""So many messages of one client are acted on before the others have a turn."""
+DRAIN_BYTES = 1048576
+"""How much is still read from a peer that has been told goodbye."""
 
 
 class WebSocket:
-    """One upgraded client. `run` holds the library's own reader; `done` is set when that has ended."""
+    """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
 
-    def __init__(self, stream: ClientStream, *, max_message_bytes: int, close_detaches: bool) -> None:
-        self._stream = stream
-        self._max_bytes = max_message_bytes
+    __slots__ = ("_at", "_checked", "_close_detaches", "_controls", "_controls_since", "_data", "_decoder", "_fast",
+                 "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size",
+                 "_transport", "_writer", "answered")  # fmt: skip
+
+    def __init__(
+        self, transport: Transport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes, fast: bool
+    ) -> None:
+        self._transport = transport
+        self._writer = writer
+        self._max_bytes = max_bytes
         self._close_detaches = close_detaches
-        self._library: WebSocketConnection | None = None
+        self._fast = fast
+        self._nursery: trio.Nursery | None = None
+        self._library: Library | None = None
+        self._data = rest
+        self._at = 0  # where the next frame begins in what was read
+        self._left = 0  # bytes of a frame of the slow lane that are still to come
+        self._fragments = 0  # of the message that is in the middle
+        self._size = 0  # of that message, in bytes
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._checked = 0
+        self._controls = 0
+        self._controls_since = 0.0
+        self._share = 0
+        self._pinged = b""
+        self._pong: trio.Event | None = None
         self.answered = False
         """The client's own close frame has come."""
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Answer the upgrade, then serve the library until the client is gone. Once started, look at `upgraded`."""
-        try:
-            async with trio.open_nursery() as nursery:
-                request = await wrap_server_stream(
-                    nursery, self._stream, max_message_size=self._max_bytes, receive_buffer_size=65536
-                )
-                self._library = await request.accept()
-                self._stream.accept()
-                task_status.started()
-        except* LocalProtocolError:
-            # The library answers a ping although it has said goodbye, and its own state machine objects.
-            pass
-        except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-            # The transport went while the library was writing: the reader or the writer pass that verdict.
-            pass
-        if not self.upgraded:
-            task_status.started()
-
-    @property
-    def upgraded(self) -> bool:
-        """Whether the 101 went out."""
-        return self._library is not None
+    def serve(self, nursery: trio.Nursery) -> None:
+        """Where the library may live, should it be needed."""
+        self._nursery = nursery
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises the `Disconnect` that a close or a violation amounts to."""
-        assert self._library is not None
-        try:
-            message = await self._library.get_message()
-        except ConnectionClosed as closed:
-            code = closed.reason.code if closed.reason is not None else 1006
-            words = (closed.reason.reason if closed.reason is not None else None) or ""
-            raise self._meaning(code, words) from None
-        if len(message) * 4 > self._max_bytes and _size(message) > self._max_bytes:
-            raise Disconnect(Cause.TOO_BIG, f"a message is larger than {self._max_bytes} bytes")
-        return message
+        """The next message. Raises the `Disconnect` that a close, a violation or a flood amounts to."""
+        while True:
+            message: str | bytes | None = self._plain() if self._fast else None
+            if message is None:
+                message = await self._unusual()
+            if message is None:
+                continue
+            self._share += 1
+            if self._share >= FAIR_SHARE:
+                self._share = 0
+                await trio.lowlevel.checkpoint()
+            return message
 
-    def _meaning(self, code: int, words: str) -> Disconnect:
-        if not self._stream.closing:
-            cause = VIOLATIONS.get(code, Cause.PEER_GONE)
-            return Disconnect(cause, words if cause is not Cause.PEER_GONE else "")
-        if code == 1009 and words.startswith("Exceeded"):  # the library's own words: it has closed already
-            return Disconnect(Cause.TOO_BIG, f"a message is larger than {self._max_bytes} bytes")
+    # --- the fast lane --------------------------------------------------------------------------------------
+
+    def _plain(self) -> str | None:
+        """The next message, if that is one whole text frame of the plainest kind."""
+        data, at = self._data, self._at
+        have = len(data) - at
+        if have < 6 or data[at] != frames.FINAL_TEXT or self._fragments or self._left:
+            return None
+        size = data[at + 1] - frames.MASKED
+        start = at + 6
+        if size == frames.WORD and have >= 8:
+            size = int.from_bytes(data[at + 2 : at + 4], "big")
+            start = at + 8
+            if size < frames.WORD:
+                return None
+        elif not 0 <= size < frames.WORD:
+            return None
+        end = start + size
+        if end > len(data) or size > self._max_bytes:
+            return None
+        try:
+            text = frames.unmask(data[start:end], data[start - 4 : start]).decode()
+        except UnicodeDecodeError:
+            return None
+        self._at = end
+        self._decoder = None
+        return text
+
+    # --- everything else ------------------------------------------------------------------------------------
+
+    async def _unusual(self) -> str | bytes | None:
+        """Deal with the next frame, or with what there is of it; a message, if it was the last frame of one."""
+        if self._left:
+            return await self._pass_on()
+        header = frames.header(self._data, self._at)
+        if header is None:
+            await self._read()
+            return None
+        if not header.sound:
+            return await self._violation()
+        if header.opcode >= frames.CLOSE:
+            return await self._control(header)
+        self._bound(header)
+        end = self._at + header.start + header.size
+        if self._holds(header) and len(self._data) < end and self._still_text(header):
+            await self._read()
+            return None
+        self._decoder = None
+        self._left = header.start + header.size
+        self._fragments = 0 if header.final else self._fragments + 1
+        self._size = 0 if header.final else self._size + header.size
+        return await self._pass_on()
+
+    def _bound(self, header: frames.Header) -> None:
+        """Refuse at its header what would be too much."""
+        if self._size + header.size > self._max_bytes:
+            raise Disconnect(Cause.TOO_BIG, f"a message is larger than {self._max_bytes} bytes")
+        if self._fragments >= MAX_FRAGMENTS:
+            raise Disconnect(Cause.FLOOD, f"a message of more than {MAX_FRAGMENTS} fragments")
+
+    def _holds(self, header: frames.Header) -> bool:
+        """Whether the rest of this frame is awaited here, because it will be a plain one."""
+        return self._fast and header.opcode == frames.TEXT and header.final and header.size < 65536
+
+    def _still_text(self, header: frames.Header) -> bool:
+        """Whether what there is of a frame can still become UTF-8. Looks at each byte once."""
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+            self._checked = 0
+        start = self._at + header.start
+        mask, turned = self._data[start - 4 : start], self._checked % 4
+        fresh = self._data[start + self._checked :]
+        self._checked += len(fresh)
+        try:
+            self._decoder.decode(frames.unmask(fresh, mask[turned:] + mask[:turned]))
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    async def _read(self) -> int:
+        # What is dealt with is let go before the wait: an idle client must not hold on to it.
+        self._data = self._data[self._at :]
+        self._at = 0
+        fresh = bytes(await self._transport.receive_some())
+        if not fresh:
+            raise Disconnect(Cause.PEER_GONE)
+        self._data = self._data + fresh if self._data else fresh
+        return len(fresh)
+
+    async def _pass_on(self) -> str | bytes | None:
+        """Give the library what is here of the frame that is its own; the message, if that ends one."""
+        piece = self._data[self._at : self._at + self._left]
+        if not piece:
+            await self._read()
+            return None
+        self._at += len(piece)
+        self._left -= len(piece)
+        library = await self._judge()
+        await library.eat(piece)
+        if library.closed or (not self._left and not self._fragments):
+            return await library.message()
+        return None
+
+    async def _violation(self) -> str | bytes:
+        """A frame that RFC 6455 does not allow: the library says when, and with which code, the talk ends."""
+        library = await self._judge()
+        while not library.closed:
+            rest, self._data, self._at = self._data[self._at :], b"", 0
+            if rest:
+                await library.eat(rest)
+            else:
+                await self._read()
+        return await library.message()
+
+    async def _judge(self) -> Library:
+        if self._library is None:
+            assert self._nursery is not None
+            self._library = Library(self._writer, self._max_bytes)
+            await self._nursery.start(self._library.run)
+        return self._library
+
+    # --- control frames -------------------------------------------------------------------------------------
+
+    async def _control(self, header: frames.Header) -> str | bytes | None:
+        end = self._at + header.start + header.size
+        if len(self._data) < end:
+            await self._read()
+            return None
+        raw = self._data[self._at : end]
+        payload = frames.unmask(raw[header.start :], raw[header.start - 4 : header.start])
+        self._at = end
+        if header.opcode == frames.CLOSE:
+            return await self._close(raw, payload)
+        self._count_control()
+        if header.opcode == frames.PONG and payload == self._pinged and self._pong is not None:
+            self._pong.set()
+        if not self._fast:
+            await (await self._judge()).eat(raw)
+        elif header.opcode == frames.PING:
+            self._writer.say(frames.control(frames.PONG, payload))
+        return None
+
+    def _count_control(self) -> None:
+        now = trio.current_time()
+        if now - self._controls_since >= 1:
+            self._controls_since, self._controls = now, 0
+        self._controls += 1
+        if self._controls > MAX_CONTROLS:
+            raise Disconnect(Cause.FLOOD, f"more than {MAX_CONTROLS} control frames in a second")
+
+    async def _close(self, raw: bytes, payload: bytes) -> str | bytes:
+        code = frames.close_code(payload)
+        if code is None:
+            self._data = raw + self._data[self._at :]
+            self._at = 0
+            return await self._violation()
         self.answered = True
+        self._writer.say_close(frames.close(None if code == 1005 else code))
         leaves = code != 1000 or self._close_detaches
-        return Disconnect(Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED, f"closed by the client with {code}")
+        raise Disconnect(Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED, f"closed by the client with {code}")
 
     async def alive(self, within: float) -> bool:
         """Whether the client answers a ping within so many seconds."""
-        assert self._library is not None
+        self._pinged = trio.current_time().hex().encode()
+        pong = self._pong = trio.Event()
+        self._writer.say(frames.control(frames.PING, self._pinged))
         with trio.move_on_after(within):
-            try:
-                await self._library.ping()
-            except ConnectionClosed:
-                return False
-            return True
-        return False
+            await pong.wait()
+        return pong.is_set()
 
     async def goodbye(self, code: int, reason: str) -> None:
         """Say close, and wait until the client has answered, hung up, or said too much. Not bounded in time."""
-        self._stream.say_close(close_frame(code, reason))
-        await self._stream.flush()
-        assert self._library is not None
+        self._writer.say_close(frames.close(code, reason))
+        await self._writer.flush()
+        left = DRAIN_BYTES
         try:
-            while True:
-                await self._library.get_message()
-        except ConnectionClosed as closed:
-            self.answered = closed.reason is not None and closed.reason.code not in (1002, 1006, 1007, 1009)
+            while left > 0 and not self._skip():
+                left -= await self._read()
+        except Disconnect:
+            self.answered = True  # it hung up: nobody is left who might be talking
 
-
-def _size(message: str | bytes) -> int:
-    """Bytes of a message on the wire; the library's own bound counts characters."""
-    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+    def _skip(self) -> bool:
+        """Pass over frames that nobody will act on; True at the client's close frame, or at nonsense."""
+        while True:
+            passed = min(self._left, len(self._data) - self._at)
+            self._at += passed
+            self._left -= passed
+            header = frames.header(self._data, self._at) if not self._left else None
+            if header is None:
+                return False
+            if not header.sound or header.opcode == frames.CLOSE:
+                self.answered = header.sound
+                return True
+            self._left = header.start + header.size

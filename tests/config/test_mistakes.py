@@ -114,6 +114,7 @@ def test_keys_that_a_listener_needs(key: str) -> None:
         ("trusted_proxies = ['x']", "trusted_proxies: expected IP addresses or networks, got 'x'"),
         ("trusted_proxies = [1]", "trusted_proxies[0]: expected string, got number 1"),
         ("tls_key = ''", "tls_key: needs tls_cert beside it"),
+        ("reuse_port = 1", "reuse_port: expected boolean (true or false), got number 1"),
         ("auth = 'none'", "auth: there is no [auth.none]"),
         ("auth = 1", "auth: expected string, got number 1"),
         ("outbox_event = 1", 'outbox_event: unknown key, did you mean "outbox_events"?'),
@@ -180,6 +181,13 @@ def test_names_are_printable(name: str) -> None:
 )
 def test_one_bad_key_elsewhere(text: str, said: str) -> None:
     assert f"bad.toml:{said}" in mistakes(f"{text}\n{LISTENER}")
+
+
+@pytest.mark.parametrize("bind", ["unix:/tmp/a.sock", "systemd:bots"])
+def test_only_a_port_can_be_shared(bind: str) -> None:
+    text = LISTENER.replace("127.0.0.1:1", bind) + "reuse_port = true\n"
+    assert mistakes(text) == ["bad.toml:5: listeners[0].reuse_port: only a host:port can be shared; leave it out"]
+    assert mistakes(LISTENER + "reuse_port = true\n") == []
 
 
 def test_the_interval_is_longer_than_the_protocol_waits() -> None:

@@ -23,6 +23,14 @@ def test_tcp_has_the_options_that_clients_inherit() -> None:
             bind_tcp("127.0.0.1", sock.getsockname()[1])
 
 
+def test_a_shared_port_takes_several_sockets_that_all_want_it_so() -> None:
+    with bind_tcp("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        bind_tcp("127.0.0.1", port, shared=True).close()
+        with pytest.raises(BindError, match="is another program"):
+            bind_tcp("127.0.0.1", port)
+
+
 def test_tcp_on_ipv6_and_on_nothing_that_exists() -> None:
     if socket.has_ipv6:
         try:

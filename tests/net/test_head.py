@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatewayd.net.head import BadHead, Head, HeadReader, response, upgrade_request
+from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
 from tests.net.test_listener import GOOD, KEY, changed
 
 MAX_HEAD, MAX_TARGET = 8192, 4096  # as designed, not as the code has them
@@ -187,13 +187,13 @@ def test_what_a_head_says() -> None:
     assert (plain.origin, plain.user_agent, plain.authorization, plain.forwarded_for) == (None,) * 4
 
 
-def test_the_library_is_told_the_key_and_nothing_else() -> None:
-    head, _ = verdict(
-        [more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")]
-    )
-    assert upgrade_request(head) == (
-        b"GET / HTTP/1.1\r\nHost: gatewayd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: " + KEY.encode() + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+def test_the_upgrade_is_answered_and_nothing_is_negotiated() -> None:
+    """With the key of RFC 6455 §1.3 and its answer."""
+    asked = more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")
+    head, _ = verdict([asked.replace(KEY.encode(), b"dGhlIHNhbXBsZSBub25jZQ==")])
+    assert accepted(head) == (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     )
 
 

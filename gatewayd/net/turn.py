@@ -1,0 +1,68 @@
+"""All that is said within one turn of the loop leaves at its end, in one write per client.
+
+Law 1: nothing waits longer than the turn in which it was said, whoever said it: no scope to open, no flush to forget.
+Law 2: at the end of a turn nothing may be scheduled, since Trio has already decided how long to sleep. What the
+kernel does not take at once is handed to the client's own writer task, over the one call that wakes the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import trio
+
+log = logging.getLogger("gatewayd.client")
+
+
+class Speaker(Protocol):
+    """Who has something to say at the end of the turn."""
+
+    def write_now(self) -> bool:
+        """Write without waiting; False when that is not all of it."""
+
+    def write_later(self) -> None:
+        """Have the rest written by a task."""
+
+
+class Turn(trio.abc.Instrument):
+    """The speakers of the running turn. Use as a context manager inside `trio.run`; one serves the whole node."""
+
+    def __init__(self) -> None:
+        self._speakers: list[Speaker] = []
+        self._blocked: list[Speaker] = []
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    def __enter__(self) -> Turn:
+        self._token = trio.lowlevel.current_trio_token()
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        trio.lowlevel.remove_instrument(self)
+        self._token = None
+
+    def add(self, speaker: Speaker) -> None:
+        """Write for this one when the turn ends. A speaker sees to it that it is added once."""
+        self._speakers.append(speaker)
+
+    def before_io_wait(self, _timeout: float) -> None:
+        """Trio is about to wait for the outside: the turn is over."""
+        if not self._speakers:
+            return
+        speakers, self._speakers = self._speakers, []
+        for speaker in speakers:
+            try:
+                done = speaker.write_now()
+            except Exception:  # an exception that left here would switch the whole instrument off
+                log.exception("fault while writing at the end of a turn")
+                done = False
+            if not done:
+                self._blocked.append(speaker)
+        if self._blocked and self._token is not None:
+            self._token.run_sync_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        blocked, self._blocked = self._blocked, []
+        for speaker in blocked:
+            speaker.write_later()

@@ -1,0 +1,137 @@
+"""One client's way out: whatever is said to it passes its outbox, and leaves in that order.
+
+Law 1: nothing follows a close frame.
+Law 2: a write that makes no progress in time is the slow-consumer verdict.
+Law 3: the writer task exists only while the kernel takes no more; what is plain leaves at the end of the turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.net.transport import SocketTransport
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.net.turn import Turn
+
+WRITE_SECONDS = 10.0
+"""How long one write may be blocked; `outbox_age` where that is less."""
+TLS_BATCH = 16384
+"""One TLS record (RFC 8446 §5.1)."""
+
+Transport = SocketTransport | trio.SSLStream[SocketTransport]
+
+
+class Writer:
+    """Writes one connection's outbox to its socket."""
+
+    __slots__ = ("_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tls", "_turn", "closing",
+                 "socket")  # fmt: skip
+
+    def __init__(self, transport: Transport, connection: Connection, turn: Turn) -> None:
+        self.socket = transport if isinstance(transport, SocketTransport) else transport.transport_stream
+        self._tls = None if isinstance(transport, SocketTransport) else transport
+        self._connection = connection
+        self._outbox = connection.outbox
+        self._turn = turn
+        self._patience = min(WRITE_SECONDS, connection.settings.outbox_age)
+        self._nursery: trio.Nursery | None = None
+        self._listed = False
+        self._task = False
+        self.closing = False
+        """A close frame is in the outbox or out."""
+        connection.wake = self._wake
+
+    def _wake(self) -> None:
+        if not self._listed and not self._task:
+            self._listed = True
+            self._turn.add(self)
+
+    def serve(self, nursery: trio.Nursery | None) -> None:
+        """Where the writer task may live; None when there is no such place any more, and `flush` is called instead."""
+        self._nursery = nursery
+        self._task = False
+
+    def say(self, frame: bytes) -> None:
+        """Queue a frame that is no event (pong, ping): bounded by what causes it, not by the outbox."""
+        if not self.closing:
+            self._outbox.push(frame, None, trio.current_time(), free=True)
+            self._wake()
+
+    def say_close(self, frame: bytes) -> None:
+        """Queue a close frame; nothing is queued behind it."""
+        self.say(frame)
+        self.closing = True
+        self._outbox.finish()
+
+    def write_now(self) -> bool:
+        """Write what the kernel takes at once; False when something is left."""
+        self._listed = False
+        if self._task:
+            return True  # the task has it in hand
+        if self._tls is not None:
+            return not len(self._outbox)
+        try:
+            return self._write_some()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False  # the writer task meets the same error, in the nursery where it belongs
+
+    def _write_some(self) -> bool:
+        while len(self._outbox):
+            data = self._outbox.batch()
+            sent = self.socket.write_some(data)
+            self._wrote(sent)
+            if sent < len(data):
+                return False
+        return True
+
+    def write_later(self) -> None:
+        """Start the writer task; it ends when the outbox is empty."""
+        if self._nursery is not None and not self._task:
+            self._task = True
+            self._nursery.start_soon(self._write)
+
+    async def _write(self) -> None:
+        try:
+            await self.flush()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            raise Disconnect(Cause.PEER_GONE) from exc
+        finally:
+            self._task = False
+
+    async def flush(self) -> None:
+        """Write until the outbox is empty, one task at a time. Raises `trio.BrokenResourceError` where that fails."""
+        while len(self._outbox):
+            with trio.move_on_after(self._patience) as patience:
+                if self._tls is not None:
+                    await self._write_tls(self._tls)
+                elif not self._write_some():
+                    # The outbox may change while we wait: the next round asks it again for what to write.
+                    await self.socket.wait_send_all_might_not_block()
+            if patience.cancelled_caught or self._outbox.stale(trio.current_time()):
+                self._give_up()
+
+    async def _write_tls(self, tls: trio.SSLStream[SocketTransport]) -> None:
+        data = self._outbox.batch()[:TLS_BATCH]
+        # A TLS write that is cancelled half-way ruins the stream: it ends by its own patience alone.
+        with trio.move_on_after(self._patience, shield=True) as patience:
+            await tls.send_all(data)
+        if patience.cancelled_caught:
+            self._give_up()
+        self._wrote(len(data))
+
+    def _wrote(self, count: int) -> None:
+        done = self._outbox.advance(count)
+        connection = self._connection
+        if connection.verdict is not None and done and connection.session is not None:
+            for event in done:  # taken back as unsent while its frame was half out: it did go out after all
+                connection.session.missed.forget(event)
+
+    def _give_up(self) -> None:
+        """The peer does not read: that is the verdict, and what is left can only be taken back."""
+        self._connection.end(Disconnect(Cause.SLOW_CONSUMER, f"nothing was read for {self._patience:g} s"))
+        raise trio.BrokenResourceError("the peer does not read")
