@@ -35,7 +35,7 @@ SORTS: dict[str, Callable[[Session], Any]] = {
     "identity": lambda session: session.identity or "",
     "remote": lambda session: session.remote,
     "channels": lambda session: len(session.channels),
-    "outbox": lambda session: session.connection.outbox.bytes if session.connection else 0,
+    "outbox": lambda session: session.connection.outbox.size if session.connection else 0,
     "missed": lambda session: len(session.missed),
     "delivered": lambda session: session.delivered,
     "lost": lambda session: session.lost,

@@ -27,7 +27,7 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
         "opened": moment(item.opened_wall),
         "age": round(now - item.opened, 3),
         "channels": len(item.channels),
-        "outbox": {"events": client.outbox.events, "bytes": client.outbox.bytes} if client else None,
+        "outbox": {"events": client.outbox.events, "bytes": client.outbox.size} if client else None,
         "missed": {"events": len(item.missed), "bytes": item.missed.bytes},
         "delivered": item.delivered,
         "lost": item.lost,

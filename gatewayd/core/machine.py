@@ -25,6 +25,8 @@ class State(Enum):
     CLOSING = "closing"
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and every event asks for it
+
 
 class IllegalMove(Exception):
     """We tried to say something that the table does not allow: our bug."""

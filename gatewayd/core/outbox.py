@@ -21,7 +21,7 @@ Entry = tuple[bytes, Event | None, float, int]
 class Outbox:
     """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes."""
 
-    __slots__ = ("_entries", "_offset", "bytes", "charged", "events", "finished", "max_age", "max_bytes", "max_events")
+    __slots__ = ("_entries", "_offset", "charged", "events", "finished", "max_age", "max_bytes", "max_events")
 
     def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
         self.max_bytes = max_bytes
@@ -29,13 +29,18 @@ class Outbox:
         self.max_age = max_age
         self._entries: deque[Entry] = deque()
         self._offset = 0  # bytes of the first entry that are written already
-        self.bytes = 0
-        self.charged = 0  # bytes that count against the bound: replayed events and control frames do not
+        self.charged = 0
+        """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
         self.finished = False
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that waits, replayed events and control frames too."""
+        return sum(len(data) for data, *_ in self._entries) - self._offset
 
     def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
         """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.
@@ -45,13 +50,15 @@ class Outbox:
         """
         if self.finished:
             return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
-        if not free:
-            if self.charged + len(data) > self.max_bytes or self.events >= self.max_events or self.stale(now):
-                return False
-            self.charged += len(data)
-            self.events += 1
-        self._entries.append((data, event, now, 0 if free else len(data)))
-        self.bytes += len(data)
+        if free:
+            self._entries.append((data, event, now, 0))
+            return True
+        charged = self.charged + len(data)
+        if charged > self.max_bytes or self.events >= self.max_events or self.stale(now):
+            return False
+        self.charged = charged
+        self.events += 1
+        self._entries.append((data, event, now, len(data)))
         return True
 
     def finish(self) -> None:
@@ -60,7 +67,7 @@ class Outbox:
 
     def stale(self, now: float) -> bool:
         """Whether the oldest entry has waited longer than it may."""
-        return bool(self._entries) and now - self._entries[0][2] > self.max_age
+        return now - self._entries[0][2] > self.max_age if self._entries else False
 
     def batch(self) -> bytes:
         """What to write next: whole entries joined up to `BATCH_BYTES`, at least one; b"" when empty."""
@@ -69,21 +76,26 @@ class Outbox:
         first = self._entries[0][0]
         if self._offset:
             return first[self._offset :]
+        if len(self._entries) == 1:
+            return first
         parts, size = [first], len(first)
         for data, *_ in islice(self._entries, 1, None):
             size += len(data)
             if size > BATCH_BYTES:
                 break
             parts.append(data)
-        return b"".join(parts) if len(parts) > 1 else first
+        return b"".join(parts)
 
     def advance(self, count: int) -> list[Event]:
         """The socket took `count` bytes of the last batch; the events whose frames are now out whole."""
         done: list[Event] = []
-        self.bytes -= count
         count += self._offset
-        while self._entries and count >= len(self._entries[0][0]):
-            data, event, _, charge = self._entries.popleft()
+        entries = self._entries
+        while entries:
+            data, event, _, charge = entries[0]
+            if count < len(data):
+                break
+            entries.popleft()
             count -= len(data)
             if charge:
                 self.charged -= charge
@@ -101,8 +113,7 @@ class Outbox:
         unsent = [event for _, event, _, _ in self._entries if event is not None]
         begun = self._entries[0] if self._offset else None
         self._entries.clear()
-        self.bytes = self.charged = self.events = 0
+        self.charged = self.events = 0
         if begun is not None:
             self._entries.append((begun[0], begun[1], begun[2], 0))
-            self.bytes = len(begun[0]) - self._offset
         return unsent

@@ -136,7 +136,13 @@ class Hub(Sessions):
         if one:
             counts = self._to_one(event)
         else:
-            receivers = [s for s in self.channels.get(channel, ()) if s is not besides and self._hears(s, event)]
+            filters = self._filters
+            receivers = [
+                session
+                for session in self.channels.get(channel, ())
+                if session is not besides
+                and ((hears := filters.get(session.listener)) is None or hears(session, name, data))
+            ]
             counts = self._give(receivers, event)
         self.totals.delivered += counts.delivered
         self.totals.buffered += counts.buffered
@@ -153,10 +159,6 @@ class Hub(Sessions):
         if channel in self.channels:
             return self.publish(channel, NOTIFICATION, data)
         return Counts(buffered=1, dropped=self.notifications.keep(user, data))
-
-    def _hears(self, session: Session, event: Event) -> bool:
-        hears = self._filters.get(session.listener)
-        return hears is None or hears(session, event.name, event.data)
 
     def _give(self, receivers: Iterable[Session], event: Event) -> Counts:
         delivered = buffered = dropped = 0

@@ -68,6 +68,8 @@ class WebSocket:
     async def receive(self) -> str | bytes:
         """The next message. Raises the `Disconnect` that a close, a violation or a flood amounts to."""
         while True:
+            if self._at == len(self._data):
+                await self._read()
             message: str | bytes | None = self._plain() if self._fast else None
             if message is None:
                 message = await self._unusual()

@@ -81,8 +81,7 @@ class Writer:
             return False  # the writer task meets the same error, in the nursery where it belongs
 
     def _write_some(self) -> bool:
-        while len(self._outbox):
-            data = self._outbox.batch()
+        while data := self._outbox.batch():
             sent = self.socket.write_some(data)
             self._wrote(sent)
             if sent < len(data):

@@ -33,7 +33,7 @@ def test_free_frames_count_against_no_bound_but_keep_their_place() -> None:
     assert box.push(b"paid", event(2), 0.0)
     assert not box.push(b"x", event(3), 0.0)
     assert box.batch() == b"free" * 10 + b"paid"
-    assert (box.bytes, box.charged, box.events, len(box)) == (44, 4, 1, 2)
+    assert (box.size, box.charged, box.events, len(box)) == (44, 4, 1, 2)
 
 
 def test_nothing_follows_a_close_frame() -> None:
@@ -71,7 +71,7 @@ def test_what_is_written_and_what_is_taken_back_make_the_whole(sizes: list[int],
         taken = batch[: min(wanted, len(batch))]
         wire += taken
         done += box.advance(len(taken))
-    assert box.bytes == sum(sizes) - len(wire)
+    assert box.size == sum(sizes) - len(wire)
     back = box.cut()
     assert done + back == events
     # What is left is the rest of a frame that is half out, and with it the wire holds whole frames only.
@@ -79,4 +79,4 @@ def test_what_is_written_and_what_is_taken_back_make_the_whole(sizes: list[int],
     assert b"".join(frames).startswith(wire + rest)
     assert len(wire + rest) in {sum(sizes[:n]) for n in range(len(sizes) + 1)}
     assert box.advance(len(rest)) == (back[:1] if rest else [])
-    assert (len(box), box.bytes, box.charged, box.events) == (0, 0, 0, 0)
+    assert (len(box), box.size, box.charged, box.events) == (0, 0, 0, 0)
