@@ -27,14 +27,18 @@ FAIR_SHARE = 16
 """So many messages of one client are acted on before the others have a turn."""
 DRAIN_BYTES = 1048576
 """How much is still read from a peer that has been told goodbye."""
+DRAIN_FRAMES = 64
+"""Among how many frames its own close frame is looked for. Tiny frames by the million are what a flood is made of."""
 
 
 class WebSocket:
     """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
 
-    __slots__ = ("_at", "_checked", "_close_detaches", "_controls", "_controls_since", "_data", "_decoder", "_fast",
-                 "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size",
-                 "_transport", "_writer", "answered")  # fmt: skip
+    __slots__ = (
+        "_at", "_checked", "_close_detaches", "_controls", "_controls_since", "_data", "_decoder", "_fast",
+        "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size", "_sound", "_transport",
+        "_writer", "answered",
+    )  # fmt: skip
 
     def __init__(
         self, transport: Transport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes, fast: bool
@@ -56,6 +60,7 @@ class WebSocket:
         self._controls = 0
         self._controls_since = 0.0
         self._share = 0
+        self._sound = True  # no violation so far
         self._pinged = b""
         self._pong: trio.Event | None = None
         self.answered = False
@@ -180,12 +185,14 @@ class WebSocket:
         self._left -= len(piece)
         library = await self._judge()
         await library.eat(piece)
+        self._sound = not library.closed
         if library.closed or (not self._left and not self._fragments):
             return await library.message()
         return None
 
     async def _violation(self) -> str | bytes:
         """A frame that RFC 6455 does not allow: the library says when, and with which code, the talk ends."""
+        self._sound = False
         library = await self._judge()
         while not library.closed:
             rest, self._data, self._at = self._data[self._at :], b"", 0
@@ -255,23 +262,21 @@ class WebSocket:
         """Say close, and wait until the client has answered, hung up, or said too much. Not bounded in time."""
         self._writer.say_close(frames.close(code, reason))
         await self._writer.flush()
-        left = DRAIN_BYTES
+        # Behind a violation nobody knows where a frame begins (and it may have been the client's close itself).
+        frames_left, bytes_left = DRAIN_FRAMES if self._sound else 0, DRAIN_BYTES
         try:
-            while left > 0 and not self._skip():
-                left -= await self._read()
+            while frames_left > 0 and bytes_left > 0:
+                passed = min(self._left, len(self._data) - self._at)
+                self._at += passed
+                self._left -= passed
+                header = frames.header(self._data, self._at) if not self._left else None
+                if header is None:
+                    bytes_left -= await self._read()
+                elif not header.sound or header.opcode == frames.CLOSE:
+                    self.answered = header.sound
+                    return
+                else:
+                    self._left = header.start + header.size
+                    frames_left -= 1
         except Disconnect:
             self.answered = True  # it hung up: nobody is left who might be talking
-
-    def _skip(self) -> bool:
-        """Pass over frames that nobody will act on; True at the client's close frame, or at nonsense."""
-        while True:
-            passed = min(self._left, len(self._data) - self._at)
-            self._at += passed
-            self._left -= passed
-            header = frames.header(self._data, self._at) if not self._left else None
-            if header is None:
-                return False
-            if not header.sound or header.opcode == frames.CLOSE:
-                self.answered = header.sound
-                return True
-            self._left = header.start + header.size

@@ -1,0 +1,144 @@
+"""One client's way out over a real pair of sockets: order, bounds, what the kernel does not take, and the end."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import trio
+
+from gatewayd.core import events as e
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Connection
+from gatewayd.core.machine import State
+from gatewayd.core.settings import Settings
+from gatewayd.net import frames
+from gatewayd.net.transport import SocketTransport
+from gatewayd.net.turn import Turn
+from gatewayd.net.writer import Writer
+from gatewayd.protocols import utilbot
+
+
+class Pair:
+    """A writer on one end of a socket pair, and the peer's end."""
+
+    def __init__(self, turn: Turn, **settings: Any) -> None:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.setblocking(False)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        values = {"interval": 60.0, "patience": 65.0, "identify_timeout": None, "resume_window": 60.0, **settings}
+        self.connection = Connection(utilbot.WIRE, Settings(**values), trio.current_time())
+        self.connection.state = State.READY
+        self.writer = Writer(SocketTransport(near, "test"), self.connection, turn)
+        self.far = far
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.writer.socket.abort()
+        self.far.close()
+
+    def event(self, size: int) -> bytes:
+        """Say an event of about this size; its frame."""
+        event = e.Event("user:a", "E", "x" * size, 0.0)
+        assert self.connection.deliver(event, trio.current_time())
+        return utilbot.WIRE.frame(event, self.connection.variant)
+
+    async def heard(self, size: int) -> bytes:
+        """So many bytes at the peer's end."""
+        got = b""
+        with trio.fail_after(5):
+            while len(got) < size:
+                await trio.lowlevel.wait_readable(self.far)
+                got += self.far.recv(65536)
+        return got
+
+    def nothing(self) -> bool:
+        """Whether nothing has come to the peer."""
+        try:
+            self.far.recv(1)
+        except BlockingIOError:
+            return True
+        return False
+
+
+async def test_a_turn_is_one_write_in_the_order_of_saying() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        said = pair.event(10)
+        pair.writer.say(frames.control(frames.PONG, b"p"))
+        said += b"\x8a\x01p" + pair.event(20)
+        assert pair.nothing()
+        await trio.lowlevel.checkpoint()
+        assert pair.far.recv(65536) == said
+
+
+async def test_nothing_follows_a_close_frame() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        pair.writer.say_close(frames.close(1000))
+        pair.writer.say(frames.control(frames.PONG, b""))
+        pair.writer.say_close(frames.close(1001))
+        pair.event(5)
+        await trio.lowlevel.checkpoint()
+        assert pair.far.recv(65536) == b"\x88\x02\x03\xe8"
+
+
+async def test_what_the_kernel_does_not_take_is_written_by_a_task_that_ends_with_it() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        async with trio.open_nursery() as nursery:
+            pair.writer.serve(nursery)
+            said = b"".join(pair.event(50_000) for _ in range(5))
+            await trio.lowlevel.checkpoint()
+            said += pair.event(7)  # behind the rest, though nothing was waiting in this turn
+            assert await pair.heard(len(said)) == said
+            said = pair.event(3)  # and now there is a turn again
+            await trio.lowlevel.checkpoint()
+            assert await pair.heard(len(said)) == said
+        assert len(pair.connection.outbox) == 0
+
+
+async def test_a_peer_that_is_gone_is_told_in_the_nursery_of_the_client() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        pair.far.close()
+        with pytest.raises(ExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                pair.writer.serve(nursery)
+                pair.event(5)
+                with trio.fail_after(2):
+                    await trio.sleep_forever()
+        (verdict,) = caught.value.exceptions
+        assert isinstance(verdict, Disconnect)
+        assert verdict.cause is Cause.PEER_GONE
+
+
+async def test_a_peer_that_does_not_read_is_a_slow_consumer() -> None:
+    with Turn() as turn, Pair(turn, outbox_age=0.1) as pair:
+        ended: list[bool] = []
+        pair.connection.stop = lambda: ended.append(True)
+        with pytest.raises(ExceptionGroup):
+            async with trio.open_nursery() as nursery:
+                pair.writer.serve(nursery)
+                for _ in range(10):
+                    pair.event(50_000)
+                with trio.fail_after(2):
+                    await trio.sleep_forever()
+        verdict = pair.connection.verdict
+        assert verdict is not None
+        assert verdict.cause is Cause.SLOW_CONSUMER
+        assert ended == [True]
+
+
+async def test_a_client_that_is_leaving_starts_no_task() -> None:
+    """Its nursery may be closing: who says goodbye writes the rest."""
+    with Turn() as turn, Pair(turn) as pair:
+        async with trio.open_nursery() as nursery:
+            pair.writer.serve(nursery)
+        pair.writer.serve(None)
+        said = b"".join(pair.event(50_000) for _ in range(5))
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.writer.flush)
+            assert await pair.heard(len(said)) == said
