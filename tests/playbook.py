@@ -142,7 +142,7 @@ class Person:
 
         self.connection.probe = probe
         self.connection.stop = lambda: self._end(Disconnect(Cause.INTERNAL))
-        self.connection.wake = self._read
+        self.connection.outbox.wake = self._read
 
     @property
     def session(self) -> Session:

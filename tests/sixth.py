@@ -40,7 +40,7 @@ WIRE = Wire(
     encoders={
         e.Hello: lambda hello: {"type": "hello", "every": hello.interval},
         e.Ready: lambda ready: {"type": "welcome", "back": ready.resumed},
-        e.BeatAck: lambda ack: {"type": "beaten"},
+        e.BeatAck: {"type": "beaten"},
         e.Reply: lambda reply: {"type": "watching", "symbol": reply.data},
         e.Event: lambda event: {"type": event.name, "d": event.body},
     },

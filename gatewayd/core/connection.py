@@ -29,7 +29,7 @@ async def _never_alive(_within: float) -> bool:
 
 
 class Connection:
-    """One client. `wake` is called when the outbox has something, `stop` when a verdict was passed from outside.
+    """One client. `stop` is called when a verdict was passed from outside.
 
     `probe` asks the transport for a sign of life within some seconds. All times are monotonic seconds, passed in.
     """
@@ -56,7 +56,6 @@ class Connection:
         "stop",
         "variant",
         "verdict",
-        "wake",
         "wire",
     )
 
@@ -71,7 +70,6 @@ class Connection:
         self.session: Session | None = None
         self.verdict: Disconnect | None = None
         self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
-        self.wake: Callable[[], None] = lambda: None
         self.stop: Callable[[], None] = lambda: None
         self.probe: Callable[[float], Awaitable[bool]] = _never_alive
         self.opened = self.last_heard = self.last_life = now
@@ -97,7 +95,6 @@ class Connection:
         """Say a missed event again; it came out of a bounded buffer and counts against no other bound."""
         self.state = step(self.state, e.Event)
         self.outbox.push(self.wire.frame(event, self.variant), event, now, free=True)
-        self.wake()
 
     def deliver(self, event: e.Event, now: float) -> bool:
         """Say an event to a client that is `open`. False: no room; the verdict is passed and the event was not taken.
@@ -106,7 +103,6 @@ class Connection:
         and the table would not move it.
         """
         if self.outbox.push(self.wire.frame(event, self.variant), event, now):
-            self.wake()
             return True
         self.end(self._overrun())
         return False
@@ -114,7 +110,6 @@ class Connection:
     def _push(self, frame: bytes, event: e.Event | None, now: float) -> None:
         if not self.outbox.push(frame, event, now):
             raise self._overrun()
-        self.wake()
 
     def _overrun(self) -> Disconnect:
         return Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
@@ -234,6 +229,5 @@ class Connection:
         self.state = step(self.state, e.Closing)
         if ending.payload is not None:
             self.outbox.push(encode(ending.payload(verdict), self.variant), None, now, free=True)
-            self.wake()
         code = ending.code if ending.code is not None else 1008
         return Verdict(verdict.cause, ending.reason_for(verdict), code)

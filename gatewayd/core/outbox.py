@@ -3,11 +3,13 @@
 Law 1: bytes leave in the order they were pushed; nothing is pushed behind a close frame.
 Law 2: bounded by bytes, by count and by the age of its oldest entry; a full one is a verdict, never a wait.
 Law 3: what the socket did not take whole is still here, so that its events can be taken back and replayed.
+Law 4: where nothing waits, a frame may go to the socket without ever having been an entry.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 from gatewayd.core.events import Event
@@ -19,9 +21,14 @@ Entry = tuple[bytes, Event | None, float, int]
 
 
 class Outbox:
-    """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes."""
+    """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes.
 
-    __slots__ = ("_entries", "_offset", "charged", "events", "finished", "max_age", "max_bytes", "max_events")
+    `write` tries to write a frame at once and tells how many bytes were taken; `wake` says that something waits.
+    """
+
+    __slots__ = (
+        "_entries", "_offset", "charged", "events", "finished", "max_age", "max_bytes", "max_events", "wake", "write",
+    )  # fmt: skip
 
     def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
         self.max_bytes = max_bytes
@@ -33,6 +40,8 @@ class Outbox:
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
         self.finished = False
+        self.write: Callable[[bytes], int] = lambda data: 0
+        self.wake: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -50,15 +59,20 @@ class Outbox:
         """
         if self.finished:
             return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
-        if free:
-            self._entries.append((data, event, now, 0))
-            return True
-        charged = self.charged + len(data)
-        if charged > self.max_bytes or self.events >= self.max_events or self.stale(now):
+        size = len(data)
+        charge = 0 if free else size
+        if not free and (self.charged + size > self.max_bytes or self.events >= self.max_events or self.stale(now)):
             return False
-        self.charged = charged
-        self.events += 1
-        self._entries.append((data, event, now, len(data)))
+        if not self._entries:
+            sent = self.write(data)
+            if sent == size:
+                return True
+            self._offset = sent
+        if not free:
+            self.charged += size
+            self.events += 1
+        self._entries.append((data, event, now, charge))
+        self.wake()
         return True
 
     def finish(self) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gatewayd.core.rate import Rate
 
 Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
-Encoder = Callable[[Any], object | None]
+Encoder = Callable[[Any], object | None] | Mapping[str, Any]
+"""A payload that never changes stands for itself, and is encoded once."""
 
 
 @frozen(kw_only=True)
@@ -65,6 +66,8 @@ class Wire:
     """Every close by the client leaves the session to be resumed, 1000 included."""
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
+    _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
+
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
         return {op.value: op.decode for op in self.opcodes if op.decode is not None}
@@ -88,11 +91,18 @@ class Wire:
 
     def encode(self, event: e.ServerEvent, variant: str) -> bytes | None:
         """The frame for what we say; None where the protocol has no payload for it."""
+        kind = type(event)
+        fixed = self._fixed.get((kind, variant))
+        if fixed is not None:
+            return fixed
         if type(event) is e.Event:
             return self.frame(event, variant)
         if type(event) is e.Problem:
             return encode(event.payload, variant)
-        encoder = self.encoders.get(type(event))
+        encoder = self.encoders.get(kind)
+        if encoder is not None and not callable(encoder):
+            fixed = self._fixed[kind, variant] = encode(encoder, variant)
+            return fixed
         payload = encoder(event) if encoder is not None else None
         return None if payload is None else encode(payload, variant)
 
@@ -101,7 +111,9 @@ class Wire:
         key = (self.name, variant)
         made = event.frames.get(key)
         if made is None:
-            made = event.frames[key] = encode(self.encoders[e.Event](event), variant)
+            encoder = self.encoders[e.Event]
+            assert callable(encoder)
+            made = event.frames[key] = encode(encoder(event), variant)
         return made
 
     def ending(self, cause: Cause) -> Ending:

@@ -41,30 +41,25 @@ async def hear(hub: Hub, behaviour: Behaviour[Any], connection: Connection, mess
     """Act on one client message. Raises the `Disconnect` that its protocol does not forgive."""
     try:
         event = connection.receive(message, hub.clock())
-        if event is not None:
-            await _act(hub, behaviour, connection, event)
+        session = connection.session
+        if event is None or session is None:
+            return
+        if type(event) is e.Heartbeat:  # by far the most frequent, and it never waits
+            behaviour.heartbeat(connection, session, event)
+            if event.acked:
+                behaviour.acknowledge(connection, event)
+        elif type(event) is e.Identify:
+            await enter(hub, behaviour, connection, event)
+        elif isinstance(event, e.Command):
+            await behaviour.command(connection, session, event)
+        else:
+            connection.send(e.Beat(), hub.clock())
     except Disconnect as verdict:
         verdict.said = connection.said
         if connection.verdict is not None or not connection.stays(verdict, hub.clock()):
             raise
     finally:
         connection.said = None
-
-
-async def _act(hub: Hub, behaviour: Behaviour[Any], connection: Connection, event: e.ClientEvent) -> None:
-    session = connection.session
-    assert session is not None
-    match event:
-        case e.Identify():
-            await enter(hub, behaviour, connection, event)
-        case e.Heartbeat():
-            behaviour.heartbeat(connection, session, event)
-            if event.acked:
-                behaviour.acknowledge(connection, event)
-        case e.Ping():
-            connection.send(e.Beat(), hub.clock())
-        case _:
-            await behaviour.command(connection, session, event)
 
 
 async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:

@@ -1,4 +1,4 @@
-"""All that is said within one turn of the loop leaves at its end, in one write per client.
+"""What is said within one turn of the loop has left at its end, joined into as few writes as can be.
 
 Law 1: nothing waits longer than the turn in which it was said, whoever said it: no scope to open, no flush to forget.
 Law 2: at the end of a turn nothing may be scheduled, since Trio has already decided how long to sleep. What the
@@ -32,6 +32,10 @@ class Turn(trio.abc.Instrument):
         self._speakers: list[Speaker] = []
         self._blocked: list[Speaker] = []
         self._token: trio.lowlevel.TrioToken | None = None
+        self.number = 0
+        """Counts the turns."""
+        self.held = False
+        """Whether even a lone frame waits for the end of this turn, since more are coming."""
 
     def __enter__(self) -> Turn:
         self._token = trio.lowlevel.current_trio_token()
@@ -48,6 +52,8 @@ class Turn(trio.abc.Instrument):
 
     def before_io_wait(self, _timeout: float) -> None:
         """Trio is about to wait for the outside: the turn is over."""
+        self.number += 1
+        self.held = False
         if not self._speakers:
             return
         speakers, self._speakers = self._speakers, []

@@ -36,8 +36,8 @@ class WebSocket:
 
     __slots__ = (
         "_at", "_checked", "_close_detaches", "_controls", "_controls_since", "_data", "_decoder", "_fast",
-        "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size", "_sound", "_transport",
-        "_writer", "answered",
+        "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size", "_sound",
+        "_transport", "_writer", "answered",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +80,8 @@ class WebSocket:
                 message = await self._unusual()
             if message is None:
                 continue
+            if self._at < len(self._data):
+                self._writer.hold()
             self._share += 1
             if self._share >= FAIR_SHARE:
                 self._share = 0

@@ -2,7 +2,8 @@
 
 Law 1: nothing follows a close frame.
 Law 2: a write that makes no progress in time is the slow-consumer verdict.
-Law 3: the writer task exists only while the kernel takes no more; what is plain leaves at the end of the turn.
+Law 3: a lone frame is written as it is said, what follows in the same turn at the turn's end, in one write; the writer
+task exists only while the kernel takes no more.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ Transport = SocketTransport | trio.SSLStream[SocketTransport]
 class Writer:
     """Writes one connection's outbox to its socket."""
 
-    __slots__ = ("_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tls", "_turn", "closing",
-                 "socket")  # fmt: skip
+    __slots__ = (
+        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_send", "_task", "_tls", "_turn", "_wrote_in",
+        "closing", "socket",
+    )  # fmt: skip
 
     def __init__(self, transport: Transport, connection: Connection, turn: Turn) -> None:
         self.socket = transport if isinstance(transport, SocketTransport) else transport.transport_stream
@@ -44,12 +47,31 @@ class Writer:
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
-        connection.wake = self._wake
+        self._send = self.socket.write_some
+        self._wrote_in = -1  # the turn of the last direct write
+        if self._tls is None:
+            connection.outbox.write = self._write_through
+        connection.outbox.wake = self._wake
 
     def _wake(self) -> None:
         if not self._listed and not self._task:
             self._listed = True
             self._turn.add(self)
+
+    def _write_through(self, data: bytes) -> int:
+        """Write a lone frame at once; what follows in the same turn is joined at its end."""
+        turn = self._turn
+        if self._wrote_in == turn.number or turn.held or self._task:
+            return 0
+        self._wrote_in = turn.number
+        try:
+            return self._send(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return 0  # the frame is queued, and who writes the queue meets the same error where it belongs
+
+    def hold(self) -> None:
+        """More is being said in this turn: join all of it, to everybody."""
+        self._turn.held = True
 
     def serve(self, nursery: trio.Nursery | None) -> None:
         """Where the writer task may live; None when there is no such place any more, and `flush` is called instead."""
@@ -60,7 +82,6 @@ class Writer:
         """Queue a frame that is no event (pong, ping): bounded by what causes it, not by the outbox."""
         if not self.closing:
             self._outbox.push(frame, None, trio.current_time(), free=True)
-            self._wake()
 
     def say_close(self, frame: bytes) -> None:
         """Queue a close frame; nothing is queued behind it."""

@@ -65,9 +65,9 @@ WIRE = Wire(
         Opcode(7, "command response; a command too", "both", _command),
     ),
     encoders={
-        e.Hello: lambda hello: {"op": 0, "t": None, "d": None},
+        e.Hello: {"op": 0, "t": None, "d": None},
         e.Ready: _ready,
-        e.Beat: lambda beat: {"op": 3, "t": None, "d": None},
+        e.Beat: {"op": 3, "t": None, "d": None},
         e.Event: lambda event: {"op": 5, "ev": event.name, "t": event.name, "d": event.body},
         e.Reply: lambda reply: {"op": 7, "t": None, "d": {"for": reply.to.name, "data": reply.data}},
     },

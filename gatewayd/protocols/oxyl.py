@@ -79,8 +79,8 @@ WIRE = Wire(
     encoders={
         e.Hello: lambda hello: {"op": 3, "d": {"heartbeatInterval": round(hello.interval * 1000)}},
         e.Ready: _ready,
-        e.BeatAck: lambda ack: {"op": 4, "d": {}},
-        e.BeatRequest: lambda request: {"op": 1, "d": {}},
+        e.BeatAck: {"op": 4, "d": {}},
+        e.BeatRequest: {"op": 1, "d": {}},
         e.Event: lambda event: {"op": 2, "t": event.name, "d": event.body},
     },
     endings={
@@ -177,8 +177,9 @@ class Oxyl(Behaviour[Options]):
         """What comes with a heartbeat is kept as metadata: `heapUsed`, and a sharder's `guilds`."""
         data = beat.data if isinstance(beat.data, dict) else {}
         known = ("heapUsed", "guilds") if session.metadata.get("type") == SHARDER else ("heapUsed",)
-        need(data, {name: NUMBER for name in known if name in data})
-        session.metadata.update({name: data[name] for name in known if name in data})
+        told = {name: data[name] for name in known if name in data}
+        need(told, dict.fromkeys(told, NUMBER))
+        session.metadata.update(told)
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         """An event for other services, or an object for the cache."""

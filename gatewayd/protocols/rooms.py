@@ -64,8 +64,8 @@ WIRE = Wire(
     ),
     encoders={
         e.Hello: lambda hello: {"e": 0, "d": {"heartbeatInterval": round(hello.interval * 1000)}},
-        e.Beat: lambda beat: {"e": 1, "d": {}},
-        e.BeatRequest: lambda request: {"e": 2, "d": {}},
+        e.Beat: {"e": 1, "d": {}},
+        e.BeatRequest: {"e": 2, "d": {}},
         e.Event: lambda event: {"e": EVENTS[event.name][0], "d": event.body},
     },
     endings={

@@ -60,7 +60,7 @@ WIRE = Wire(
     encoders={
         e.Hello: lambda hello: {"op": 5, "d": {"heartbeat": round(hello.interval * 1000)}},
         e.Ready: _ready,
-        e.BeatAck: lambda ack: {"op": 11},
+        e.BeatAck: {"op": 11},
         e.Event: lambda event: {"op": 0, "d": event.body, "t": event.name},
         e.Reply: lambda reply: {"op": 0, "d": reply.data, "t": reply.to.name},
     },

@@ -53,7 +53,6 @@ class EchoTalk(supervisor.Talk):
         while True:
             message = await websocket.receive()
             self.connection.outbox.push(frame(message), None, trio.current_time(), free=True)
-            self.connection.wake()
 
 
 PROTOCOL = Protocol(

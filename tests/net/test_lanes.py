@@ -76,6 +76,9 @@ class Said:
         if not self.closing:
             self.frames.append(data)
 
+    def hold(self) -> None:
+        pass
+
     def say_close(self, data: bytes) -> None:
         self.say(data)
         self.closing = True

@@ -65,14 +65,42 @@ class Pair:
         return False
 
 
-async def test_a_turn_is_one_write_in_the_order_of_saying() -> None:
+async def test_a_lone_frame_leaves_at_once_and_what_follows_in_the_turn_is_one_write() -> None:
     with Turn() as turn, Pair(turn) as pair:
         said = pair.event(10)
+        assert pair.far.recv(65536) == said
         pair.writer.say(frames.control(frames.PONG, b"p"))
-        said += b"\x8a\x01p" + pair.event(20)
+        said = b"\x8a\x01p" + pair.event(20)
         assert pair.nothing()
         await trio.lowlevel.checkpoint()
         assert pair.far.recv(65536) == said
+        said = pair.event(5)  # another turn
+        assert pair.far.recv(65536) == said
+
+
+async def test_in_a_turn_that_is_held_all_is_one_write() -> None:
+    with Turn() as turn, Pair(turn) as pair, Pair(turn) as other:
+        pair.writer.hold()
+        said = pair.event(10) + pair.event(20)
+        other.event(1)
+        assert pair.nothing()
+        assert other.nothing()
+        await trio.lowlevel.checkpoint()
+        assert pair.far.recv(65536) == said
+        assert not other.nothing()
+
+
+async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
+    """Its rest goes out before anything else, and its event is not said again."""
+    with Turn() as turn, Pair(turn) as pair:
+        said = pair.event(50_000)
+        unsent = pair.event(7)
+        assert [event.data for event in pair.connection.outbox.cut()] == ["x" * 50_000, "x" * 7]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.writer.flush)
+            assert await pair.heard(len(said)) == said
+        await trio.lowlevel.checkpoint()
+        assert pair.nothing(), unsent
 
 
 async def test_nothing_follows_a_close_frame() -> None:

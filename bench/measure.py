@@ -1,0 +1,129 @@
+"""One measurement: a fresh server, the generator against it, and both their counters read around the run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bench.servers import Server, Tools, serve
+
+Figures = dict[str, float]
+PATIENCE = 120
+"""Seconds after which a run has failed."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the generator is to do."""
+
+    mode: str
+    protocol: str
+    clients: int
+    seconds: float
+    extras: tuple[str, ...] = ()
+    tls: bool = False
+
+
+class Generator:
+    """The load generator at work: it has connected, and waits to be told to go."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.connected = self._line()
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            assert self._process.stderr is not None
+            raise RuntimeError(self._process.stderr.read().strip() or "the generator ended")
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+    def go(self) -> None:
+        """Start what is measured."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def result(self) -> dict[str, Any]:
+        """What it measured, once it has."""
+        return self._line()
+
+
+@contextlib.contextmanager
+def generator(tools: Tools, server: Server, work: Work) -> Iterator[Generator]:
+    """Start the generator and wait until all its clients are identified."""
+    what = [work.mode, str(server.port), work.protocol, str(work.clients), str(work.seconds), *work.extras]
+    process = subprocess.Popen(
+        ["timeout", str(PATIENCE), tools.load(tls=work.tls), *what],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Generator(process)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def traffic(name: str, tools: Tools, work: Work) -> Figures:
+    """Frames to clients: how many a second, what each costs the server, and how long they take."""
+    with serve(name, work.protocol, tools, tls=work.tls) as server, generator(tools, server, work) as load:
+        used = server.cpu()
+        load.go()
+        told = load.result()
+        used = server.cpu() - used
+    return {
+        "rate": told["frames"] / told["seconds"],
+        "cpu_us": used / max(told["frames"], 1) * 1e6,
+        "cpu_percent": used / told["seconds"] * 100,
+        "p50": told["p50"],
+        "p99": told["p99"],
+        "generator": told["load"] * 100,
+    }
+
+
+def idle(name: str, tools: Tools, work: Work) -> Figures:
+    """Clients that connect and stay: how fast they come, and what each takes."""
+    with serve(name, work.protocol, tools) as server:
+        before, used = server.rss(), server.cpu()
+        with generator(tools, server, work) as load:
+            used = server.cpu() - used
+            time.sleep(1)  # what was needed only to connect is given back
+            kilobytes = server.rss() - before
+            seconds = load.connected["seconds"]
+    return {
+        "rate": work.clients / seconds,
+        "cpu_us": used / work.clients * 1e6,
+        "kb": kilobytes / work.clients,
+    }
+
+
+def storm(name: str, tools: Tools, work: Work) -> Figures:
+    """All clients drop at once and come back to their sessions."""
+    with serve(name, work.protocol, tools, tls=work.tls) as server, generator(tools, server, work) as load:
+        used = server.cpu()
+        load.go()
+        told = load.result()
+        used = server.cpu() - used
+    if told["resumed"] != work.clients:
+        raise RuntimeError(f"only {told['resumed']} of {work.clients} sessions were resumed")
+    return {
+        "rate": work.clients / told["seconds"],
+        "seconds": told["seconds"],
+        "cpu_us": used / work.clients * 1e6,
+        "p50": told["p50"],
+        "p99": told["p99"],
+        "generator": told["load"] * 100,
+    }
+
+
+Measure = Callable[[str, Tools, Work], Figures]

@@ -1,0 +1,204 @@
+"""The servers under test as processes: how each is started, and what it has used of CPU and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PEERS = HERE / "peers"
+SECRET = "bench-secret"
+
+CONFIG = """
+[admin]
+socket = "{folder}/admin.sock"
+[limits]
+max_clients = 19000
+max_clients_per_ip = 19000
+max_unidentified = 19000
+[auth.bench]
+kind = "static"
+secrets = ["{secret}"]
+[[listeners]]
+name = "bench"
+protocol = "{protocol}"
+bind = "127.0.0.1:{port}"
+auth = "bench"
+heartbeat_interval = "10m"
+heartbeat_tolerance = "10m"
+"""
+OPTIONS = {
+    # The seed's own event, to every commands service instead of one: the only event that a client gives to many.
+    "oxyl": """
+[listeners.options.routes.EXECUTE_COMMAND]
+senders = ["sharder"]
+receivers = ["commands"]
+deliver = "all"
+""",
+    "rooms": "[listeners.options]\nad_hoc = true\n",
+}
+
+
+class Unavailable(Exception):
+    """Something that a server or the generator needs is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What was built for this run."""
+
+    folder: Path
+    """A temporary directory of this run."""
+
+    @classmethod
+    def build(cls, folder: Path) -> Tools:
+        """Compile the generator and the limit server."""
+        tools = cls(folder)
+        tools.program("load")
+        tools.program("limit")
+        return tools
+
+    def program(self, name: str, *options: str) -> str:
+        """A compiled program; `options` are the compiler's, and make it another one."""
+        path = self.folder / "-".join((name, *(option.lstrip("-") for option in options)))
+        if not path.exists():
+            if shutil.which("cc") is None:
+                raise Unavailable("cc is needed to build the load generator")
+            command = ["cc", "-O2", "-o", str(path), str(HERE / f"{name}.c"), *options]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise Unavailable(f"{name}.c does not compile: {done.stderr.strip()[:300]}")
+        return str(path)
+
+    def load(self, *, tls: bool) -> str:
+        """The load generator."""
+        return self.program("load", "-DTLS", "-lssl", "-lcrypto") if tls else self.program("load")
+
+    def certificate(self) -> tuple[str, str]:
+        """A certificate of its own for this run, and its key."""
+        cert, key = str(self.folder / "cert.pem"), str(self.folder / "key.pem")
+        if not Path(cert).exists():
+            if shutil.which("openssl") is None:
+                raise Unavailable("openssl is needed to make a certificate")
+            curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            names = ["-subj", "/CN=localhost", "-keyout", key, "-out", cert]
+            subprocess.run(["openssl", "req", "-x509", *curve, *names], capture_output=True, check=True)
+        return cert, key
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server under test."""
+
+    pid: int
+    port: int
+    admin: Path
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it and its children have used."""
+        total = 0
+        for pid in _tree(self.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def rss(self) -> int:
+        """Resident memory in KB, its children included."""
+        total = 0
+        for pid in _tree(self.pid):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            total += next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
+        return total
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += _tree(int(child))
+    return found
+
+
+Command = Callable[[Tools, int, str, tuple[str, ...]], list[str]]
+"""The command line of a server, for a port, a protocol and, with TLS, certificate and key."""
+
+
+def _gatewayd(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+    text = CONFIG.format(folder=tools.folder, secret=SECRET, protocol=protocol, port=port)
+    if tls:
+        text += f'tls_cert = "{tls[0]}"\ntls_key = "{tls[1]}"\n'
+    text += OPTIONS.get(protocol, "")
+    config = tools.folder / "gatewayd.toml"
+    config.write_text(text)
+    return [sys.executable, "-m", "gatewayd", "run", "--config", str(config), "--log-level", "error"]
+
+
+def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+    home = tools.folder / "node"
+    if not home.exists():
+        if shutil.which("npm") is None:
+            raise Unavailable("npm is not installed")
+        home.mkdir()
+        for name in ("package.json", "node_ws.js"):
+            shutil.copy(PEERS / name, home)
+        done = subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund"], cwd=home, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise Unavailable(f"npm install failed: {done.stderr.strip()[-200:]}")
+    return ["node", str(home / "node_ws.js"), str(port), protocol, *tls]
+
+
+def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
+    def command(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+        for module in needs:
+            if subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False).returncode:
+                raise Unavailable(f"{module} is not installed")
+        return [sys.executable, "-m", f"bench.peers.{peer}", str(port), protocol, *extra]
+
+    return command
+
+
+COMMANDS: dict[str, Command] = {
+    "gatewayd": _gatewayd,
+    "Node.js ws": _node,
+    "picows (uvloop)": _python("picows_server", "picows", "uvloop"),
+    "websockets (uvloop)": _python("ws_asyncio", "websockets", "uvloop", extra=("uvloop",)),
+    "websockets (asyncio)": _python("ws_asyncio", "websockets"),
+    "trio-websocket": _python("plain_trio", "trio_websocket"),
+    "C, the limit": lambda tools, port, protocol, tls: [tools.program("limit"), str(port)],
+}
+
+
+@contextlib.contextmanager
+def serve(name: str, protocol: str, tools: Tools, *, tls: bool = False) -> Iterator[Server]:
+    """Start a server, wait until it listens, and stop it at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = COMMANDS[name](tools, port, protocol, tools.certificate() if tls else ())
+    ready = "admin socket" if name == "gatewayd" else "ready"
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parent
+        )
+        assert process.stdout is not None
+        try:
+            if not any(line.startswith(ready) for line in process.stdout):
+                errors.seek(0)
+                raise RuntimeError(f"{name} did not start: {errors.read().strip()[-500:]}")
+            yield Server(process.pid, port, tools.folder / "admin.sock")
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            (tools.folder / "admin.sock").unlink(missing_ok=True)
