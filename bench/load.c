@@ -1,14 +1,16 @@
 /* Load generator: many WebSocket clients in one epoll loop, which cost so little that the server is what is measured.
 
-   load MODE PORT DIALECT CLIENTS SECONDS [burst=N] [stalled=N] [period=S] [events=N] [window=N] [warm=S]
+   load MODE PORT DIALECT CLIENTS SECONDS [burst=N] [size=BYTES] [stalled=N] [period=S] [events=N] [window=N] [warm=S]
 
    It connects and identifies, warms the server up, prints a line of JSON, waits for a line on stdin (so that its caller
    can read the server's counters), runs, and prints a second line of JSON. */
 
+#include "stats.h"
 #include "wire.h"
 
+/* The event of the fan-out; %s makes it longer. */
 #define EVENT                                                                                                    \
-    "{\"op\":2,\"t\":\"EXECUTE_COMMAND\",\"d\":{\"command\":\"ban\",\"raw\":\"someone -t 5h\",\"ids\":"         \
+    "{\"op\":2,\"t\":\"EXECUTE_COMMAND\",\"d\":{\"command\":\"ban\",\"raw\":\"someone -t 5h%s\",\"ids\":"       \
     "{\"message\":\"812345678901234567\",\"author\":\"212345678901234567\",\"channel\":\"312345678901234567\"," \
     "\"guild\":\"412345678901234567\",\"shard\":1}}}"
 #define MASK 0x5ac31e97u
@@ -37,27 +39,12 @@ struct client {
 static struct client *clients;
 static const struct dialect *dialect;
 static const char *mode;
-static int port, count, ready, opening, next, resumed, storming, poller, burst = 1, stalled, window = 256;
-static long received, wanted, events;
-static double *samples;
-static size_t sampled, sample_room;
-static unsigned char event[1 << 16], beat[256];
+static int port, count, ready, opening, next, resumed, poller, burst = 1, stalled, window = 256;
+static long received, wanted, events, asked;
+static unsigned char event[1 << 18], beat[256];
 static size_t event_size, beat_size;
 
 static int is(const char *name) { return strcmp(mode, name) == 0; }
-
-static void sample(double seconds) {
-    if (sampled == sample_room) samples = realloc(samples, (sample_room = sample_room * 2 + 1024) * sizeof *samples);
-    samples[sampled++] = seconds;
-}
-
-static int by_size(const void *a, const void *b) {
-    return (*(double *)a > *(double *)b) - (*(double *)a < *(double *)b);
-}
-
-static double percentile(double p) {
-    return sampled ? samples[(size_t)(p * (sampled - 1) + .999999)] * 1e3 : 0;
-}
 
 static void put(struct client *c, const void *data, size_t length) {
     // What is written here is far smaller than a socket's buffer: a partial write means that the server stopped reading.
@@ -109,7 +96,7 @@ static void on_connected(struct client *c) {
 static void arrived(struct client *c) {
     c->state = READY;
     ready++, opening--;
-    if (storming) sample(now() - c->began);
+    sample(now() - c->began);
     if (c->stalled) epoll_ctl(poller, EPOLL_CTL_DEL, c->io.fd, NULL);
 }
 
@@ -136,12 +123,11 @@ static void on_text(struct client *c, const char *text, size_t length) {
         break;
     default:
         c->got++, received++;
-        if (is("requests")) {
-            double t = now();
-            sample(t - c->began);
-            c->began = t;
-            put(c, beat, beat_size);
-        }
+        if (!is("requests") && !is("beats")) break;
+        double t = now();
+        sample(t - c->began);
+        c->began = t;
+        if (is("requests")) put(c, beat, beat_size);
     }
 }
 
@@ -223,15 +209,21 @@ static void requests(double seconds) {
     while (now() < end) turn(1000);
 }
 
+/* A steady stream of heartbeats, every client's once a period; it ends when the last one is answered. */
 static void beats(double seconds, double period) {
     double begin = now(), t;
     for (long sent = 0; (t = now()) < begin + seconds; turn(1))
-        for (; sent < (t - begin) / period * count; sent++) put(&clients[sent % count], beat, beat_size);
+        for (; sent < (t - begin) / period * count; sent++, asked++) {
+            struct client *c = &clients[asked % count];
+            c->began = now();
+            put(c, beat, beat_size);
+        }
+    while (received < asked) turn(1000);
 }
 
 static void storm(void) {
     for (int i = 0; i < count; i++) close(clients[i].io.fd);
-    storming = 1, resumed = 0;
+    resumed = 0;
     connect_all();
 }
 
@@ -248,12 +240,14 @@ static void run(double seconds, double period) {
 int main(int argc, char **argv) {
     if (argc < 6) return fprintf(stderr, "load MODE PORT DIALECT CLIENTS SECONDS [name=value..]\n"), 2;
     double period = 1, seconds = atof(argv[5]), warm = 0.5;
+    int size = 0;
     mode = argv[1], port = atoi(argv[2]), count = atoi(argv[4]);
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (!strcmp(dialects[i].name, argv[3])) dialect = &dialects[i];
     for (int i = 6; i < argc; i++) {
         char *value = strchr(argv[i], '=') + 1;
         if (!strncmp(argv[i], "burst", 5)) burst = atoi(value);
+        else if (!strncmp(argv[i], "size", 4)) size = atoi(value);
         else if (!strncmp(argv[i], "stalled", 7)) stalled = atoi(value);
         else if (!strncmp(argv[i], "period", 6)) period = atof(value);
         else if (!strncmp(argv[i], "events", 6)) events = atol(value);
@@ -265,29 +259,33 @@ int main(int argc, char **argv) {
     if (is("fanout")) count++; // the publisher, beside those who hear it
     clients = calloc(count, sizeof *clients);
     for (int i = count - stalled; i < count; i++) clients[i].stalled = 1;
-    for (int i = 0; i < burst; i++) event_size += frame(event + event_size, TEXT, EVENT, strlen(EVENT), MASK);
+    char text[1 << 16], longer[1 << 15] = "";
+    if (size < 0 || size >= (int)sizeof longer || burst * (size + 512l) > (long)sizeof event) die("too much to send at once");
+    memset(longer, 'x', size);
+    int length = snprintf(text, sizeof text, EVENT, longer);
+    for (int i = 0; i < burst; i++) event_size += frame(event + event_size, TEXT, text, length, MASK);
     beat_size = frame(beat, TEXT, dialect->beat, strlen(dialect->beat), MASK);
 
-    double began = now();
+    double wall = now(), used = cpu();
     connect_all();
-    double connected = now() - began;
-    run(warm, 0.2);
-    printf("{\"connected\": %d, \"seconds\": %.6f}\n", count, connected);
+    printf("{\"connected\": %d, ", count);
+    print_stats(now() - wall, cpu() - used);
+    puts("}");
+    run(warm, count > 1000 ? count / 5000. : 0.2); // 5,000 heartbeats a second at most
     fflush(stdout);
     if (!fgets((char *)inbox, INBOX, stdin)) return 0;
 
     sampled = 0;
     long before = received;
-    double wall = now(), used = cpu();
+    wall = now(), used = cpu();
     if (is("storm")) storm();
     else if (is("drain")) drain();
     else run(seconds, period);
     wall = now() - wall, used = cpu() - used;
-    qsort(samples, sampled, sizeof *samples, by_size);
-    printf("{\"seconds\": %.6f, \"frames\": %ld, \"load\": %.3f, \"samples\": %zu, \"resumed\": %d, "
-           "\"p50\": %.4f, \"p99\": %.4f, \"max\": %.4f}\n",
-           wall, received - before, used / wall, sampled, resumed, percentile(.5), percentile(.99), percentile(1));
+    printf("{\"frames\": %ld, \"resumed\": %d, ", received - before, resumed);
+    print_stats(wall, used);
+    puts("}");
     fflush(stdout);
-    if (!fgets((char *)inbox, INBOX, stdin)) return 0;
+    fgets((char *)inbox, INBOX, stdin); // the clients stay until the caller has read the counters
     return 0;
 }

@@ -74,41 +74,55 @@ def generator(tools: Tools, server: Server, work: Work) -> Iterator[Generator]:
         process.communicate()
 
 
-def traffic(name: str, tools: Tools, work: Work) -> Figures:
-    """Frames to clients: how many a second, what each costs the server, and how long they take."""
-    with serve(name, work.protocol, tools, tls=work.tls) as server, generator(tools, server, work) as load:
-        used = server.cpu()
+def drive(server: Server, tools: Tools, work: Work) -> Figures:
+    """The generator's work on a running server.
+
+    rate: frames to clients a second; cpu_us: CPU of the server per frame, in µs; cpu_percent: of one core; mb: the most
+    memory that it took beyond what it had with all clients there; p50, p99, max: ms; generator: per cent of a core.
+    """
+    with generator(tools, server, work) as load:
+        before, used = server.watch_memory(), server.cpu()
         load.go()
         told = load.result()
-        used = server.cpu() - used
+        used, peak = server.cpu() - used, server.peak()
     return {
         "rate": told["frames"] / told["seconds"],
         "cpu_us": used / max(told["frames"], 1) * 1e6,
         "cpu_percent": used / told["seconds"] * 100,
-        "p50": told["p50"],
-        "p99": told["p99"],
-        "generator": told["load"] * 100,
+        "mb": (peak - before) / 1024,
+        **_times(told),
     }
 
 
+def _times(told: dict[str, Any]) -> Figures:
+    """What the generator says of times (ms) and of itself (per cent of a core)."""
+    return {"p50": told["p50"], "p99": told["p99"], "max": told["max"], "generator": told["load"] * 100}
+
+
+def traffic(name: str, tools: Tools, work: Work) -> Figures:
+    """Frames to clients: how many a second, what each costs the server, and how long they take."""
+    with serve(name, work.protocol, tools, tls=work.tls) as server:
+        return drive(server, tools, work)
+
+
 def idle(name: str, tools: Tools, work: Work) -> Figures:
-    """Clients that connect and stay: how fast they come, and what each takes."""
+    """Clients that connect and stay: how fast they come, what each takes of CPU (µs) and keeps of memory (KB)."""
     with serve(name, work.protocol, tools) as server:
         before, used = server.rss(), server.cpu()
         with generator(tools, server, work) as load:
             used = server.cpu() - used
             time.sleep(1)  # what was needed only to connect is given back
             kilobytes = server.rss() - before
-            seconds = load.connected["seconds"]
     return {
-        "rate": work.clients / seconds,
+        "rate": work.clients / load.connected["seconds"],
         "cpu_us": used / work.clients * 1e6,
         "kb": kilobytes / work.clients,
+        **_times(load.connected),
     }
 
 
 def storm(name: str, tools: Tools, work: Work) -> Figures:
-    """All clients drop at once and come back to their sessions."""
+    """All clients drop at once and come back to their sessions; times are of one client, connect to session."""
     with serve(name, work.protocol, tools, tls=work.tls) as server, generator(tools, server, work) as load:
         used = server.cpu()
         load.go()
@@ -120,9 +134,7 @@ def storm(name: str, tools: Tools, work: Work) -> Figures:
         "rate": work.clients / told["seconds"],
         "seconds": told["seconds"],
         "cpu_us": used / work.clients * 1e6,
-        "p50": told["p50"],
-        "p99": told["p99"],
-        "generator": told["load"] * 100,
+        **_times(told),
     }
 
 

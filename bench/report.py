@@ -1,4 +1,4 @@
-"""The results: medians, paired ratios, the table, the JSON file and the plot."""
+"""The results: medians, paired ratios, the table and the JSON file."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import os
 import platform
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.measure import Figures
 from bench.scenarios import Scenario
 
 RESULTS = Path(__file__).parent / "results"
-WIDTH = 100
+WIDTH = 110
+FORMAT = 2
+"""Of the JSON file; a file of another one is not added to."""
 BUSY = 90.0
 """Per cent of a core from which on the generator, and not the server, may be what was measured."""
 
 
 @dataclass
 class Outcome:
-    """All runs of one scenario. A pair is the peer's run and the run of gatewayd right before it."""
+    """All runs of one scenario, in the order in which they were made."""
 
     scenario: Scenario
+    settings: dict[str, object]
     runs: dict[str, list[Figures]] = field(default_factory=dict)
-    pairs: dict[str, list[tuple[Figures, Figures]]] = field(default_factory=dict)
+    pairs: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Server -> which run of the one that it is compared with goes with which of its own."""
     failures: dict[str, str] = field(default_factory=dict)
 
     def median(self, server: str, key: str) -> float:
@@ -33,111 +38,88 @@ class Outcome:
         return statistics.median(run[key] for run in self.runs[server])
 
     def ratio(self, server: str) -> float | None:
-        """gatewayd / peer of the first column: the median over the pairs."""
-        key = self.scenario.columns[0].key
-        found = [ours[key] / theirs[key] for ours, theirs in self.pairs.get(server, []) if theirs[key]]
+        """The first column's median over the pairs: gatewayd / peer, or with `gain` this row / the first row."""
+        key, gain = self.scenario.columns[0].key, self.scenario.gain
+        base = next(iter(self.runs)) if gain else "gatewayd"
+        found = []
+        for first, second in self.pairs.get(server, []):
+            ours, theirs = self.runs[base][first][key], self.runs[server][second][key]
+            above, below = (theirs, ours) if gain else (ours, theirs)
+            if below:
+                found.append(above / below)
         return statistics.median(found) if found else None
 
     def table(self) -> str:
-        """Rows of medians, not wider than WIDTH."""
-        columns = self.scenario.columns
+        """Rows of medians."""
+        columns = [(column, max(len(column.label) + 2, 10)) for column in self.scenario.columns]
         lines = [f"\n{self.scenario.title}  [{self.scenario.name}]"]
         if self.scenario.note:
-            lines.append(f"  {self.scenario.note}"[:WIDTH])
-        lines.append(f"  {'':21}" + "".join(f"{column.label:>14}" for column in columns) + f"{'ratio':>8}")
+            lines.append(f"  {self.scenario.note}")
+        last = "gain" if self.scenario.gain else "ratio" if self.scenario.peers else ""
+        lines.append(f"  {'':20}" + "".join(f"{column.label:>{wide}}" for column, wide in columns) + f"{last:>8}")
         for server in self.runs:
-            cells = [f"{self.median(server, column.key):{column.form}}" for column in columns]
+            cells = [f"{self.median(server, column.key):{column.form}}".rjust(wide) for column, wide in columns]
             ratio = self.ratio(server)
             busy = "  !" if self._busy(server) else ""
             end = f"{f'{ratio:.2f}x' if ratio is not None else '':>8}{busy}"
-            lines.append(f"  {server:21}" + "".join(f"{cell:>14}" for cell in cells) + end)
-        lines += [f"  {server:21}  not measured: {why}"[:WIDTH] for server, why in self.failures.items()]
+            lines.append(f"  {server:20}" + "".join(cells) + end)
+        lines += [f"  {server:20}  not measured: {why}"[:WIDTH] for server, why in self.failures.items()]
         return "\n".join(lines)
 
     def _busy(self, server: str) -> bool:
         return any(run.get("generator", 0) > BUSY for run in self.runs[server])
 
-    def plain(self) -> dict[str, object]:
-        """Everything, for the JSON file."""
+    def plain(self) -> dict[str, Any]:
+        """Everything, for the JSON file: the raw runs of every server, and what is made of them."""
+        names = list(self.runs)
         return {
             "title": self.scenario.title,
+            "note": self.scenario.note,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "settings": self.settings,
+            "columns": [asdict(column) for column in self.scenario.columns],
+            "peers": [name for name in names if name in self.scenario.peers],
+            "median": {name: {key: self.median(name, key) for key in self.runs[name][0]} for name in names},
+            "ratio": {name: self.ratio(name) for name in self.pairs},
+            "generator_busy": [name for name in names if self._busy(name)],
             "runs": self.runs,
-            "median": {
-                server: {key: self.median(server, key) for key in runs[0]} for server, runs in self.runs.items()
-            },
-            "ratio": {server: self.ratio(server) for server in self.pairs},
-            "compared": self.scenario.columns[0].key,
+            "pairs": self.pairs,
             "not_measured": self.failures,
         }
 
 
 LEGEND = f"""
 ratio: gatewayd / that server in the first column, the median of runs one right after the other
-  (for CPU % and KB per client, less than 1x is better for gatewayd; for the others, more)
-CPU: user and system time of the whole server process tree
-!: the generator used more than {BUSY:.0f} % of a core, the server could have done more"""
+  (below 1x is better for gatewayd where less is better: CPU %, KB per client; elsewhere above 1x is)
+gain: that row / the first row, likewise
+CPU: user and system time of the whole server process tree, each: per frame, trip, beat, client or event
+generator %: of one core; ! where it was above {BUSY:.0f} in a run, and the server could have done more"""
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def save(outcomes: list[Outcome], settings: dict[str, object]) -> Path:
-    """Write the raw numbers."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "latest.json"
-    machine = {
+def _machine() -> dict[str, object]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
         "cores": os.cpu_count(),
-        "processor": _processor(),
+        "processor": named[0] if named else platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
     }
-    data = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": machine,
-        "settings": settings,
-        "scenarios": {outcome.scenario.name: outcome.plain() for outcome in outcomes},
-    }
+
+
+def save(outcomes: list[Outcome], order: list[str], name: str) -> dict[str, Any]:
+    """Write the raw numbers to the results, and return them; scenarios that were not run keep what is there.
+
+    What another machine has measured is not mixed with this one's.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    machine, found = _machine(), {}
+    if path.exists():
+        before = json.loads(path.read_text())
+        if before.get("format") == FORMAT and before["machine"] == machine:
+            found = before["scenarios"]
+    found |= {outcome.scenario.name: outcome.plain() for outcome in outcomes if outcome.runs}
+    data = {"format": FORMAT, "machine": machine, "scenarios": {each: found[each] for each in order if each in found}}
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
-def plot(outcomes: list[Outcome]) -> Path | None:
-    """One bar chart a scenario, with the range over the runs; None where matplotlib is missing."""
-    try:
-        import matplotlib as mpl
-
-        mpl.use("Agg")
-        import matplotlib.pyplot as plt
-    except ImportError:
-        return None
-    shown = [outcome for outcome in outcomes if outcome.runs]
-    across = 2 if len(shown) > 1 else 1
-    down = -(-len(shown) // across)
-    figure, axes = plt.subplots(down, across, figsize=(6.5 * across, 2.6 * down), squeeze=False)
-    for axis, outcome in zip(axes.flat, shown, strict=False):
-        column, servers = outcome.scenario.columns[0], list(outcome.runs)
-        middle = [outcome.median(server, column.key) for server in servers]
-        every = [[run[column.key] for run in outcome.runs[server]] for server in servers]
-        spread = [
-            [value - min(runs) for value, runs in zip(middle, every, strict=True)],
-            [max(runs) - value for value, runs in zip(middle, every, strict=True)],
-        ]
-        colours = ["#9aa5b1" if server in outcome.scenario.peers else "#1f6feb" for server in servers]
-        bars = axis.barh(servers, middle, xerr=spread, color=colours, ecolor="#555555", capsize=2)
-        axis.bar_label(bars, [f"{value:{column.form}}" for value in middle], padding=4, fontsize=8)
-        axis.invert_yaxis()
-        axis.margins(x=0.18)
-        axis.set_title(outcome.scenario.title, fontsize=9)
-        axis.set_xlabel(column.label, fontsize=8)
-        axis.tick_params(labelsize=8)
-    for axis in list(axes.flat)[len(shown) :]:
-        axis.set_visible(False)
-    figure.tight_layout()
-    path = RESULTS / "latest.png"
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+    return data

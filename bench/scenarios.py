@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bench import measure, publish
+from bench import admin, flood, measure, publish, scaling
 from bench.measure import Measure, Work
 
 
@@ -15,21 +15,32 @@ class Column:
     key: str
     label: str
     form: str = ",.0f"
+    less: bool = False
+    """Less is better."""
 
 
-CPU = Column("cpu_us", "CPU µs each", ",.1f")
-P50, P99 = Column("p50", "p50 ms", ",.2f"), Column("p99", "p99 ms", ",.2f")
+CPU = Column("cpu_us", "CPU µs each", ",.1f", less=True)
+PERCENT = Column("cpu_percent", "CPU %", ",.1f", less=True)
+P50, P99 = Column("p50", "p50 ms", ",.2f", less=True), Column("p99", "p99 ms", ",.2f", less=True)
+MAX = Column("max", "max ms", ",.1f", less=True)
+MB = Column("mb", "MB more", ",.1f", less=True)
 GENERATOR = Column("generator", "generator %")
 FRAMES = (Column("rate", "frames/s"), CPU, P50, P99, GENERATOR)
+SLOW = (FRAMES[0], MB, *FRAMES[1:])
 TRIPS = (Column("rate", "round trips/s"), CPU, P50, P99, GENERATOR)
-BEATS = (Column("cpu_percent", "CPU %", ".1f"), Column("rate", "beats/s"), CPU, GENERATOR)
-IDLE = (Column("kb", "KB per client", ".1f"), Column("rate", "connects/s"), CPU)
-STORM = (Column("rate", "resumes/s"), Column("seconds", "all in s", ".2f"), CPU, P99, GENERATOR)
+SCALING = (TRIPS[0], PERCENT, *TRIPS[1:])
+BEATS = (PERCENT, Column("rate", "beats/s"), CPU, P50, P99, GENERATOR)
+IDLE = (Column("kb", "KB per client", ",.1f", less=True), Column("rate", "connects/s"), CPU, P50, P99, GENERATOR)
+STORM = (Column("rate", "resumes/s"), Column("seconds", "all in s", ",.2f", less=True), CPU, P50, P99, GENERATOR)
 EVENTS = (Column("rate", "events/s"), Column("frames", "frames/s"), CPU, P50, P99, GENERATOR)
+FLOOD = (P99, P50, MAX, PERCENT, MB, GENERATOR)
+ADMIN = (P50, MAX, Column("cpu_ms", "daemon CPU ms", ",.1f", less=True), Column("lines", "lines"))
 
 NODE = ("Node.js ws",)
+FAST = (*NODE, "picows (uvloop)", "websockets (uvloop)")
 PYTHON = ("picows (uvloop)", "websockets (uvloop)", "websockets (asyncio)", "trio-websocket")
-ALL = (*NODE, *PYTHON, "C, the limit")
+LIMIT = "C, the limit"
+ALL = (*NODE, *PYTHON, LIMIT)
 
 
 @dataclass(frozen=True)
@@ -41,19 +52,30 @@ class Scenario:
     work: Work
     columns: tuple[Column, ...]
     peers: tuple[str, ...] = NODE
+    """Servers that gatewayd is compared with, each in pairs of runs."""
     run: Measure = measure.traffic
     note: str = ""
     alone: tuple[str, ...] = ()
     """Rows where gatewayd is measured without a peer."""
+    gain: bool = False
+    """The rows are compared with the first of them."""
 
 
-def _fanout(clients: int, seconds: float, *extras: str) -> Work:
-    return Work("fanout", "oxyl", clients, seconds, extras)
+def _fanout(clients: int, seconds: float, *extras: str, tls: bool = False) -> Work:
+    return Work("fanout", "oxyl", clients, seconds, extras, tls)
 
 
-def scenarios(seconds: float) -> list[Scenario]:
-    """Every scenario, for a run of so many seconds each."""
+def _delivery(seconds: float) -> list[Scenario]:
+    """One event to many."""
     return [
+        Scenario(
+            "fanout-100",
+            "Fan-out, one event in flight, 100 clients",
+            _fanout(100, seconds),
+            FRAMES,
+            ALL,
+            note="as fanout; a turn is short, so the round trip to the publisher weighs more",
+        ),
         Scenario(
             "fanout",
             "Fan-out, one event in flight, 1,000 clients",
@@ -63,6 +85,13 @@ def scenarios(seconds: float) -> list[Scenario]:
             note="oxyl: one client sends a 190-byte event, validated and relayed to all; times: to the last",
         ),
         Scenario(
+            "fanout-10k",
+            "Fan-out, one event in flight, 10,000 clients",
+            _fanout(10000, seconds),
+            FRAMES,
+            (*NODE, LIMIT),
+        ),
+        Scenario(
             "burst",
             "Fan-out, bursts of 20 events, 1,000 clients",
             _fanout(1000, seconds, "burst=20"),
@@ -70,6 +99,38 @@ def scenarios(seconds: float) -> list[Scenario]:
             ALL,
             note="20 events in one write; times: until the last client has the last event",
         ),
+        Scenario(
+            "slow",
+            "Fan-out, bursts of 20 events of 4 KB, 10 of 100 clients never read",
+            _fanout(100, seconds, "burst=20", "size=4096", "stalled=10", "warm=0"),
+            SLOW,
+            ("Node.js ws", "Node.js ws, unbound", "picows (uvloop)", "websockets (uvloop)"),
+            note="those that read lose nothing; MB: peak beyond the start; unbound: cuts nobody off, its default",
+        ),
+        Scenario(
+            "tls",
+            "Fan-out over TLS, one event in flight, 1,000 clients",
+            _fanout(1000, seconds, tls=True),
+            FRAMES,
+            (*NODE, *PYTHON),
+            note="the generator decrypts every frame, on the other core",
+        ),
+        Scenario(
+            "publish",
+            "POST /v1/publish on the admin socket, room of 1,000",
+            Work("drain", "rooms", 1000, seconds),
+            EVENTS,
+            (),
+            publish.measure,
+            note="gatewayd only, no peer has this; the client is Python; times: of one request",
+            alone=publish.ROWS,
+        ),
+    ]
+
+
+def _requests(seconds: float) -> list[Scenario]:
+    """Each client for itself."""
+    return [
         Scenario(
             "requests",
             "Request and reply, 100 clients ping-pong",
@@ -83,23 +144,48 @@ def scenarios(seconds: float) -> list[Scenario]:
             "Request and reply, 1,000 clients ping-pong",
             Work("requests", "oxyl", 1000, seconds),
             TRIPS,
-            (*NODE, "picows (uvloop)", "C, the limit"),
+            (*NODE, "picows (uvloop)", LIMIT),
         ),
         Scenario(
-            "slow",
-            "Fan-out, bursts of 20, 10 of 1,000 clients never read",
-            _fanout(1000, seconds, "burst=20", "stalled=10"),
-            FRAMES,
-            note="times of those that read; none of them may lose an event",
+            "requests-tls",
+            "Request and reply over TLS, 100 clients ping-pong",
+            Work("requests", "oxyl", 100, seconds, tls=True),
+            TRIPS,
+            FAST,
+        ),
+        Scenario(
+            "scaling",
+            "Request and reply, 100 clients, daemons that share a port",
+            Work("requests", "oxyl", 100, seconds),
+            SCALING,
+            (),
+            scaling.measure,
+            note="the generator takes a core's share itself: on 2 cores, 2 instances and it compete for them",
+            alone=scaling.ROWS,
+            gain=True,
         ),
         Scenario(
             "beats",
             "1,000 clients, a heartbeat each every second",
             Work("beats", "utilbot", 1000, seconds, ("period=1",)),
             BEATS,
-            (*NODE, "picows (uvloop)", "websockets (uvloop)"),
-            note="utilbot's op 10, answered",
+            FAST,
+            note="utilbot's op 10, answered; times: of one answer, at a load that leaves the server mostly idle",
         ),
+        Scenario(
+            "beats-10k",
+            "10,000 clients, a heartbeat each every 10 seconds",
+            Work("beats", "utilbot", 10000, 2 * seconds, ("period=10",)),
+            BEATS,
+            FAST,
+            note="as many beats a second as in beats, of ten times the clients",
+        ),
+    ]
+
+
+def _clients(seconds: float) -> list[Scenario]:
+    """Connecting, staying, coming back, and misbehaving."""
+    return [
         Scenario(
             "idle",
             "1,000 identified clients that stay",
@@ -107,45 +193,56 @@ def scenarios(seconds: float) -> list[Scenario]:
             IDLE,
             (*NODE, *PYTHON),
             measure.idle,
-        ),
-        Scenario(
-            "storm",
-            "1,000 clients drop at once, reconnect and resume",
-            Work("storm", "utilbot", 1000, 0),
-            STORM,
-            (*NODE, "picows (uvloop)", "websockets (uvloop)"),
-            measure.storm,
-            note="p99: of a client's connect to its resumed session; gatewayd also keeps a buffer of missed events",
-        ),
-        Scenario(
-            "publish",
-            "POST /v1/publish on the admin socket, room of 1,000",
-            Work("drain", "rooms", 1000, seconds),
-            EVENTS,
-            (),
-            publish.measure,
-            note="gatewayd only, no peer has this; the client is Python; times: of one request",
-            alone=publish.ROWS,
-        ),
-        Scenario(
-            "tls",
-            "Fan-out over TLS, one event in flight, 1,000 clients",
-            replace(_fanout(1000, seconds), tls=True),
-            FRAMES,
-        ),
-        Scenario(
-            "fanout-10k",
-            "Fan-out, one event in flight, 10,000 clients",
-            _fanout(10000, seconds),
-            FRAMES,
-            (*NODE, "C, the limit"),
+            note="up to 256 connect at a time; times: of one client, from connect to identified",
         ),
         Scenario(
             "idle-10k",
             "10,000 identified clients that stay",
             Work("idle", "utilbot", 10000, 0),
             IDLE,
-            (*NODE, "picows (uvloop)", "websockets (uvloop)"),
+            FAST,
             measure.idle,
         ),
+        Scenario(
+            "storm",
+            "1,000 clients drop at once, reconnect and resume",
+            Work("storm", "utilbot", 1000, 0),
+            STORM,
+            FAST,
+            measure.storm,
+            note="times: of a client's connect to its resumed session; gatewayd also keeps missed events",
+        ),
+        Scenario(
+            "storm-5k",
+            "5,000 clients drop at once, reconnect and resume",
+            Work("storm", "utilbot", 5000, 0),
+            STORM,
+            FAST,
+            measure.storm,
+        ),
+        Scenario(
+            "flood",
+            "A client's requests beside 50 hostile clients that send ..",
+            Work("flood", "utilbot", 50, seconds),
+            FLOOD,
+            (),
+            flood.measure,
+            note="gatewayd only; the flooders are one Python process: below 100 % it is they who wait for the daemon",
+            alone=tuple(flood.FLOODS),
+        ),
+        Scenario(
+            "admin",
+            "gatewayctl beside 5,000 idle clients",
+            Work("idle", "utilbot", 5000, 0),
+            ADMIN,
+            (),
+            admin.measure,
+            note="gatewayd only; times: of the whole command, the start of Python included",
+            alone=admin.ROWS,
+        ),
     ]
+
+
+def scenarios(seconds: float) -> list[Scenario]:
+    """Every scenario, for a run of so many seconds each."""
+    return [*_delivery(seconds), *_requests(seconds), *_clients(seconds)]

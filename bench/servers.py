@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ SECRET = "bench-secret"
 
 CONFIG = """
 [admin]
-socket = "{folder}/admin.sock"
+socket = "{admin}"
 [limits]
 max_clients = 19000
 max_clients_per_ip = 19000
@@ -96,27 +97,39 @@ class Tools:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server under test."""
+    """A running server under test: one process, or several that share a port."""
 
-    pid: int
+    pids: tuple[int, ...]
     port: int
     admin: Path
 
     def cpu(self) -> float:
         """Seconds of CPU that it and its children have used."""
-        total = 0
-        for pid in _tree(self.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
+        return sum(cpu_seconds(pid) for pid in self.pids)
 
     def rss(self) -> int:
         """Resident memory in KB, its children included."""
+        return self._memory("VmRSS")
+
+    def watch_memory(self) -> int:
+        """Forget the peak so far; returns the resident memory in KB."""
+        for pid in self._tree():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        return self.rss()
+
+    def peak(self) -> int:
+        """The most resident memory, in KB, since it was last watched."""
+        return self._memory("VmHWM")
+
+    def _memory(self, field: str) -> int:
         total = 0
-        for pid in _tree(self.pid):
+        for pid in self._tree():
             lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            total += next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
+            total += next((int(line.split()[1]) for line in lines if line.startswith(field)), 0)
         return total
+
+    def _tree(self) -> list[int]:
+        return [each for pid in self.pids for each in _tree(pid)]
 
 
 def _tree(pid: int) -> list[int]:
@@ -128,21 +141,44 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
+def cpu_seconds(pid: int) -> float:
+    """Seconds of CPU that a process and its children have used."""
+    total = 0
+    for each in _tree(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(") ")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def raise_files() -> None:
+    """As many open files as this process and those that it starts may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 Command = Callable[[Tools, int, str, tuple[str, ...]], list[str]]
 """The command line of a server, for a port, a protocol and, with TLS, certificate and key."""
 
 
-def _gatewayd(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
-    text = CONFIG.format(folder=tools.folder, secret=SECRET, protocol=protocol, port=port)
+def _admin(tools: Tools, instance: int = 0) -> Path:
+    return tools.folder / f"admin-{instance}.sock"
+
+
+def _gatewayd(
+    tools: Tools, port: int, protocol: str, tls: tuple[str, ...], instance: int = 0, *, shared: bool = False
+) -> list[str]:
+    text = CONFIG.format(admin=_admin(tools, instance), secret=SECRET, protocol=protocol, port=port)
+    if shared:
+        text += "reuse_port = true\n"
     if tls:
         text += f'tls_cert = "{tls[0]}"\ntls_key = "{tls[1]}"\n'
     text += OPTIONS.get(protocol, "")
-    config = tools.folder / "gatewayd.toml"
+    config = tools.folder / f"gatewayd-{instance}.toml"
     config.write_text(text)
     return [sys.executable, "-m", "gatewayd", "run", "--config", str(config), "--log-level", "error"]
 
 
-def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...], *options: str) -> list[str]:
     home = tools.folder / "node"
     if not home.exists():
         if shutil.which("npm") is None:
@@ -155,7 +191,7 @@ def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[
         )
         if done.returncode:
             raise Unavailable(f"npm install failed: {done.stderr.strip()[-200:]}")
-    return ["node", str(home / "node_ws.js"), str(port), protocol, *tls]
+    return ["node", str(home / "node_ws.js"), str(port), protocol, *tls, *options]
 
 
 def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
@@ -163,7 +199,7 @@ def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
         for module in needs:
             if subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False).returncode:
                 raise Unavailable(f"{module} is not installed")
-        return [sys.executable, "-m", f"bench.peers.{peer}", str(port), protocol, *extra]
+        return [sys.executable, "-m", f"bench.peers.{peer}", str(port), protocol, *extra, *tls]
 
     return command
 
@@ -171,6 +207,7 @@ def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
 COMMANDS: dict[str, Command] = {
     "gatewayd": _gatewayd,
     "Node.js ws": _node,
+    "Node.js ws, unbound": lambda tools, port, protocol, tls: _node(tools, port, protocol, tls, "unbound"),
     "picows (uvloop)": _python("picows_server", "picows", "uvloop"),
     "websockets (uvloop)": _python("ws_asyncio", "websockets", "uvloop", extra=("uvloop",)),
     "websockets (asyncio)": _python("ws_asyncio", "websockets"),
@@ -179,13 +216,16 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-@contextlib.contextmanager
-def serve(name: str, protocol: str, tools: Tools, *, tls: bool = False) -> Iterator[Server]:
-    """Start a server, wait until it listens, and stop it at the end."""
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = COMMANDS[name](tools, port, protocol, tools.certificate() if tls else ())
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def _running(name: str, command: list[str]) -> Iterator[int]:
+    """A process, from when it listens; it is killed at the end."""
     ready = "admin socket" if name == "gatewayd" else "ready"
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -196,9 +236,33 @@ def serve(name: str, protocol: str, tools: Tools, *, tls: bool = False) -> Itera
             if not any(line.startswith(ready) for line in process.stdout):
                 errors.seek(0)
                 raise RuntimeError(f"{name} did not start: {errors.read().strip()[-500:]}")
-            yield Server(process.pid, port, tools.folder / "admin.sock")
+            yield process.pid
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
-            (tools.folder / "admin.sock").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def serve(name: str, protocol: str, tools: Tools, *, tls: bool = False) -> Iterator[Server]:
+    """Start a server, wait until it listens, and stop it at the end."""
+    port, admin = _free_port(), _admin(tools)
+    command = COMMANDS[name](tools, port, protocol, tools.certificate() if tls else ())
+    try:
+        with _running(name, command) as pid:
+            yield Server((pid,), port, admin)
+    finally:
+        admin.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def share(instances: int, protocol: str, tools: Tools) -> Iterator[Server]:
+    """As many daemons on one port, as one server."""
+    port = _free_port()
+    with contextlib.ExitStack() as stack:
+        pids = []
+        for instance in range(instances):
+            command = _gatewayd(tools, port, protocol, (), instance, shared=True)
+            stack.callback(_admin(tools, instance).unlink, missing_ok=True)
+            pids.append(stack.enter_context(_running("gatewayd", command)))
+        yield Server(tuple(pids), port, _admin(tools))

@@ -36,6 +36,7 @@ from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError, bind_tcp, bind_unix, inherited, inode, unlink_ours
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
 
 log = logging.getLogger("gatewayd")
@@ -60,6 +61,7 @@ class Daemon:
         self.gate = Gate(max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
         self.turn = Turn()
+        self.poll = Poll()
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
@@ -81,6 +83,7 @@ class Daemon:
             hub=self.hub,
             gate=self.gate,
             turn=self.turn,
+            poll=self.poll,
             tls=_tls(config),
             fast_lane=self.config.gateway.fast_lane,
         )
@@ -133,8 +136,9 @@ class Daemon:
     async def run(self, announce: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
         try:
-            with self.turn, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with self.turn, self.poll, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async with trio.open_nursery() as keep:
+                    keep.start_soon(self.poll.run)
                     keep.start_soon(self._timers)
                     keep.start_soon(self._serve_admin)
                     announce()

@@ -169,7 +169,9 @@ class Person:
         """Send one message: text and bytes as they are, anything else as JSON."""
         message = payload if isinstance(payload, str | bytes) else json.dumps(payload)
         try:
-            run(entry.hear(self.book.hub, self.book.behaviour, self.connection, message))
+            later = entry.hear(self.book.hub, self.book.behaviour, self.connection, message)
+            if later is not None:
+                run(later)
         except Disconnect as verdict:
             self._end(verdict)
         self.book.advance(0)

@@ -24,6 +24,7 @@ from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
 from tests.playbook import STATIC, no_backend
 
@@ -78,7 +79,7 @@ async def serving(
         **settings,
     }
     hub = Hub(trio.current_time)
-    turn = Turn()
+    turn, poll = Turn(), Poll()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
     port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend)
     behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
@@ -91,14 +92,16 @@ async def serving(
         hub=hub,
         gate=gate,
         turn=turn,
+        poll=poll,
         tls=tls,
         fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
     )
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]
-    with turn:
+    with turn, poll:
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as accepting:
+                clients.start_soon(poll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
                 accepting.start_soon(_run_timers, hub)
                 yield Served(number, hub, gate, listener, clients, tls is not None)

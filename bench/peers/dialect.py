@@ -6,6 +6,7 @@ is relayed in a payload that is encoded once.
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -149,6 +150,10 @@ class Gateway(Generic[C]):
         self.services.setdefault(kind, {})[peer.link] = None
 
 
-def arguments() -> tuple[int, str]:
-    """Port and protocol, from the command line."""
-    return int(sys.argv[1]), sys.argv[2]
+def arguments() -> tuple[int, str, ssl.SSLContext | None]:
+    """Port and protocol from the command line, and TLS where certificate and key end it."""
+    context = None
+    if sys.argv[-1].endswith(".pem"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*sys.argv[-2:])
+    return int(sys.argv[1]), sys.argv[2], context

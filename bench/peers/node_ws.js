@@ -1,4 +1,5 @@
-// Peer: Node.js `ws`, doing for oxyl and utilbot what the daemon does; `node node_ws.js PORT PROTOCOL [CERT KEY]`.
+// Peer: Node.js `ws`, doing for oxyl and utilbot what the daemon does.
+// `node node_ws.js PORT PROTOCOL [CERT KEY] [unbound]`; unbound: it gives up nobody, as the library does by itself.
 'use strict'
 
 const http = require('node:http')
@@ -6,11 +7,13 @@ const https = require('node:https')
 const fs = require('node:fs')
 const { WebSocketServer } = require('ws')
 
-const [port, protocol, cert, key] = process.argv.slice(2)
+const options = process.argv.slice(2)
+const unbound = options.at(-1) === 'unbound' && options.pop()
+const [port, protocol, cert, key] = options
 const SECRET = 'bench-secret'
 const INTERVAL = 600000
 const DETACHED = 60000
-const BACKLOG = 1 << 20 // bytes that may wait for one client before it is given up as a slow consumer
+const BACKLOG = unbound ? Infinity : 1 << 20 // bytes that may wait for one client before it is given up as a slow consumer
 
 const services = new Map() // type -> set of sockets
 const sessions = new Map() // identity -> its socket, or until when it can be resumed

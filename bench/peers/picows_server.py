@@ -1,4 +1,4 @@
-"""Peer: `picows` (a WebSocket library in Cython) on uvloop; `python -m bench.peers.picows_server PORT PROTOCOL`."""
+"""Peer: `picows` (WebSockets in Cython) on uvloop; `python -m bench.peers.picows_server PORT PROTOCOL [CERT KEY]`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,11 @@ class Client(WSListener):
 
 async def main() -> None:
     """Serve until killed."""
-    port, protocol = arguments()
+    port, protocol, tls = arguments()
     Client.gateway, Client.links = Gateway(protocol, broadcast), set()
-    server = await ws_create_server(lambda request: Client(), "127.0.0.1", port, backlog=4096, max_frame_size=65536)
+    server = await ws_create_server(
+        lambda request: Client(), "127.0.0.1", port, ssl=tls, backlog=4096, max_frame_size=65536
+    )
     gc.collect()
     gc.freeze()
     print("ready", flush=True)
@@ -60,7 +62,7 @@ async def main() -> None:
             await asyncio.sleep(1)
             for link in [*Client.links]:
                 if link.underlying_transport.get_write_buffer_size() > BACKLOG:
-                    link.disconnect()
+                    link.disconnect(graceful=False)  # what waits would be written first, and is never read
             for link in Client.gateway.overdue():
                 link.disconnect()
 

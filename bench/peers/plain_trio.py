@@ -1,4 +1,4 @@
-"""Peer: `trio_websocket` as its documentation shows it; `python -m bench.peers.plain_trio PORT PROTOCOL`."""
+"""Peer: `trio_websocket` as its documentation shows it; `python -m bench.peers.plain_trio PORT PROTOCOL [CERT KEY]`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAITING = 1024
 
 async def main() -> None:
     """Serve until killed."""
-    port, protocol = arguments()
+    port, protocol, tls = arguments()
     outboxes: dict[WebSocketConnection, trio.MemorySendChannel[bytes]] = {}
 
     def broadcast(links: Iterable[WebSocketConnection], data: bytes) -> None:
@@ -59,7 +59,7 @@ async def main() -> None:
             del outboxes[link]
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve_websocket, client, "127.0.0.1", port, None))
+        await nursery.start(partial(serve_websocket, client, "127.0.0.1", port, tls))
         gc.collect()
         gc.freeze()
         print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""Peer: `websockets` on asyncio or uvloop; `python -m bench.peers.ws_asyncio PORT PROTOCOL [uvloop]`."""
+"""Peer: `websockets` on asyncio or uvloop; `python -m bench.peers.ws_asyncio PORT PROTOCOL [uvloop] [CERT KEY]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.peers.dialect import BACKLOG, Gateway, Violation, arguments
 
 async def main() -> None:
     """Serve until killed."""
-    port, protocol = arguments()
+    port, protocol, tls = arguments()
     links: set[ServerConnection] = set()
     gateway: Gateway[ServerConnection] = Gateway(protocol, lambda to, data: broadcast(to, data.decode()))
 
@@ -38,7 +38,7 @@ async def main() -> None:
             links.discard(link)
             gateway.leave(peer)
 
-    async with serve(client, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096):
+    async with serve(client, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096, ssl=tls):
         gc.collect()
         gc.freeze()
         print("ready", flush=True)

@@ -264,4 +264,4 @@ class Behaviour(Generic[Options]):
 
     def acknowledge(self, connection: Connection, beat: Heartbeat) -> None:
         """Answer a heartbeat."""
-        connection.send(BeatAck(beat.data), self.port.now())
+        connection.send(BeatAck(beat.data), connection.last_heard)  # this moment, without another look at the clock

@@ -20,6 +20,7 @@ from gatewayd.core.protocol import loads
 
 if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
+    from gatewayd.core.rate import Rate
     from gatewayd.core.session import Session
     from gatewayd.core.settings import Settings
 
@@ -97,12 +98,15 @@ class Connection:
         self.outbox.push(self.wire.frame(event, self.variant), event, now, free=True)
 
     def deliver(self, event: e.Event, now: float) -> bool:
-        """Say an event to a client that is `open`. False: no room; the verdict is passed and the event was not taken.
+        """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now.
 
         The shortest way there is, since a publish takes it for every receiver; an `open` client may hear any event,
         and the table would not move it.
         """
-        if self.outbox.push(self.wire.frame(event, self.variant), event, now):
+        if self.verdict is not None or self.state not in IDENTIFIED:
+            return False
+        frame = event.frames.get((self.wire.name, self.variant)) or self.wire.frame(event, self.variant)
+        if self.outbox.push(frame, event, now):
             return True
         self.end(self._overrun())
         return False
@@ -132,28 +136,23 @@ class Connection:
         self.received += 1
         self.last_heard = now
         if self.wire.any_message_is_life:
-            self.last_life = max(self.last_life, now)
+            self.last_life = now
         self.said = None
         self.said = loads(message)
         event = self.wire.decode(self.said)
-        self._count(event, now)
+        if self.settings.rate_limit is not None:
+            self._count(event, self.settings.rate_limit, now)
         self.state = step(self.state, type(event))
         if type(event) is e.Heartbeat:
-            self._beat(now)
+            self.last_life = now
+            self.beats += 1
+            if self._probed_at > -math.inf:
+                self.latency = now - self._probed_at
+                self._probed_at = -math.inf
         return event
 
-    def _beat(self, now: float) -> None:
-        self.last_life = max(self.last_life, now)
-        self.beats += 1
-        if self._probed_at > -math.inf:
-            self.latency = now - self._probed_at
-            self._probed_at = -math.inf
-
-    def _count(self, event: e.ClientEvent, now: float) -> None:
+    def _count(self, event: e.ClientEvent, rate: Rate, now: float) -> None:
         """Hold the client to its rate. Heartbeats have a count of their own, of the same size."""
-        rate = self.settings.rate_limit
-        if rate is None:
-            return
         if now - self._window_start >= rate.period:
             self._window_start = now
             self._messages_in_window = self._beats_in_window = 0

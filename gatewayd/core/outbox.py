@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import Protocol
 
 from gatewayd.core.events import Event
 
@@ -19,28 +20,48 @@ BATCH_BYTES = 65536
 
 Entry = tuple[bytes, Event | None, float, int]
 
+_NONE: deque[Entry] = deque()
+"""Of an outbox where nothing waits, which is nearly all of them: a deque of its own costs each client 760 bytes."""
+
+
+class Pace(Protocol):
+    """Tells when a frame may leave at once: the first one of a client's in a turn of the loop, unless all is held."""
+
+    number: int
+    """Of the turn."""
+    held: bool
+    """Whether even a lone frame waits for the end of this turn, since more are coming."""
+
+
+class _Never:
+    number = 0
+    held = True
+
 
 class Outbox:
     """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes.
 
-    `write` tries to write a frame at once and tells how many bytes were taken; `wake` says that something waits.
+    `send` writes at once, tells how many bytes were taken, and may raise `OSError`; `wake` says that something waits.
     """
 
     __slots__ = (
-        "_entries", "_offset", "charged", "events", "finished", "max_age", "max_bytes", "max_events", "wake", "write",
+        "_entries", "_offset", "_sent_in", "charged", "events", "finished", "max_age", "max_bytes", "max_events",
+        "pace", "send", "wake",
     )  # fmt: skip
 
     def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
         self.max_bytes = max_bytes
         self.max_events = max_events
         self.max_age = max_age
-        self._entries: deque[Entry] = deque()
+        self._entries = _NONE
         self._offset = 0  # bytes of the first entry that are written already
         self.charged = 0
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
         self.finished = False
-        self.write: Callable[[bytes], int] = lambda data: 0
+        self._sent_in = -1  # the turn of the last frame that left at once
+        self.pace: Pace = _Never
+        self.send: Callable[[bytes], int] = len
         self.wake: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
@@ -57,20 +78,35 @@ class Outbox:
         `free` frames are not counted against the bounds: a replay comes out of another bounded buffer, and the
         library's own frames (pong, close) are bounded by what it answers.
         """
-        if self.finished:
-            return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
         size = len(data)
-        charge = 0 if free else size
-        if not free and (self.charged + size > self.max_bytes or self.events >= self.max_events or self.stale(now)):
-            return False
-        if not self._entries:
-            sent = self.write(data)
+        pace = self.pace
+        if (
+            self._entries is _NONE
+            and self._sent_in != pace.number
+            and not pace.held
+            and not self.finished
+            and (free or size <= self.max_bytes)
+        ):
+            self._sent_in = pace.number
+            try:
+                sent = self.send(data)
+            except OSError:
+                sent = 0  # it is queued: who writes the queue waits, or meets the same error where it belongs
             if sent == size:
                 return True
             self._offset = sent
+        return self._queue(data, event, now, 0 if free else size, free=free)
+
+    def _queue(self, data: bytes, event: Event | None, now: float, charge: int, *, free: bool) -> bool:
+        if self.finished:
+            return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
         if not free:
-            self.charged += size
+            if self.charged + charge > self.max_bytes or self.events >= self.max_events or self.stale(now):
+                return False
+            self.charged += charge
             self.events += 1
+        if self._entries is _NONE:
+            self._entries = deque()
         self._entries.append((data, event, now, charge))
         self.wake()
         return True
@@ -117,6 +153,8 @@ class Outbox:
             if event is not None:
                 done.append(event)
         self._offset = count
+        if not entries:
+            self._entries = _NONE
         return done
 
     def cut(self) -> list[Event]:
@@ -126,8 +164,8 @@ class Outbox:
         """
         unsent = [event for _, event, _, _ in self._entries if event is not None]
         begun = self._entries[0] if self._offset else None
-        self._entries.clear()
+        self._entries = _NONE
         self.charged = self.events = 0
         if begun is not None:
-            self._entries.append((begun[0], begun[1], begun[2], 0))
+            self._entries = deque([(begun[0], begun[1], begun[2], 0)])
         return unsent

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
 
 
+_NONE: deque[Event] = deque()
+"""Of a session that misses nothing: a deque of its own costs 760 bytes."""
+
+
 class Missed:
     """A bounded, ordered buffer of events. Sizes in bytes of `Event.size`."""
 
@@ -25,7 +29,7 @@ class Missed:
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self.max_events = max_events
         self.max_bytes = max_bytes
-        self._events: deque[Event] = deque()
+        self._events = _NONE
         self.bytes = 0
         self.lost = 0
 
@@ -38,6 +42,8 @@ class Missed:
         if event.size > self.max_bytes or self.max_events < 1:
             self.lost += 1
             return 1
+        if self._events is _NONE:
+            self._events = deque()
         self._events.append(event)
         self.bytes += event.size
         while len(self._events) > self.max_events or self.bytes > self.max_bytes:
@@ -54,7 +60,7 @@ class Missed:
     def take(self) -> tuple[list[Event], int]:
         """All that was kept, in order, and how many were lost; the buffer is empty afterwards."""
         events, lost = list(self._events), self.lost
-        self._events.clear()
+        self._events = _NONE
         self.bytes = self.lost = 0
         return events, lost
 

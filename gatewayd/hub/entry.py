@@ -10,6 +10,8 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import step
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from gatewayd.core.behaviour import Admission, Behaviour, Handshake
     from gatewayd.core.close import Verdict
     from gatewayd.core.connection import Connection
@@ -37,29 +39,52 @@ def part(hub: Hub, connection: Connection, verdict: Disconnect) -> Verdict:
     return connection.farewell(first, hub.clock())
 
 
-async def hear(hub: Hub, behaviour: Behaviour[Any], connection: Connection, message: str | bytes) -> None:
-    """Act on one client message. Raises the `Disconnect` that its protocol does not forgive."""
+def hear(
+    hub: Hub, behaviour: Behaviour[Any], connection: Connection, message: str | bytes
+) -> Coroutine[Any, Any, None] | None:
+    """Act on one client message; what may have to wait is returned, to be awaited before the next one is heard.
+
+    Raises the `Disconnect` that its protocol does not forgive.
+    """
+    later = None
     try:
         event = connection.receive(message, hub.clock())
         session = connection.session
         if event is None or session is None:
-            return
-        if type(event) is e.Heartbeat:  # by far the most frequent, and it never waits
+            pass
+        elif type(event) is e.Heartbeat:  # by far the most frequent, and it never waits
             behaviour.heartbeat(connection, session, event)
             if event.acked:
                 behaviour.acknowledge(connection, event)
         elif type(event) is e.Identify:
-            await enter(hub, behaviour, connection, event)
+            later = enter(hub, behaviour, connection, event)
         elif isinstance(event, e.Command):
-            await behaviour.command(connection, session, event)
+            later = behaviour.command(connection, session, event)
         else:
             connection.send(e.Beat(), hub.clock())
     except Disconnect as verdict:
-        verdict.said = connection.said
-        if connection.verdict is not None or not connection.stays(verdict, hub.clock()):
-            raise
+        _forgive(hub, connection, verdict)
+    if later is not None:
+        return _finish(hub, connection, later)
+    connection.said = None
+    return None
+
+
+async def _finish(hub: Hub, connection: Connection, later: Coroutine[Any, Any, None]) -> None:
+    try:
+        await later
+    except Disconnect as verdict:
+        _forgive(hub, connection, verdict)
     finally:
         connection.said = None
+
+
+def _forgive(hub: Hub, connection: Connection, verdict: Disconnect) -> None:
+    """Answer a fault that the client's protocol forgives, or raise it again."""
+    verdict.said = connection.said
+    if connection.verdict is not None or not connection.stays(verdict, hub.clock()):
+        connection.said = None
+        raise verdict
 
 
 async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:

@@ -133,21 +133,24 @@ class Hub(Sessions):
         """Publish an event from within the daemon: no check of names, no effects."""
         event = Event(channel, name, data, self.clock(), one)
         self.totals.published += 1
-        if one:
-            counts = self._to_one(event)
-        else:
-            filters = self._filters
-            receivers = [
-                session
-                for session in self.channels.get(channel, ())
-                if session is not besides
-                and ((hears := filters.get(session.listener)) is None or hears(session, name, data))
-            ]
-            counts = self._give(receivers, event)
+        counts = self._to_one(event) if one else self._give(self._receivers(event, besides), event)
         self.totals.delivered += counts.delivered
         self.totals.buffered += counts.buffered
         self.totals.dropped += counts.dropped
         return counts
+
+    def _receivers(self, event: Event, besides: Session | None) -> list[Session]:
+        """Who hears an event; a copy, since a receiver that is full is unsubscribed on the way."""
+        subscribers = self.channels.get(event.channel, ())
+        filters = self._filters
+        if not filters and besides is None:
+            return list(subscribers)
+        return [
+            session
+            for session in subscribers
+            if session is not besides
+            and ((hears := filters.get(session.listener)) is None or hears(session, event.name, event.data))
+        ]
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
@@ -165,7 +168,7 @@ class Hub(Sessions):
         now = self.clock()
         for session in receivers:
             connection = session.connection
-            if connection is not None and connection.open and connection.deliver(event, now):
+            if connection is not None and connection.deliver(event, now):
                 session.delivered += 1
                 delivered += 1
                 continue

@@ -5,6 +5,7 @@ Law 1: pure bytes in and out. Law 2: a header is judged by RFC 6455 §5.2 and §
 
 from __future__ import annotations
 
+import codecs
 from typing import NamedTuple
 
 CONTINUATION = 0
@@ -64,6 +65,27 @@ def header(data: bytes, at: int) -> Header | None:
     if have < start:
         return None
     return Header(opcode, first >= FIN, size, start, sound=True)
+
+
+class Text:
+    """The payload of a masked text frame as it comes in: whether it can still become UTF-8. `size` in bytes so far."""
+
+    __slots__ = ("_decoder", "_mask", "size")
+
+    def __init__(self, mask: bytes) -> None:
+        self._mask = mask
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self.size = 0
+
+    def takes(self, fresh: bytes) -> bool:
+        """Look at the next bytes; False as soon as they are no text (RFC 6455 §8.1)."""
+        turned = self.size % 4
+        self.size += len(fresh)
+        try:
+            self._decoder.decode(unmask(fresh, self._mask[turned:] + self._mask[:turned]))
+        except UnicodeDecodeError:
+            return False
+        return True
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
+    from gatewayd.net.poll import Poll
     from gatewayd.net.turn import Turn
 
 log = logging.getLogger("gatewayd.listener")
@@ -38,7 +39,7 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, turn: Turn, tls: ssl.SSLContext | None, fast_lane: bool = True,
+        gate: Gate, turn: Turn, poll: Poll, tls: ssl.SSLContext | None, fast_lane: bool = True,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -47,6 +48,7 @@ class Listener:
         self.hub = hub
         self.gate = gate
         self.turn = turn
+        self.poll = poll
         self.tls = tls
         self.fast_lane = fast_lane
         self.rejected = 0
@@ -132,7 +134,7 @@ class Listener:
         writer = Writer(transport, connection, self.turn)
         websocket = WebSocket(
             transport, writer, max_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches,
-            rest=reader.rest, fast=self.fast_lane,
+            rest=reader.rest, fast=self.fast_lane, ear=socket.listen(self.poll) if self.tls is None else None,
         )  # fmt: skip
         handshake = Handshake(head.path, head.query, head.headers)
         talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)

@@ -17,6 +17,8 @@ from gatewayd.hub import entry
 from gatewayd.net.websocket import DRAIN_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from gatewayd.core.behaviour import Behaviour, Handshake
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Identify
@@ -60,11 +62,14 @@ class Talk:
         await entry.greet(self.hub, self.behaviour, self.connection, self.handshake, self.claim)
         self._look()
 
-    async def read(self, websocket: WebSocket) -> None:
-        """The reader task: act on message after message."""
-        while True:
-            await entry.hear(self.hub, self.behaviour, self.connection, await websocket.receive())
-            self._look()
+    def act(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
+        """Act on one message, at once or later."""
+        later = entry.hear(self.hub, self.behaviour, self.connection, message)
+        return None if later is None else self._finish(later)
+
+    async def _finish(self, later: Coroutine[Any, Any, None]) -> None:
+        await later
+        self._look()
 
     def _look(self) -> None:
         if not self.ticket.identified and self.connection.state in IDENTIFIED:
@@ -102,7 +107,7 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
             try:
                 await talk.greet()
                 tasks.start_soon(talk.watch)
-                await talk.read(websocket)
+                await websocket.hear(talk.act)
             finally:
                 writer.serve(None)
     except* Disconnect as group:

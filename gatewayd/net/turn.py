@@ -26,16 +26,17 @@ class Speaker(Protocol):
 
 
 class Turn(trio.abc.Instrument):
-    """The speakers of the running turn. Use as a context manager inside `trio.run`; one serves the whole node."""
+    """The speakers of the running turn, and the `Pace` of every outbox. One serves the whole node.
+
+    Use as a context manager inside `trio.run`.
+    """
 
     def __init__(self) -> None:
         self._speakers: list[Speaker] = []
         self._blocked: list[Speaker] = []
         self._token: trio.lowlevel.TrioToken | None = None
         self.number = 0
-        """Counts the turns."""
         self.held = False
-        """Whether even a lone frame waits for the end of this turn, since more are coming."""
 
     def __enter__(self) -> Turn:
         self._token = trio.lowlevel.current_trio_token()

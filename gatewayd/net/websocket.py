@@ -8,8 +8,7 @@ Law 3: every frame passes the bounds first: its size, the fragments of its messa
 
 from __future__ import annotations
 
-import codecs
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -18,7 +17,13 @@ from gatewayd.net import frames
 from gatewayd.net.library import Library
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gatewayd.net.poll import Ear, Take
     from gatewayd.net.writer import Transport, Writer
+
+    Act = Callable[[str | bytes], Coroutine[Any, Any, None] | None]
+    """Acts on a message at once; what it cannot do at once, it returns to be awaited."""
 
 MAX_FRAGMENTS = 1024
 MAX_CONTROLS = 10
@@ -35,19 +40,25 @@ class WebSocket:
     """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
 
     __slots__ = (
-        "_at", "_checked", "_close_detaches", "_controls", "_controls_since", "_data", "_decoder", "_fast",
-        "_fragments", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size", "_sound",
-        "_transport", "_writer", "answered",
+        "_act", "_at", "_begun", "_close_detaches", "_controls", "_controls_since", "_data", "_ear",
+        "_fast", "_fragments", "_later", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share",
+        "_size", "_sound", "_transport", "_writer", "answered",
     )  # fmt: skip
 
     def __init__(
-        self, transport: Transport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes, fast: bool
-    ) -> None:
+        self, transport: Transport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes, fast: bool,
+        ear: Ear | None = None,
+    ) -> None:  # fmt: skip
         self._transport = transport
         self._writer = writer
         self._max_bytes = max_bytes
         self._close_detaches = close_detaches
         self._fast = fast
+        self._ear = ear
+        self._act: Act | None = None
+        self._later: Coroutine[Any, Any, None] | None = (
+            None  # what the last message asked for that could not be done at once
+        )
         self._nursery: trio.Nursery | None = None
         self._library: Library | None = None
         self._data = rest
@@ -55,8 +66,7 @@ class WebSocket:
         self._left = 0  # bytes of a frame of the slow lane that are still to come
         self._fragments = 0  # of the message that is in the middle
         self._size = 0  # of that message, in bytes
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._checked = 0
+        self._begun: frames.Text | None = None  # the text frame of which a part is here
         self._controls = 0
         self._controls_since = 0.0
         self._share = 0
@@ -70,23 +80,73 @@ class WebSocket:
         """Where the library may live, should it be needed."""
         self._nursery = nursery
 
-    async def receive(self) -> str | bytes:
-        """The next message. Raises the `Disconnect` that a close, a violation or a flood amounts to."""
+    async def hear(self, act: Act) -> None:
+        """Have `act` called with message after message. Raises the `Disconnect` that ends it: a close, a violation,
+        a flood, or what `act` raises.
+        """
+        self._act = act
         while True:
+            message: str | bytes | None = None
             if self._at == len(self._data):
-                await self._read()
-            message: str | bytes | None = self._plain() if self._fast else None
-            if message is None:
+                await self._wait(self._at_once if self._fast else self._append)
+            elif not self._fast or (message := self._plain()) is None:
                 message = await self._unusual()
-            if message is None:
-                continue
-            if self._at < len(self._data):
-                self._writer.hold()
-            self._share += 1
+            if message is not None:
+                if self._at < len(self._data):
+                    self._writer.hold()
+                self._later = act(message)
+            if self._later is not None:
+                later, self._later = self._later, None
+                await later
+            self._share += message is not None
             if self._share >= FAIR_SHARE:
                 self._share = 0
                 await trio.lowlevel.checkpoint()
-            return message
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    async def _wait(self, take: Take) -> None:
+        """Have `take` called with what comes."""
+        # What is dealt with is let go before the wait: an idle client must not hold on to it.
+        self._data = self._data[self._at :]
+        self._at = 0
+        if self._ear is not None:
+            await self._ear.wait(take)
+        else:
+            while take(bytes(await self._transport.receive_some())):
+                pass
+
+    def _append(self, fresh: bytes) -> bool:
+        if not fresh:
+            raise Disconnect(Cause.PEER_GONE)
+        self._data = self._data + fresh if self._data else fresh
+        return False
+
+    async def _read(self) -> int:
+        """Read on behind what is here; how many bytes came."""
+        before = len(self._data) - self._at
+        await self._wait(self._append)
+        return len(self._data) - before
+
+    def _at_once(self, fresh: bytes) -> bool:
+        """Act on plain messages where nothing else is waiting; False when there is more to do than that."""
+        self._append(fresh)
+        act = self._act
+        assert act is not None
+        for _ in range(FAIR_SHARE):
+            message = self._plain()
+            if message is None:
+                return False
+            if self._at < len(fresh):
+                self._writer.hold()
+            self._later = act(message)
+            if self._later is not None:
+                return False
+            if self._at == len(fresh):
+                self._data = b""
+                self._at = 0
+                return True
+        return False
 
     # --- the fast lane --------------------------------------------------------------------------------------
 
@@ -113,7 +173,7 @@ class WebSocket:
         except UnicodeDecodeError:
             return None
         self._at = end
-        self._decoder = None
+        self._begun = None
         return text
 
     # --- everything else ------------------------------------------------------------------------------------
@@ -135,7 +195,7 @@ class WebSocket:
         if self._holds(header) and len(self._data) < end and self._still_text(header):
             await self._read()
             return None
-        self._decoder = None
+        self._begun = None
         self._left = header.start + header.size
         self._fragments = 0 if header.final else self._fragments + 1
         self._size = 0 if header.final else self._size + header.size
@@ -154,28 +214,10 @@ class WebSocket:
 
     def _still_text(self, header: frames.Header) -> bool:
         """Whether what there is of a frame can still become UTF-8. Looks at each byte once."""
-        if self._decoder is None:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
-            self._checked = 0
         start = self._at + header.start
-        mask, turned = self._data[start - 4 : start], self._checked % 4
-        fresh = self._data[start + self._checked :]
-        self._checked += len(fresh)
-        try:
-            self._decoder.decode(frames.unmask(fresh, mask[turned:] + mask[:turned]))
-        except UnicodeDecodeError:
-            return False
-        return True
-
-    async def _read(self) -> int:
-        # What is dealt with is let go before the wait: an idle client must not hold on to it.
-        self._data = self._data[self._at :]
-        self._at = 0
-        fresh = bytes(await self._transport.receive_some())
-        if not fresh:
-            raise Disconnect(Cause.PEER_GONE)
-        self._data = self._data + fresh if self._data else fresh
-        return len(fresh)
+        if self._begun is None:
+            self._begun = frames.Text(self._data[start - 4 : start])
+        return self._begun.takes(self._data[start + self._begun.size :])
 
     async def _pass_on(self) -> str | bytes | None:
         """Give the library what is here of the frame that is its own; the message, if that ends one."""

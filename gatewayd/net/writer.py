@@ -31,7 +31,7 @@ class Writer:
     """Writes one connection's outbox to its socket."""
 
     __slots__ = (
-        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_send", "_task", "_tls", "_turn", "_wrote_in",
+        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tls", "_turn",
         "closing", "socket",
     )  # fmt: skip
 
@@ -47,27 +47,15 @@ class Writer:
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
-        self._send = self.socket.write_some
-        self._wrote_in = -1  # the turn of the last direct write
         if self._tls is None:
-            connection.outbox.write = self._write_through
+            connection.outbox.send = self.socket.send
+            connection.outbox.pace = turn
         connection.outbox.wake = self._wake
 
     def _wake(self) -> None:
         if not self._listed and not self._task:
             self._listed = True
             self._turn.add(self)
-
-    def _write_through(self, data: bytes) -> int:
-        """Write a lone frame at once; what follows in the same turn is joined at its end."""
-        turn = self._turn
-        if self._wrote_in == turn.number or turn.held or self._task:
-            return 0
-        self._wrote_in = turn.number
-        try:
-            return self._send(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return 0  # the frame is queued, and who writes the queue meets the same error where it belongs
 
     def hold(self) -> None:
         """More is being said in this turn: join all of it, to everybody."""

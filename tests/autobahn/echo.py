@@ -49,10 +49,8 @@ class EchoTalk(supervisor.Talk):
 
     __slots__ = ()
 
-    async def read(self, websocket: websocket.WebSocket) -> None:
-        while True:
-            message = await websocket.receive()
-            self.connection.outbox.push(frame(message), None, trio.current_time(), free=True)
+    def act(self, message: str | bytes) -> None:
+        self.connection.outbox.push(frame(message), None, trio.current_time(), free=True)
 
 
 PROTOCOL = Protocol(

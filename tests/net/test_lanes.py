@@ -89,17 +89,18 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
     source: Any = Source(pieces)
     source.upgraded.set()
     messages: list[str | bytes] = []
+    code: int | None = None
     socket = WebSocket(source, said, max_bytes=limit, close_detaches=False, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
         socket.serve(nursery)
         try:
-            while True:
-                messages.append(await socket.receive())
+            await socket.hear(messages.append)
         except Disconnect as verdict:
             nursery.cancel_scope.cancel()
             code = CODES.get(verdict.cause)
             if code is None:
                 code = int.from_bytes(said.frames[-1][2:4], "big") or 1005
+    assert code is not None, "it never ended"
     pongs = [item[2:] for item in said.frames if item[0] == 0x8A]
     return messages, pongs, code
 
