@@ -67,6 +67,31 @@ def header(data: bytes, at: int) -> Header | None:
     return Header(opcode, first >= FIN, size, start, sound=True)
 
 
+def plain(data: bytes, at: int, most: int) -> tuple[str, int] | None:
+    """The text of the frame that begins there, and where the next one does; None unless it is all here, whole and
+    unfragmented, of at most `most` bytes (and 65,535), and in every way as RFC 6455 wants it.
+    """
+    have = len(data) - at
+    if have < 6 or data[at] != FINAL_TEXT:
+        return None
+    size = data[at + 1] - MASKED
+    start = at + 6
+    if size == WORD and have >= 8:
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        start = at + 8
+        if size < WORD:
+            return None
+    elif not 0 <= size < WORD:
+        return None
+    end = start + size
+    if end > len(data) or size > most:
+        return None
+    try:
+        return unmask(data[start:end], data[start - 4 : start]).decode(), end
+    except UnicodeDecodeError:
+        return None
+
+
 class Text:
     """The payload of a masked text frame as it comes in: whether it can still become UTF-8. `size` in bytes so far."""
 

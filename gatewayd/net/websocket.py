@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gatewayd.net.poll import Ear, Take
     from gatewayd.net.writer import Transport, Writer
 
-    Act = Callable[[str | bytes], Coroutine[Any, Any, None] | None]
+    Later = Coroutine[Any, Any, None] | None
+    Act = Callable[[str | bytes], Later]
     """Acts on a message at once; what it cannot do at once, it returns to be awaited."""
 
 MAX_FRAGMENTS = 1024
@@ -40,9 +41,9 @@ class WebSocket:
     """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
 
     __slots__ = (
-        "_act", "_at", "_begun", "_close_detaches", "_controls", "_controls_since", "_data", "_ear",
-        "_fast", "_fragments", "_later", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share",
-        "_size", "_sound", "_transport", "_writer", "answered",
+        "_act", "_at", "_begun", "_close_detaches", "_controls", "_controls_since", "_data", "_ear", "_fast",
+        "_fragments", "_later", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size",
+        "_sound", "_transport", "_writer", "answered",
     )  # fmt: skip
 
     def __init__(
@@ -56,9 +57,7 @@ class WebSocket:
         self._fast = fast
         self._ear = ear
         self._act: Act | None = None
-        self._later: Coroutine[Any, Any, None] | None = (
-            None  # what the last message asked for that could not be done at once
-        )
+        self._later: Later = None  # what the last message asked for that could not be done at once
         self._nursery: trio.Nursery | None = None
         self._library: Library | None = None
         self._data = rest
@@ -70,7 +69,7 @@ class WebSocket:
         self._controls = 0
         self._controls_since = 0.0
         self._share = 0
-        self._sound = True  # no violation so far
+        self._sound = True
         self._pinged = b""
         self._pong: trio.Event | None = None
         self.answered = False
@@ -81,9 +80,7 @@ class WebSocket:
         self._nursery = nursery
 
     async def hear(self, act: Act) -> None:
-        """Have `act` called with message after message. Raises the `Disconnect` that ends it: a close, a violation,
-        a flood, or what `act` raises.
-        """
+        """Have `act` called with message after message. Raises the `Disconnect` that a close or a violation is."""
         self._act = act
         while True:
             message: str | bytes | None = None
@@ -124,9 +121,9 @@ class WebSocket:
 
     async def _read(self) -> int:
         """Read on behind what is here; how many bytes came."""
-        before = len(self._data) - self._at
+        here = len(self._data) - self._at
         await self._wait(self._append)
-        return len(self._data) - before
+        return len(self._data) - here
 
     def _at_once(self, fresh: bytes) -> bool:
         """Act on plain messages where nothing else is waiting; False when there is more to do than that."""
@@ -140,41 +137,21 @@ class WebSocket:
             if self._at < len(fresh):
                 self._writer.hold()
             self._later = act(message)
-            if self._later is not None:
-                return False
-            if self._at == len(fresh):
-                self._data = b""
-                self._at = 0
-                return True
-        return False
-
-    # --- the fast lane --------------------------------------------------------------------------------------
+            if self._later is not None or self._at == len(fresh):
+                break
+        if self._later is not None or self._at < len(fresh):
+            return False
+        self._data, self._at = b"", 0
+        return True
 
     def _plain(self) -> str | None:
         """The next message, if that is one whole text frame of the plainest kind."""
-        data, at = self._data, self._at
-        have = len(data) - at
-        if have < 6 or data[at] != frames.FINAL_TEXT or self._fragments or self._left:
+        if self._fragments or self._left:
             return None
-        size = data[at + 1] - frames.MASKED
-        start = at + 6
-        if size == frames.WORD and have >= 8:
-            size = int.from_bytes(data[at + 2 : at + 4], "big")
-            start = at + 8
-            if size < frames.WORD:
-                return None
-        elif not 0 <= size < frames.WORD:
-            return None
-        end = start + size
-        if end > len(data) or size > self._max_bytes:
-            return None
-        try:
-            text = frames.unmask(data[start:end], data[start - 4 : start]).decode()
-        except UnicodeDecodeError:
-            return None
-        self._at = end
-        self._begun = None
-        return text
+        found = frames.plain(self._data, self._at, self._max_bytes)
+        if found is not None:
+            self._at, self._begun = found[1], None
+        return found and found[0]
 
     # --- everything else ------------------------------------------------------------------------------------
 
@@ -192,7 +169,8 @@ class WebSocket:
             return await self._control(header)
         self._bound(header)
         end = self._at + header.start + header.size
-        if self._holds(header) and len(self._data) < end and self._still_text(header):
+        plain = self._fast and header.opcode == frames.TEXT and header.final and header.size < 65536
+        if plain and len(self._data) < end and self._still_text(header):  # awaited here, since it will be a plain one
             await self._read()
             return None
         self._begun = None
@@ -208,15 +186,10 @@ class WebSocket:
         if self._fragments >= MAX_FRAGMENTS:
             raise Disconnect(Cause.FLOOD, f"a message of more than {MAX_FRAGMENTS} fragments")
 
-    def _holds(self, header: frames.Header) -> bool:
-        """Whether the rest of this frame is awaited here, because it will be a plain one."""
-        return self._fast and header.opcode == frames.TEXT and header.final and header.size < 65536
-
     def _still_text(self, header: frames.Header) -> bool:
         """Whether what there is of a frame can still become UTF-8. Looks at each byte once."""
         start = self._at + header.start
-        if self._begun is None:
-            self._begun = frames.Text(self._data[start - 4 : start])
+        self._begun = self._begun or frames.Text(self._data[start - 4 : start])
         return self._begun.takes(self._data[start + self._begun.size :])
 
     async def _pass_on(self) -> str | bytes | None:
@@ -261,8 +234,8 @@ class WebSocket:
             await self._read()
             return None
         raw = self._data[self._at : end]
-        payload = frames.unmask(raw[header.start :], raw[header.start - 4 : header.start])
         self._at = end
+        payload = frames.unmask(raw[header.start :], raw[header.start - 4 : header.start])
         if header.opcode == frames.CLOSE:
             return await self._close(raw, payload)
         self._count_control()
