@@ -98,7 +98,7 @@ def _tune_collector() -> None:
     """Spare the collector what never becomes garbage, and let it run less often.
 
     What is loaded by now stays; and a client is some eighty objects that live for hours, so that the usual thresholds
-    walk over everybody again and again while clients connect (a third of the cost of a connect in `bench/idle.py`).
+    walk over everybody again and again while clients connect (a third of the cost of a connect).
     """
     gc.collect()
     gc.freeze()

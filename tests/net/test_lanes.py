@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,7 +219,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     return [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("GATEWAYD_TEST_EXAMPLES", "300")), deadline=None)
 @given(streams())
 def test_any_stream(pieces: list[bytes]) -> None:
     all_agree(pieces)
