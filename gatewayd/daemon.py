@@ -272,6 +272,7 @@ def _tls(config: ListenerConfig) -> ssl.SSLContext | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a write would have to wait for what the client says
     try:
         context.load_cert_chain(config.tls_cert, config.tls_key)
     except OSError as exc:  # ssl.SSLError is one too

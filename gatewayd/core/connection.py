@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
 
 
+def _nothing() -> None:
+    """There is nobody to be stopped."""
+
+
 async def _never_alive(_within: float) -> bool:
     return False
 
@@ -71,7 +75,7 @@ class Connection:
         self.session: Session | None = None
         self.verdict: Disconnect | None = None
         self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
-        self.stop: Callable[[], None] = lambda: None
+        self.stop: Callable[[], None] = _nothing
         self.probe: Callable[[float], Awaitable[bool]] = _never_alive
         self.opened = self.last_heard = self.last_life = now
         self.identify_by = math.inf
@@ -210,6 +214,11 @@ class Connection:
         if self.verdict is None:
             self.verdict = verdict
             self.stop()
+
+    def release(self) -> None:
+        """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
+        self.stop, self.probe = _nothing, _never_alive
+        self.outbox.release()
 
     def stays(self, verdict: Disconnect, now: float) -> bool:
         """Answer a fault that this protocol forgives. False: it does not, and the client has to go."""

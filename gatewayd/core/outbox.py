@@ -38,6 +38,10 @@ class _Never:
     held = True
 
 
+def _nobody() -> None:
+    """There is nobody to be told."""
+
+
 class Outbox:
     """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes.
 
@@ -62,7 +66,7 @@ class Outbox:
         self._sent_in = -1  # the turn of the last frame that left at once
         self.pace: Pace = _Never
         self.send: Callable[[bytes], int] = len
-        self.wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[], None] = _nobody
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -158,14 +162,20 @@ class Outbox:
         return done
 
     def cut(self) -> list[Event]:
-        """Take back all that the socket has not taken whole: its events, in order.
+        """Take back the events that the socket has not taken whole, in order.
 
-        A frame of which a part is on the wire already stays, or whatever follows would land inside it.
+        What is no event stays, and so does a frame of which a part is on the wire already, or whatever follows would
+        land inside it.
         """
         unsent = [event for _, event, _, _ in self._entries if event is not None]
-        begun = self._entries[0] if self._offset else None
-        self._entries = _NONE
+        kept: deque[Entry] = deque((data, None, at, 0) for data, event, at, _ in self._entries if event is None)
+        if self._offset and self._entries[0][1] is not None:
+            data, event, at, _ = self._entries[0]
+            kept.appendleft((data, event, at, 0))
+        self._entries = kept or _NONE
         self.charged = self.events = 0
-        if begun is not None:
-            self._entries = deque([(begun[0], begun[1], begun[2], 0)])
         return unsent
+
+    def release(self) -> None:
+        """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
+        self.send, self.wake, self.pace = len, _nobody, _Never

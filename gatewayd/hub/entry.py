@@ -95,9 +95,9 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     resumed = hub.claim(connection, admission)
     session = connection.session
     assert session is not None
-    missed, lost = session.missed.take()
     data = behaviour.ready(session, resumed=resumed)
-    connection.send(e.Ready(data, resumed, lost), hub.clock())
+    connection.send(e.Ready(data, resumed, session.missed.lost), hub.clock())
+    missed, _ = session.missed.take()
     for event in missed:
         connection.replay(event, hub.clock())
     if resumed:

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BACKLOG = 1024
+UNSENT_BYTES = 131072
+"""How much the kernel takes beyond what is on its way: a socket with megabytes in it says for ten seconds that a slow
+reader reads nothing, and what it holds is lost with the connection."""
 USER_TIMEOUT_MS = 15_000
 """A peer that acknowledges nothing for so long is gone (tcp(7), TCP_USER_TIMEOUT)."""
 KEEPALIVE = (5, 2, 3)
@@ -124,6 +127,7 @@ def _listening(sock: socket.socket) -> socket.socket:
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in zip(
             (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True

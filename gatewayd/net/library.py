@@ -52,9 +52,10 @@ class _Tap(trio.abc.Stream):
         return self._given.pop(0)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        if self.upgraded:  # the 101 before that is not for the client: it has got ours
-            frame = bytes(data)
-            (self._writer.say_close if frame[0] & 15 == frames.CLOSE else self._writer.say)(frame)
+        frame = bytes(data)
+        # The 101 is not for the client, which has got ours; nor is the close: it follows from the verdict, like any.
+        if self.upgraded and frame[0] & 15 != frames.CLOSE:
+            self._writer.say(frame)
         await trio.lowlevel.checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:

@@ -17,9 +17,10 @@ from gatewayd.net.accept import Acceptor
 from gatewayd.net.gate import Full, Gate, Ticket
 from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
+from gatewayd.net.tls import TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
-from gatewayd.net.writer import Transport, Writer
+from gatewayd.net.writer import Writer
 
 if TYPE_CHECKING:
     from gatewayd.config.model import ListenerConfig
@@ -79,7 +80,7 @@ class Listener:
         try:
             ticket = self.gate.enter(self.config.name, self.config.max_clients)
         except Full as full:
-            await self._refuse(socket, socket, full.status, full.reason, {"Retry-After": "5"})
+            await self._refuse(socket, full.status, full.reason, {"Retry-After": "5"})
             return
         try:
             await self._welcome(socket, ticket)
@@ -100,15 +101,15 @@ class Listener:
 
     async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> tuple[Writer, WebSocket, Talk] | None:
         """Everything before the 101, within the handshake's time; None when it was answered otherwise."""
-        transport: Transport = socket
+        transport = socket
         if self.tls is not None:
-            transport = trio.SSLStream(socket, self.tls, server_side=True, https_compatible=True)
-            await transport.do_handshake()
+            transport = secured = TlsTransport(socket, self.tls)
+            await secured.handshake()
         reader = HeadReader()
         try:
             head = await _read_head(transport, reader)
         except BadHead as bad:
-            await self._refuse(socket, transport, bad.status, bad.reason, dict(bad.headers))
+            await self._refuse(transport, bad.status, bad.reason, dict(bad.headers))
             return None
         if head is None:
             return None
@@ -120,7 +121,7 @@ class Listener:
                 raise Full(503, "this node is shutting down: connect again in a moment")
             claim = await self._admit(head)
         except Full as full:
-            await self._refuse(socket, transport, full.status, full.reason, {"Retry-After": "5"})
+            await self._refuse(transport, full.status, full.reason, {"Retry-After": "5"})
             return None
         except Refused as refused:
             self.hub.totals.closed[refused.cause.value] += 1
@@ -128,13 +129,13 @@ class Listener:
                 "refused listener=%s remote=%s status=%d target=%s reason=%s",
                 self.config.name, remote, refused.status, printable(redacted(head.target)), printable(refused.reason),
             )  # fmt: skip
-            await self._refuse(socket, transport, refused.status, refused.reason, {})
+            await self._refuse(transport, refused.status, refused.reason, {})
             return None
         connection = Connection(self.wire, self.settings, trio.current_time())
         writer = Writer(transport, connection, self.turn)
         websocket = WebSocket(
             transport, writer, max_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches,
-            rest=reader.rest, fast=self.fast_lane, ear=socket.listen(self.poll) if self.tls is None else None,
+            rest=reader.rest, fast=self.fast_lane, ear=transport.listen(self.poll),
         )  # fmt: skip
         handshake = Handshake(head.path, head.query, head.headers)
         talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
@@ -153,17 +154,15 @@ class Listener:
         except Disconnect as verdict:
             return verdict
 
-    async def _refuse(
-        self, socket: SocketTransport, transport: Transport, status: int, reason: str, headers: dict[str, str]
-    ) -> None:
+    async def _refuse(self, transport: SocketTransport, status: int, reason: str, headers: dict[str, str]) -> None:
         """Answer over HTTP and hang up; the answer must not be overtaken by a reset."""
         self.rejected += 1
         with trio.move_on_after(LINGER_SECONDS):
             await transport.send_all(response(status, reason, headers=tuple(headers.items())))
-            await socket.linger(LINGER_SECONDS, 65536)
+            await transport.linger(LINGER_SECONDS, 65536)
 
 
-async def _read_head(transport: Transport, reader: HeadReader) -> Head | None:
+async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:
     """The request head; None when the peer hung up before its end."""
     while True:
         data = await transport.receive_some(8192)

@@ -12,6 +12,7 @@ import logging
 import select
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 import outcome
 import trio
@@ -24,6 +25,13 @@ Take = Callable[[bytes], bool]
 """Takes what has come, b"" at the end; True when the waiting may go on."""
 
 log = logging.getLogger("gatewayd.client")
+
+
+class Heard(Protocol):
+    """What can be waited for: a socket, or what is decrypted from one."""
+
+    async def wait(self, take: Take) -> None:
+        """Have `take` called with all that comes, until it returns False."""
 
 
 class Poll:

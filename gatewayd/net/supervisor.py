@@ -77,20 +77,25 @@ class Talk:
 
     async def watch(self) -> None:
         """The heartbeat deadline: sleep until something is due, say it, or find that the client is late."""
-        while True:
-            await trio.sleep_until(self.connection.due)
-            self.connection.tick(trio.current_time())
+        try:
+            while True:
+                await trio.sleep_until(self.connection.due)
+                self.connection.tick(trio.current_time())
+        except Disconnect as verdict:
+            self.connection.end(verdict)
 
 
 async def supervise(talk: Talk, writer: Writer, websocket: WebSocket) -> None:
     """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
-        talk.connection.probe = websocket.alive
+        talk.connection.probe = websocket.controls.alive
         verdict = await _converse(talk, writer, websocket)
         if not await _part(talk, writer, websocket, verdict):
             await writer.socket.linger(LINGER_SECONDS, DRAIN_BYTES)
     finally:
         writer.socket.abort()
+        talk.connection.release()
+        websocket.release()
         if talk.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
             talk.hub.left(talk.connection, Disconnect(Cause.SHUTDOWN))
 
@@ -103,11 +108,12 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
         async with trio.open_nursery() as tasks:
             connection.stop = tasks.cancel_scope.cancel
             writer.serve(tasks)
-            websocket.serve(tasks)
             try:
                 await talk.greet()
                 tasks.start_soon(talk.watch)
-                await websocket.hear(talk.act)
+                await websocket.hear(tasks, talk.act, connection.end)
+            except Disconnect as exc:
+                connection.end(exc)  # at once: until all tasks are gone, much may be published
             finally:
                 writer.serve(None)
     except* Disconnect as group:
@@ -141,7 +147,11 @@ async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disco
     )  # fmt: skip
     try:
         with trio.move_on_after(CLOSE_SECONDS):
-            if verdict.cause not in NEVER_SENT and said.code is not None:
+            if websocket.controls.reply is not None:
+                writer.say_close(websocket.controls.reply)
+                await writer.flush()
+                return True
+            elif verdict.cause not in NEVER_SENT and said.code is not None:
                 await websocket.goodbye(said.code, said.reason)
             else:
                 await writer.flush()

@@ -1,4 +1,4 @@
-"""One accepted socket as a Trio stream: plain, non-blocking, closable at once. TLS is layered over it.
+"""One accepted socket as a Trio stream: plain, non-blocking, closable at once.
 
 Written against the socket rather than `trio.SocketStream` because two things are needed that the latter hides:
 how many bytes of a write the kernel took, and a close that never waits.
@@ -7,29 +7,36 @@ how many bytes of a write the kernel took, and a close that never waits.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
-from gatewayd.net.poll import RECEIVE_BYTES, Ear, Poll
+from gatewayd.net.poll import RECEIVE_BYTES, Ear, Heard, Poll
+
+
+def _nobody() -> None:
+    """There is nobody to be told."""
 
 
 class SocketTransport(trio.abc.Stream):
     """A connected, non-blocking stream socket. `remote` is its peer as text; "unix" for a Unix socket."""
 
-    __slots__ = ("_sock", "ear", "remote", "send")
+    __slots__ = ("ear", "remote", "send", "sock", "wake")
 
     def __init__(self, sock: socket.socket, remote: str) -> None:
-        self._sock = sock
-        self.send = sock.send
+        self.sock = sock
+        self.send: Callable[[bytes], int] = sock.send
         """The socket's own, errors and all: for the one place where a call less is worth it."""
         self.remote = remote
+        self.wake: Callable[[], None] = _nobody
+        """Called when something is left to be written that was counted as taken."""
         self.ear: Ear | None = None
-        """Where it is heard from the upgrade on, unless TLS is between."""
+        """Where it is heard from the upgrade on."""
 
-    def listen(self, poll: Poll) -> Ear:
+    def listen(self, poll: Poll) -> Heard:
         """Have this socket heard by the node's poll; nobody may call `receive_some` while somebody waits there."""
-        self.ear = Ear(poll, self._sock)
+        self.ear = Ear(poll, self.sock)
         return self.ear
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -37,8 +44,8 @@ class SocketTransport(trio.abc.Stream):
         while True:
             try:
                 # Waiting first: a client has seldom said more by the time it is heard again.
-                await wait_readable(self._sock)
-                return self._sock.recv(max_bytes or RECEIVE_BYTES)
+                await wait_readable(self.sock)
+                return self.sock.recv(max_bytes or RECEIVE_BYTES)
             except BlockingIOError:
                 continue
             except OSError as exc:
@@ -47,11 +54,15 @@ class SocketTransport(trio.abc.Stream):
     def write_some(self, data: bytes) -> int:
         """Write without waiting: how many bytes the kernel took, 0 when it takes none now."""
         try:
-            return self._sock.send(data)
+            return self.send(data)
         except BlockingIOError:
             return 0
         except OSError as exc:
             raise self._failure() from exc
+
+    def drained(self) -> bool:
+        """Whether the kernel has all that was counted as taken; writes what it takes now."""
+        return True
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write everything."""
@@ -62,11 +73,13 @@ class SocketTransport(trio.abc.Stream):
             view = view[sent:]
             if not sent:
                 await self.wait_send_all_might_not_block()
+        while not self.drained():
+            await self.wait_send_all_might_not_block()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would take something."""
         try:
-            await wait_writable(self._sock)
+            await wait_writable(self.sock)
         except OSError as exc:
             raise self._failure() from exc
 
@@ -86,22 +99,22 @@ class SocketTransport(trio.abc.Stream):
     def send_eof(self) -> None:
         """Tell the peer that nothing more will come; it may still be talking."""
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the peer is gone already: there is nobody to tell
 
     def _failure(self) -> trio.ClosedResourceError | trio.BrokenResourceError:
-        if self._sock.fileno() == -1:
+        if self.sock.fileno() == -1:
             return trio.ClosedResourceError("this transport was closed")
         return trio.BrokenResourceError("the connection was lost")
 
     def abort(self) -> None:
         """Close at once, whatever is still in flight. Safe to call twice."""
-        if self._sock.fileno() != -1:
+        if self.sock.fileno() != -1:
             if self.ear is not None:
                 self.ear.close()
-            notify_closing(self._sock)
-            self._sock.close()
+            notify_closing(self.sock)
+            self.sock.close()
 
     async def aclose(self) -> None:
         """Close at once."""

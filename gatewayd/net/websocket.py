@@ -14,21 +14,21 @@ import trio
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.net import frames
+from gatewayd.net.controls import Controls
 from gatewayd.net.library import Library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from gatewayd.net.poll import Ear, Take
-    from gatewayd.net.writer import Transport, Writer
+    from gatewayd.net.poll import Heard, Take
+    from gatewayd.net.transport import SocketTransport
+    from gatewayd.net.writer import Writer
 
     Later = Coroutine[Any, Any, None] | None
     Act = Callable[[str | bytes], Later]
     """Acts on a message at once; what it cannot do at once, it returns to be awaited."""
 
 MAX_FRAGMENTS = 1024
-MAX_CONTROLS = 10
-"""Control frames in one second; of data frames, the protocol's own rate decides."""
 FAIR_SHARE = 16
 """So many messages of one client are acted on before the others have a turn."""
 DRAIN_BYTES = 1048576
@@ -41,19 +41,17 @@ class WebSocket:
     """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
 
     __slots__ = (
-        "_act", "_at", "_begun", "_close_detaches", "_controls", "_controls_since", "_data", "_ear", "_fast",
-        "_fragments", "_later", "_left", "_library", "_max_bytes", "_nursery", "_pinged", "_pong", "_share", "_size",
-        "_sound", "_transport", "_writer", "answered",
+        "_act", "_at", "_begun", "_data", "_ear", "_fast", "_fragments", "_later", "_left", "_library", "_max_bytes",
+        "_nursery", "_share", "_size", "_sound", "_transport", "_writer", "answered", "controls",
     )  # fmt: skip
 
     def __init__(
-        self, transport: Transport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes, fast: bool,
-        ear: Ear | None = None,
+        self, transport: SocketTransport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes,
+        fast: bool, ear: Heard | None = None,
     ) -> None:  # fmt: skip
         self._transport = transport
         self._writer = writer
         self._max_bytes = max_bytes
-        self._close_detaches = close_detaches
         self._fast = fast
         self._ear = ear
         self._act: Act | None = None
@@ -66,22 +64,18 @@ class WebSocket:
         self._fragments = 0  # of the message that is in the middle
         self._size = 0  # of that message, in bytes
         self._begun: frames.Text | None = None  # the text frame of which a part is here
-        self._controls = 0
-        self._controls_since = 0.0
         self._share = 0
         self._sound = True
-        self._pinged = b""
-        self._pong: trio.Event | None = None
+        self.controls = Controls(writer, close_detaches=close_detaches)
         self.answered = False
-        """The client's own close frame has come."""
+        """The client's own close frame has come, or it has hung up."""
 
-    def serve(self, nursery: trio.Nursery) -> None:
-        """Where the library may live, should it be needed."""
-        self._nursery = nursery
+    async def hear(self, nursery: trio.Nursery, act: Act, end: Callable[[Disconnect], None]) -> None:
+        """Have `act` called with message after message, and `end` as soon as the client has closed.
 
-    async def hear(self, act: Act) -> None:
-        """Have `act` called with message after message. Raises the `Disconnect` that a close or a violation is."""
-        self._act = act
+        Raises the `Disconnect` that a close or a violation is. The library lives in the nursery, should it be needed.
+        """
+        self._nursery, self._act, self.controls.end = nursery, act, end
         while True:
             message: str | bytes | None = None
             if self._at == len(self._data):
@@ -133,6 +127,7 @@ class WebSocket:
         for _ in range(FAIR_SHARE):
             message = self._plain()
             if message is None:
+                self._look_for_close()
                 return False
             if self._at < len(fresh):
                 self._writer.hold()
@@ -229,51 +224,40 @@ class WebSocket:
     # --- control frames -------------------------------------------------------------------------------------
 
     async def _control(self, header: frames.Header) -> str | bytes | None:
-        end = self._at + header.start + header.size
-        if len(self._data) < end:
+        payload = self._payload(header)
+        if payload is None:
             await self._read()
             return None
-        raw = self._data[self._at : end]
-        self._at = end
-        payload = frames.unmask(raw[header.start :], raw[header.start - 4 : header.start])
+        begin, self._at = self._at, self._at + header.start + header.size
         if header.opcode == frames.CLOSE:
-            return await self._close(raw, payload)
-        self._count_control()
-        if header.opcode == frames.PONG and payload == self._pinged and self._pong is not None:
-            self._pong.set()
+            verdict = self.controls.closed(payload)
+            if verdict is not None:
+                raise verdict
+            self._at = begin
+            return await self._violation()
+        if header.opcode == frames.PING or not self.controls.answers(payload):
+            self.controls.count()
         if not self._fast:
-            await (await self._judge()).eat(raw)
+            await (await self._judge()).eat(self._data[begin : self._at])
         elif header.opcode == frames.PING:
             self._writer.say(frames.control(frames.PONG, payload))
         return None
 
-    def _count_control(self) -> None:
-        now = trio.current_time()
-        if now - self._controls_since >= 1:
-            self._controls_since, self._controls = now, 0
-        self._controls += 1
-        if self._controls > MAX_CONTROLS:
-            raise Disconnect(Cause.FLOOD, f"more than {MAX_CONTROLS} control frames in a second")
+    def _payload(self, header: frames.Header) -> bytes | None:
+        """Of a short frame that is all here."""
+        start = self._at + header.start
+        raw = self._data[start : start + header.size]
+        return frames.unmask(raw, self._data[start - 4 : start]) if len(raw) == header.size else None
 
-    async def _close(self, raw: bytes, payload: bytes) -> str | bytes:
-        code = frames.close_code(payload)
-        if code is None:
-            self._data = raw + self._data[self._at :]
-            self._at = 0
-            return await self._violation()
-        self.answered = True
-        self._writer.say_close(frames.close(None if code == 1005 else code))
-        leaves = code != 1000 or self._close_detaches
-        raise Disconnect(Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED, f"closed by the client with {code}")
+    def _look_for_close(self) -> None:
+        """Tell of a close frame as soon as it is here: nothing more must be said to this client."""
+        header = frames.header(self._data, self._at) if not self._left else None
+        if header is not None and header.sound and header.opcode == frames.CLOSE:
+            payload = self._payload(header)
+            if payload is not None:
+                self.controls.closed(payload)
 
-    async def alive(self, within: float) -> bool:
-        """Whether the client answers a ping within so many seconds."""
-        self._pinged = trio.current_time().hex().encode()
-        pong = self._pong = trio.Event()
-        self._writer.say(frames.control(frames.PING, self._pinged))
-        with trio.move_on_after(within):
-            await pong.wait()
-        return pong.is_set()
+    # --- the end --------------------------------------------------------------------------------------------
 
     async def goodbye(self, code: int, reason: str) -> None:
         """Say close, and wait until the client has answered, hung up, or said too much. Not bounded in time."""
@@ -297,3 +281,15 @@ class WebSocket:
                     frames_left -= 1
         except Disconnect:
             self.answered = True  # it hung up: nobody is left who might be talking
+
+    def release(self) -> None:
+        """The client is gone: let go of what it sent, and of all that holds this object."""
+        self._data, self._act, self._later, self._library, self._begun, self._nursery = (
+            b"",
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
+        self.controls.end = None

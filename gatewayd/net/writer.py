@@ -21,23 +21,18 @@ if TYPE_CHECKING:
 
 WRITE_SECONDS = 10.0
 """How long one write may be blocked; `outbox_age` where that is less."""
-TLS_BATCH = 16384
-"""One TLS record (RFC 8446 §5.1)."""
-
-Transport = SocketTransport | trio.SSLStream[SocketTransport]
 
 
 class Writer:
     """Writes one connection's outbox to its socket."""
 
     __slots__ = (
-        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tls", "_turn",
+        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_turn",
         "closing", "socket",
     )  # fmt: skip
 
-    def __init__(self, transport: Transport, connection: Connection, turn: Turn) -> None:
-        self.socket = transport if isinstance(transport, SocketTransport) else transport.transport_stream
-        self._tls = None if isinstance(transport, SocketTransport) else transport
+    def __init__(self, transport: SocketTransport, connection: Connection, turn: Turn) -> None:
+        self.socket = transport
         self._connection = connection
         self._outbox = connection.outbox
         self._turn = turn
@@ -47,9 +42,9 @@ class Writer:
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
-        if self._tls is None:
-            connection.outbox.send = self.socket.send
-            connection.outbox.pace = turn
+        transport.wake = self._wake
+        connection.outbox.send = transport.send
+        connection.outbox.pace = turn
         connection.outbox.wake = self._wake
 
     def _wake(self) -> None:
@@ -82,8 +77,6 @@ class Writer:
         self._listed = False
         if self._task:
             return True  # the task has it in hand
-        if self._tls is not None:
-            return not len(self._outbox)
         try:
             return self._write_some()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -92,10 +85,10 @@ class Writer:
     def _write_some(self) -> bool:
         while data := self._outbox.batch():
             sent = self.socket.write_some(data)
-            self._wrote(sent)
-            if sent < len(data):
+            if not sent:
                 return False
-        return True
+            self._wrote(sent)
+        return self.socket.drained()
 
     def write_later(self) -> None:
         """Start the writer task; it ends when the outbox is empty."""
@@ -113,24 +106,13 @@ class Writer:
 
     async def flush(self) -> None:
         """Write until the outbox is empty, one task at a time. Raises `trio.BrokenResourceError` where that fails."""
-        while len(self._outbox):
+        while len(self._outbox) or not self.socket.drained():
             with trio.move_on_after(self._patience) as patience:
-                if self._tls is not None:
-                    await self._write_tls(self._tls)
-                elif not self._write_some():
+                if not self._write_some():
                     # The outbox may change while we wait: the next round asks it again for what to write.
                     await self.socket.wait_send_all_might_not_block()
             if patience.cancelled_caught or self._outbox.stale(trio.current_time()):
                 self._give_up()
-
-    async def _write_tls(self, tls: trio.SSLStream[SocketTransport]) -> None:
-        data = self._outbox.batch()[:TLS_BATCH]
-        # A TLS write that is cancelled half-way ruins the stream: it ends by its own patience alone.
-        with trio.move_on_after(self._patience, shield=True) as patience:
-            await tls.send_all(data)
-        if patience.cancelled_caught:
-            self._give_up()
-        self._wrote(len(data))
 
     def _wrote(self, count: int) -> None:
         done = self._outbox.advance(count)

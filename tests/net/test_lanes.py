@@ -93,14 +93,14 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
     code: int | None = None
     socket = WebSocket(source, said, max_bytes=limit, close_detaches=False, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
-        socket.serve(nursery)
         try:
-            await socket.hear(messages.append)
+            await socket.hear(nursery, messages.append, lambda verdict: None)
         except Disconnect as verdict:
             nursery.cancel_scope.cancel()
             code = CODES.get(verdict.cause)
             if code is None:
-                code = int.from_bytes(said.frames[-1][2:4], "big") or 1005
+                assert socket.controls.reply is not None
+                code = int.from_bytes(socket.controls.reply[2:4], "big") or 1005
     assert code is not None, "it never ended"
     pongs = [item[2:] for item in said.frames if item[0] == 0x8A]
     return messages, pongs, code

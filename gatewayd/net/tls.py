@@ -1,0 +1,154 @@
+"""A client behind TLS: the same transport, with encryption between it and the socket.
+
+Written against `ssl.MemoryBIO` rather than `trio.SSLStream`, so that a frame may be encrypted and sent without waiting,
+and what comes decrypted without waking a task, as on a plain socket.
+
+Law 1: what is encrypted goes out whole and in order before anything else is encrypted.
+Law 2: bytes count as taken when they are encrypted, of which no more than one record waits for the kernel.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import trio
+
+from gatewayd.net.poll import RECEIVE_BYTES, Heard, Poll, Take
+from gatewayd.net.transport import SocketTransport
+
+RECORD_BYTES = 16384
+"""The most that one TLS record holds (RFC 8446 §5.1)."""
+
+
+class TlsTransport(SocketTransport):
+    """The server's side of TLS over a socket that nobody else uses from now on; `handshake` comes first."""
+
+    __slots__ = ("_cipher", "_in", "_out", "_tls")
+
+    def __init__(self, below: SocketTransport, context: ssl.SSLContext) -> None:
+        super().__init__(below.sock, below.remote)
+        self.send = self._send
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._cipher = b""  # encrypted, and not yet taken by the kernel
+
+    async def handshake(self) -> None:
+        """Agree on keys. Raises `trio.BrokenResourceError` when the peer does not speak TLS, or not ours."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._send_out()
+                self._feed(await super().receive_some())
+            except (ssl.SSLError, ssl.CertificateError) as exc:
+                await self._send_out()  # the alert says why
+                raise trio.BrokenResourceError(f"no TLS handshake: {exc}") from exc
+            else:
+                await self._send_out()
+                return
+
+    async def _send_out(self) -> None:
+        """Write what TLS itself has to say."""
+        self._cipher += self._out.read()
+        while not self.drained():
+            await self.wait_send_all_might_not_block()
+
+    # --- out ------------------------------------------------------------------------------------------------
+
+    def drained(self) -> bool:
+        """Whether the kernel has taken all that is encrypted."""
+        if self._cipher:
+            try:
+                self._cipher = self._cipher[self.sock.send(self._cipher) :]
+            except BlockingIOError:
+                return False
+            except OSError as exc:
+                raise self._failure() from exc
+        return not self._cipher
+
+    def _send(self, data: bytes) -> int:
+        """As the socket's own: how many bytes were taken, by the kernel or into the one record that is on its way."""
+        if not self.drained():
+            return 0
+        taken = self._tls.write(data[:RECORD_BYTES])
+        self._cipher = self._out.read()
+        if not self.drained():
+            self.wake()
+        return taken
+
+    # --- in -------------------------------------------------------------------------------------------------
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What has come, at least one byte; b"" at the end."""
+        while True:
+            data = await super().receive_some()
+            found = self._open(data)
+            if found or not data:
+                return found
+
+    def _feed(self, data: bytes) -> None:
+        if data:
+            self._in.write(data)
+        else:
+            self._in.write_eof()
+
+    def _open(self, data: bytes) -> bytes:
+        """What it says, b"" when it is not a whole record yet. Raises `trio.BrokenResourceError` where it is no TLS."""
+        self._feed(data)
+        found = []
+        try:
+            while piece := self._tls.read(RECEIVE_BYTES):
+                found.append(piece)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        except ssl.SSLError as exc:
+            raise trio.BrokenResourceError(f"not TLS: {exc}") from exc
+        self._answer()
+        return b"".join(found)
+
+    def _answer(self) -> None:
+        """Write what TLS itself has to say to what came, such as new keys."""
+        if self._out.pending:
+            self._cipher += self._out.read()
+            if not self.drained():
+                self.wake()
+
+    def listen(self, poll: Poll) -> Heard:
+        """Have this socket heard by the node's poll."""
+        super().listen(poll)
+        return self
+
+    async def wait(self, take: Take) -> None:
+        """As `Ear.wait`, decrypted."""
+
+        def opened(data: bytes) -> bool:
+            found = self._open(data)
+            return take(found) if found or not data else True
+
+        assert self.ear is not None
+        await self.ear.wait(opened)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    def _notify(self) -> None:
+        """Say that nothing more comes (RFC 8446 §6.1), if it can be said without waiting."""
+        try:
+            self._tls.unwrap()
+        except (OSError, ValueError):
+            pass  # the peer has not said so itself, which is never waited for
+        try:
+            self._answer()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # there is nobody to tell
+
+    def send_eof(self) -> None:
+        """Tell the peer that nothing more will come."""
+        self._notify()
+        super().send_eof()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.sock.fileno() != -1:
+            self._notify()
+        self.send = self.sock.send  # or this object would hold itself, and all that TLS keeps
+        super().abort()
