@@ -218,6 +218,8 @@ class Connection:
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
         self.stop, self.probe = _nothing, _never_alive
+        if self.verdict is not None:
+            self.verdict.__traceback__ = self.verdict.__context__ = None  # every frame that it passed
         self.outbox.release()
 
     def stays(self, verdict: Disconnect, now: float) -> bool:

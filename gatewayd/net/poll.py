@@ -96,7 +96,7 @@ class Ear:
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._task = None
+        self._task, self._take = None, bool
         return trio.lowlevel.Abort.SUCCEEDED
 
     def hear(self) -> None:
@@ -120,7 +120,7 @@ class Ear:
             self._wake(outcome.Value(None))
 
     def _wake(self, result: outcome.Outcome[None]) -> None:
-        task, self._task = self._task, None
+        task, self._task, self._take = self._task, None, bool
         if task is not None:
             trio.lowlevel.reschedule(task, result)
         elif isinstance(result, outcome.Error):  # what it heard has ended it meanwhile

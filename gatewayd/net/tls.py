@@ -80,11 +80,14 @@ class TlsTransport(SocketTransport):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come, at least one byte; b"" at the end."""
-        while True:
+        found = self._decrypt()  # the handshake may have read on
+        while not found:
             data = await super().receive_some()
-            found = self._open(data)
-            if found or not data:
-                return found
+            self._feed(data)
+            found = self._decrypt()
+            if not data:
+                break
+        return found
 
     def _feed(self, data: bytes) -> None:
         if data:
@@ -92,9 +95,8 @@ class TlsTransport(SocketTransport):
         else:
             self._in.write_eof()
 
-    def _open(self, data: bytes) -> bytes:
-        """What it says, b"" when it is not a whole record yet. Raises `trio.BrokenResourceError` where it is no TLS."""
-        self._feed(data)
+    def _decrypt(self) -> bytes:
+        """All whole records that are here. Raises `trio.BrokenResourceError` where it is no TLS."""
         found = []
         try:
             while piece := self._tls.read(RECEIVE_BYTES):
@@ -122,7 +124,8 @@ class TlsTransport(SocketTransport):
         """As `Ear.wait`, decrypted."""
 
         def opened(data: bytes) -> bool:
-            found = self._open(data)
+            self._feed(data)
+            found = self._decrypt()
             return take(found) if found or not data else True
 
         assert self.ear is not None

@@ -110,6 +110,7 @@ class SocketTransport(trio.abc.Stream):
 
     def abort(self) -> None:
         """Close at once, whatever is still in flight. Safe to call twice."""
+        self.wake = _nobody  # whoever it was holds this object
         if self.sock.fileno() != -1:
             if self.ear is not None:
                 self.ear.close()

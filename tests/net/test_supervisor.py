@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import struct
@@ -15,8 +16,13 @@ from websockets.exceptions import ConnectionClosed
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
-from gatewayd.net import supervisor
+from gatewayd.net import frames, supervisor
+from gatewayd.net.controls import MAX_CONTROLS
+from gatewayd.net.transport import SocketTransport
+from gatewayd.net.websocket import WebSocket
+from gatewayd.net.writer import Writer
 from gatewayd.protocols import utilbot
 from tests.net.test_listener import GOOD, masked
 from tests.server import Served, client, hear, say, serving
@@ -290,3 +296,80 @@ async def test_shutdown_says_1001_to_everyone() -> None:
 
 def test_a_behaviour_must_say_who_a_client_is() -> None:
     assert Behaviour.identify is not utilbot.Utilbot.identify
+
+
+async def test_what_is_published_after_the_clients_close_is_kept_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the close frame and the end of the client's tasks nothing may be counted as delivered."""
+    counts = []
+    pass_verdict = Connection.end
+
+    def end(connection: Connection, verdict: Disconnect) -> None:
+        pass_verdict(connection, verdict)
+        counts.append(served.hub.publish("user:a", "E", 1))
+
+    monkeypatch.setattr(Connection, "end", end)
+    async with serving(utilbot.PROTOCOL) as served:
+        async with await raw_client(served) as bot:
+            await bot.send_all(masked(b'{"op":1,"t":"identify","d":{"type":"x","key":"s3cret","id":"a"}}'))
+            assert b"bot_connect_success" in await bot.receive_some()
+            await bot.send_all(masked(b"\x0f\xa0", 8))
+            assert (await read_to_end(bot)).endswith(frames.close(4000))
+        assert counts[0].buffered == 1
+        assert not any(count.delivered for count in counts)
+        async with client(served) as again:
+            await identified(served, again)
+            assert (await hear(again))["d"] == 1
+        monkeypatch.undo()
+
+
+async def test_an_answer_that_waits_leaves_before_the_close() -> None:
+    async with serving(utilbot.PROTOCOL) as served, await raw_client(served) as bot:
+        said = b'{"op":1,"t":"identify","d":{"type":"x","key":"s3cret","id":"a"}}'
+        await bot.send_all(masked(said) + masked(b'{"op":10}') + masked(b"p", 9) + masked(b"\x0f\xa0", 8))
+        got = await read_to_end(bot)
+        assert got.endswith(b'{"op":11}' + frames.control(frames.PONG, b"p") + frames.close(4000))
+
+
+async def test_those_who_ask_for_a_sign_of_life_share_one_ping() -> None:
+    """Two newcomers at once must not end a client that answers, and many are no flood of its own."""
+    async with serving(utilbot.PROTOCOL) as served, client(served) as bot:
+        await identified(served, bot)
+
+        async def newcomer() -> None:
+            async with client(served) as other:
+                await hear(other)
+                await say(other, {"op": 1, "t": "identify", "d": {"type": "x", "key": "s3cret", "id": "a"}})
+                assert (await hear(other))["e"] == 4002
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bot.recv)
+            for _ in range(2 * MAX_CONTROLS):
+                nursery.start_soon(newcomer)
+            while served.hub.totals.closed["identity_in_use"] < 2 * MAX_CONTROLS:
+                await trio.sleep(0.005)
+            served.hub.post("user:a", "STILL_HERE", {})
+
+
+@pytest.mark.parametrize(
+    "last", [masked(b"\x03\xe8", 8), b"\x82\xfe\xea\x60\0\0\0\0" + b"x" * 1000, masked(b"b", 2), b""]
+)
+async def test_a_client_that_is_gone_is_no_garbage(last: bytes) -> None:
+    """What holds itself is freed by the collector alone, which is told to come seldom."""
+    async with serving(utilbot.PROTOCOL) as served:
+
+        async def live() -> None:
+            async with await raw_client(served) as stream:
+                await stream.send_all(last)
+                await trio.sleep(0.01)
+            await served.settled()
+
+        await live()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                await live()
+            left = [item for item in gc.get_objects() if type(item) in (WebSocket, Connection, Writer, SocketTransport)]
+        finally:
+            gc.enable()
+        assert len(left) < 10, "one may still be on its way out; there were forty"

@@ -1,0 +1,146 @@
+"""A client behind TLS: the same promises as on a plain socket."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trustme
+
+from gatewayd.net import frames
+from gatewayd.net.poll import Poll
+from gatewayd.net.tls import RECORD_BYTES, TlsTransport
+from gatewayd.net.transport import SocketTransport
+from gatewayd.protocols import utilbot
+from tests.net.test_listener import GOOD, masked
+from tests.server import Served, serving
+
+IDENTIFY = masked(b'{"op":1,"t":"identify","d":{"type":"t","key":"s3cret","id":"a"}}')
+
+
+@pytest.fixture(scope="module")
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and a client's that trusts it."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return server, trusting
+
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+Secured = trio.SSLStream[trio.SocketStream]
+
+
+@asynccontextmanager
+async def secured(served: Served, context: ssl.SSLContext) -> AsyncIterator[Secured]:
+    stream = trio.SSLStream(await served.raw(), context, server_hostname="127.0.0.1", https_compatible=True)
+    async with stream:
+        yield stream
+
+
+async def read(stream: Secured, until: bytes = b"") -> bytes:
+    """What comes until there is this in it, or to the end."""
+    got = b""
+    with trio.fail_after(8):
+        while not until or until not in got:
+            data = bytes(await stream.receive_some())
+            if not data:
+                assert not until, got
+                break
+            got += data
+    return got
+
+
+async def test_what_is_pipelined_is_answered_in_order_and_so_is_the_close(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server) as served, secured(served, trusting) as stream:
+        said = GOOD + IDENTIFY + masked(b'{"op":10}') + masked(b"p", 9) + masked(b"\x0f\xa0bye", 8)
+        for at in range(0, len(said), 7):  # records of 7 bytes
+            await stream.send_all(said[at : at + 7])
+        got = await read(stream)
+        places = [got.index(part) for part in (b'"heartbeat"', b"connect_success", b'{"op":11}', b"\x8a\x01p")]
+        assert places == sorted(places)
+        assert got.endswith(frames.close(4000))
+
+
+async def test_a_slow_reader_gets_frames_larger_than_a_record_whole_and_in_order(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server) as served, secured(served, trusting) as stream:
+        await stream.send_all(GOOD + IDENTIFY)
+        await read(stream, b"connect_success")
+        for number in range(40):
+            served.hub.publish("user:a", "E", {"number": number, "pad": "x" * (RECORD_BYTES + 3000)})
+        session = served.hub.find(("utilbot", "test"), "a")[0]
+        assert session.connection is not None
+        while not session.connection.outbox.events:
+            await trio.sleep(0.01)
+        served.hub.publish("user:a", "LAST", {})
+        got = await read(stream, b'"LAST"')
+        numbers = [int(part.split(b",")[0]) for part in got.split(b'"number":')[1:]]
+        assert numbers == list(range(40))
+        assert got.count(b"x" * (RECORD_BYTES + 3000)) == 40
+
+
+async def test_a_client_that_is_cut_off_is_told_between_two_frames(contexts: Contexts) -> None:
+    """What was taken back leaves no half frame in front of the close."""
+    server, trusting = contexts
+    async with (
+        serving(utilbot.PROTOCOL, tls=server, outbox_bytes=300_000) as served,
+        secured(served, trusting) as stream,
+    ):
+        await stream.send_all(GOOD + IDENTIFY)
+        await read(stream, b"connect_success")
+        said = 0
+        while not served.hub.publish("user:a", "E", {"pad": "x" * 20_000}).buffered:
+            said += 1
+            assert said < 1000
+        got = await read(stream)
+        at = 0
+        while (size := int.from_bytes(got[at + 2 : at + 4], "big")) and got[at] == 0x81:
+            at += 4 + size
+        assert got[at : at + 1] == b"\x88"
+        assert got[at + 2 : at + 4] == (4010).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b""])
+async def test_who_speaks_no_tls_is_let_go(contexts: Contexts, junk: bytes) -> None:
+    async with serving(utilbot.PROTOCOL, tls=contexts[0]) as served:
+        stream = await served.raw()
+        async with stream:
+            await stream.send_all(junk)
+            await stream.send_eof()
+            with trio.fail_after(5):
+                while await stream.receive_some():
+                    pass
+        await served.settled()
+
+
+async def test_garbage_between_records_ends_that_client(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server) as served, secured(served, trusting) as stream:
+        await stream.send_all(GOOD + IDENTIFY)
+        await read(stream, b"connect_success")
+        await stream.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        await served.settled()
+        assert served.hub.totals.closed["peer_gone"] == 1
+
+
+async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds_nothing(contexts: Contexts) -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
+    with Poll() as poll:
+        transport.listen(poll)
+        transport.abort()
+        transport.abort()
+        far.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            transport.send(b"x")
+        with pytest.raises(trio.ClosedResourceError):
+            transport.write_some(b"x")
