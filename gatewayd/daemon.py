@@ -21,8 +21,9 @@ from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.node import ListenerView, NodeView
+from gatewayd.backend.auth import Auth
 from gatewayd.backend.machine import status
-from gatewayd.backend.static import Auth, OpenAuth, StaticAuth
+from gatewayd.backend.static import OpenAuth, StaticAuth
 from gatewayd.config.model import AuthConfig, Config, ListenerConfig
 from gatewayd.core.behaviour import NoBackend
 from gatewayd.core.close import Cause, Disconnect
