@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.node import ListenerView, NodeView
-from gatewayd.backend.auth import Auth
+from gatewayd.backend.auths import make
 from gatewayd.backend.machine import status
-from gatewayd.backend.static import OpenAuth, StaticAuth
-from gatewayd.config.model import AuthConfig, Config, ListenerConfig
+from gatewayd.backend.static import OpenAuth
+from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
@@ -61,6 +62,7 @@ class Daemon:
         self.gate = Gate(max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
         self.turn = Turn()
+        self.auths = {name: make(name, item) for name, item in config.auth.items()}
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
@@ -70,8 +72,9 @@ class Daemon:
 
     def _listener(self, config: ListenerConfig, protocol: Protocol) -> Listener:
         realm = (protocol.name, config.auth or "")
-        auth = _auth(self.config.auth[config.auth]) if config.auth is not None else OpenAuth()
-        port = ListenerPort(self.hub, realm, auth.verify, _no_backend, machine=status)
+        auth = self.auths[config.auth] if config.auth is not None else OpenAuth()
+        verify = partial(auth.verify, listener=config.name, protocol=protocol.name)
+        port = ListenerPort(self.hub, realm, verify, _no_backend, machine=status)
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(
@@ -248,16 +251,6 @@ def _settings(config: ListenerConfig) -> Settings:
         outbox_bytes=config.outbox_bytes,
         outbox_events=config.outbox_events,
         outbox_age=config.outbox_age,
-    )
-
-
-def _auth(config: AuthConfig) -> Auth:
-    if config.kind == "open":
-        return OpenAuth()
-    return StaticAuth(
-        secrets=[secret.reveal() for secret in config.secrets],
-        users={name: secret.reveal() for name, secret in config.users.items()},
-        guilds={name: secret.reveal() for name, secret in config.guilds.items()},
     )
 
 
