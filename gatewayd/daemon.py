@@ -22,7 +22,7 @@ from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.node import ListenerView, NodeView
-from gatewayd.backend.auths import make
+from gatewayd.backend.auths import closing, make
 from gatewayd.backend.machine import status
 from gatewayd.backend.static import OpenAuth
 from gatewayd.config.model import Config, ListenerConfig
@@ -32,6 +32,7 @@ from gatewayd.core.events import Command
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
+from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.net.accept import Acceptor
@@ -46,6 +47,8 @@ SPARE_DESCRIPTORS = 64
 """Kept free of clients: listeners, the admin socket, files."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
+JUDGED_AGAIN = 16
+"""Expired logins that are asked about at the same time."""
 
 
 class StartError(Exception):
@@ -63,6 +66,7 @@ class Daemon:
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
         self.turn = Turn()
         self.auths = {name: make(name, item) for name, item in config.auth.items()}
+        self._judging = trio.CapacityLimiter(JUDGED_AGAIN)
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
@@ -138,7 +142,8 @@ class Daemon:
         """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
         try:
             with self.turn, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async with trio.open_nursery() as keep:
+                async with closing(self.auths), trio.open_nursery() as keep:
+                    self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
                     keep.start_soon(self._timers)
                     keep.start_soon(self._serve_admin)
                     announce()
@@ -192,6 +197,16 @@ class Daemon:
             with trio.move_on_at(timers.next):
                 await woken.wait()
 
+    async def _judge_again(self, session: Session) -> None:
+        """Ask auth about an expired login; not too many at a time, for those who are new have to be asked about too."""
+        async with self._judging:
+            try:
+                await judge_again(self.hub, session)
+            except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
+                self.hub.totals.faults += 1
+                log.exception("fault while asking about the login of session %s again", session.id)
+                self.hub.end(session, LOGIN_EXPIRED)
+
     async def _serve_admin(self) -> None:
         app = make_app(self._view())
         assert self._admin is not None
@@ -210,6 +225,7 @@ class Daemon:
             listeners=views,
             clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
+            auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
         )
 
 

@@ -32,7 +32,7 @@ class Auth:
         """Give back what it holds."""
 
 
-class Counted:
+class Counted(Auth):
     """An auth under its name, with its verdicts counted: granted, refused by reason, failed by what failed."""
 
     def __init__(self, name: str, kind: str, auth: Auth) -> None:
