@@ -56,7 +56,8 @@ class JwtAuth(Auth):
             reason = str(refused)
         except jwt.MissingRequiredClaimError as error:
             reason = f"no {error.claim}"
-        # Not all that PyJWT raises for what a stranger sends is its own: text that is none, a number without end.
+        # Not all that PyJWT raises for what a stranger sends is its own, least of all in its older versions: text that
+        # is none, an exp without end, nesting by the thousand.
         except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             reason = next((name for kind, name in REASONS if isinstance(error, kind)), GARBAGE)
         return Grant(granted=False, reason=reason)

@@ -42,3 +42,13 @@ def test_cancelled_calls_of_a_far_future_do_not_pile_up() -> None:
     assert (len(timers), timers.next) == (0, math.inf)
     cancelled.cancel()
     assert len(timers) == 0
+
+
+def test_those_that_are_gone_from_the_front_are_not_swept_for() -> None:
+    timers = Timers()
+    far = [timers.at(1e9, lambda: None) for _ in range(1000)]
+    for _ in range(500):
+        timers.at(1.0, lambda: None).cancel()
+        assert timers.next == 1e9
+    far[500].cancel()
+    assert len(timers) == 1000
