@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,17 @@ from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.node import ListenerView, NodeView
+from gatewayd.backend.auths import closing, make
 from gatewayd.backend.machine import status
-from gatewayd.backend.static import Auth, OpenAuth, StaticAuth
-from gatewayd.config.model import AuthConfig, Config, ListenerConfig
+from gatewayd.backend.static import OpenAuth
+from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
+from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.net.accept import Acceptor
@@ -45,6 +48,8 @@ SPARE_DESCRIPTORS = 64
 """Kept free of clients: listeners, the admin socket, files."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
+JUDGED_AGAIN = 16
+"""Expired logins that are asked about at the same time."""
 
 
 class StartError(Exception):
@@ -62,6 +67,8 @@ class Daemon:
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
         self.turn = Turn()
         self.poll = Poll()
+        self.auths = {name: make(name, item) for name, item in config.auth.items()}
+        self._judging = trio.CapacityLimiter(JUDGED_AGAIN)
         self.started = time.time()
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
@@ -71,8 +78,9 @@ class Daemon:
 
     def _listener(self, config: ListenerConfig, protocol: Protocol) -> Listener:
         realm = (protocol.name, config.auth or "")
-        auth = _auth(self.config.auth[config.auth]) if config.auth is not None else OpenAuth()
-        port = ListenerPort(self.hub, realm, auth.verify, _no_backend, machine=status)
+        auth = self.auths[config.auth] if config.auth is not None else OpenAuth()
+        verify = partial(auth.verify, listener=config.name, protocol=protocol.name)
+        port = ListenerPort(self.hub, realm, verify, _no_backend, machine=status)
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(
@@ -137,8 +145,9 @@ class Daemon:
         """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
         try:
             with self.turn, self.poll, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async with trio.open_nursery() as keep:
+                async with closing(self.auths), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
+                    self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
                     keep.start_soon(self._timers)
                     keep.start_soon(self._serve_admin)
                     announce()
@@ -192,6 +201,16 @@ class Daemon:
             with trio.move_on_at(timers.next):
                 await woken.wait()
 
+    async def _judge_again(self, session: Session) -> None:
+        """Ask auth about an expired login; not too many at a time, for those who are new have to be asked about too."""
+        async with self._judging:
+            try:
+                await judge_again(self.hub, session)
+            except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
+                self.hub.totals.faults += 1
+                log.exception("fault while asking about the login of session %s again", session.id)
+                self.hub.end(session, LOGIN_EXPIRED)
+
     async def _serve_admin(self) -> None:
         app = make_app(self._view())
         assert self._admin is not None
@@ -210,6 +229,7 @@ class Daemon:
             listeners=views,
             clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
+            auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
         )
 
 
@@ -251,16 +271,6 @@ def _settings(config: ListenerConfig) -> Settings:
         outbox_bytes=config.outbox_bytes,
         outbox_events=config.outbox_events,
         outbox_age=config.outbox_age,
-    )
-
-
-def _auth(config: AuthConfig) -> Auth:
-    if config.kind == "open":
-        return OpenAuth()
-    return StaticAuth(
-        secrets=[secret.reveal() for secret in config.secrets],
-        users={name: secret.reveal() for name, secret in config.users.items()},
-        guilds={name: secret.reveal() for name, secret in config.guilds.items()},
     )
 
 

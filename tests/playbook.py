@@ -22,14 +22,14 @@ from typing import Any
 import attrs
 
 from gatewayd.backend.static import OpenAuth, StaticAuth
-from gatewayd.core.behaviour import Claim, Handshake, NoBackend
+from gatewayd.core.behaviour import Claim, Grant, Handshake, NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
-from gatewayd.hub import entry
+from gatewayd.hub import entry, grants
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 
@@ -87,11 +87,13 @@ class Playbook:
         port = ListenerPort(self.hub, self.realm, self._verify, self._ask)
         self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
         self.hub.serve(self.behaviour)
+        self.hub.judge_again = lambda session: run(grants.judge_again(self.hub, session))
         self.people: list[Person] = []
 
-    async def _verify(self, claim: Claim) -> bool:
+    async def _verify(self, claim: Claim) -> Grant:
         self.verified.append(claim)
-        return bool(await self._auth.verify(claim))
+        grant: Grant = await self._auth.verify(claim)
+        return grant
 
     async def _ask(self, session: Session, command: Command) -> Any:
         if self.answers is None or command.name not in self.answers:

@@ -67,11 +67,14 @@ class Options:
 class Ticker(Behaviour[Options]):
     """Who is who, and who watches what; all else is given."""
 
+    own = ("symbols",)
+
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         need(identify.claim, {"name": (str,), "token": (str,)})
-        if not await self.port.verify(Claim("secret", identify.claim["token"])):
+        grant = await self.port.verify(Claim("secret", identify.claim["token"]))
+        if not grant:
             raise Disconnect(Cause.AUTH_FAILED)
-        return Admission(identity=identify.claim["name"])
+        return Admission(identity=identify.claim["name"], grant=grant)
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         assert session is not None

@@ -35,4 +35,6 @@ class NodeView:
     listeners: Sequence[ListenerView]
     clients: Callable[[], int]
     draining: Callable[[], bool]
+    auth: Callable[[], Mapping[str, Any]] = dict
+    """Verdicts by the name of their auth."""
     remembered: Remembered = field(factory=Remembered)

@@ -67,6 +67,7 @@ class Routes:
                 },
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
+                "auth": node.auth(),
                 "faults": totals.faults,
                 "memory": {"rss": _rss()},
             }

@@ -1,30 +1,27 @@
-"""Auth from the configuration: open, or static secrets and tokens compared in constant time."""
+"""Auth from the configuration alone: open, or static secrets and tokens compared in constant time."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
-from gatewayd.core.behaviour import Claim
+from gatewayd.backend.auth import Auth
+from gatewayd.core.grant import Claim, Grant
 
-
-class Auth(Protocol):
-    """Who judges claims. Another issue's kinds (tokens to be verified, a backend to be asked) fit here."""
-
-    async def verify(self, claim: Claim) -> bool:
-        """Whether the claim is true."""
+GRANTED = Grant(granted=True)
+WRONG_SECRET = Grant(granted=False, reason="wrong secret")
+WRONG_TOKEN = Grant(granted=False, reason="wrong token")
 
 
-class OpenAuth:
+class OpenAuth(Auth):
     """Believes every claim. For development, and for networks that are closed by other means."""
 
-    async def verify(self, claim: Claim) -> bool:
-        """Always True."""
-        return True
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+        """Always granted."""
+        return GRANTED
 
 
-class StaticAuth:
+class StaticAuth(Auth):
     """Shared `secrets`, and tokens by `users` and `guilds`."""
 
     def __init__(
@@ -37,7 +34,7 @@ class StaticAuth:
         self._secrets = tuple(secret.encode() for secret in secrets)
         self._tokens = {"user": _encoded(users), "guild": _encoded(guilds)}
 
-    async def verify(self, claim: Claim) -> bool:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
         """Whether the token is one of the secrets, or the subject's own; every candidate is compared."""
         token = (claim.token or "").encode(errors="surrogatepass")
         if claim.kind == "secret":
@@ -45,7 +42,9 @@ class StaticAuth:
         else:
             candidates = (self._tokens[claim.kind].get(claim.subject or "", b""),)
         # No short cut: how long this takes must not tell which secret came close.
-        return bool(sum(hmac.compare_digest(token, candidate) and candidate != b"" for candidate in candidates))
+        if sum(hmac.compare_digest(token, candidate) and candidate != b"" for candidate in candidates):
+            return GRANTED
+        return WRONG_SECRET if claim.kind == "secret" else WRONG_TOKEN
 
 
 def _encoded(tokens: Mapping[str, str] | None) -> dict[str, bytes]:

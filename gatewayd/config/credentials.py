@@ -1,4 +1,4 @@
-"""Secrets that stand in files or systemd credentials instead of the TOML.
+"""Secrets and keys that stand in files or systemd credentials instead of the TOML.
 
 Every function raises ValueError with a sentence that names the file and never its content.
 """
@@ -41,7 +41,13 @@ def read_one(text: str, environ: Mapping[str, str]) -> str:
     return lines[0]
 
 
-def _read(path: str) -> str:
+def read_text(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The path of a file that need not be secret, and what it holds."""
+    path = credential_path(text, environ)
+    return path, _read(path, secret=False)
+
+
+def _read(path: str, *, secret: bool = True) -> str:
     try:
         # Non-blocking: opening a FIFO must not hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -50,7 +56,7 @@ def _read(path: str) -> str:
             # Judged on the open file: between a look at the path and opening it, it could be exchanged.
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError(f"{path} is not a regular file")
-            if status.st_mode & stat.S_IROTH:
+            if secret and status.st_mode & stat.S_IROTH:
                 raise ValueError(f"{path} is readable by everyone; chmod o-r it")
             raw = os.read(descriptor, _MOST_BYTES + 1)
         finally:

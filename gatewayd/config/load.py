@@ -14,19 +14,18 @@ from typing import Any, TypeVar
 
 import attrs
 
-from gatewayd.config import credentials
+from gatewayd.config import auth_tables
+from gatewayd.config.auth import AuthConfig
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
 from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, suggestion, too_deep, unknown_keys
 from gatewayd.config.model import (
     AdminConfig,
     ApiConfig,
-    AuthConfig,
     Config,
     GatewayConfig,
     LimitsConfig,
     ListenerConfig,
-    Secret,
 )
 from gatewayd.config.spec import ProtocolSpec
 from gatewayd.config.structure import Structurer
@@ -150,22 +149,13 @@ class _Reader:
             self.mistakes.append(Mistake(("auth",), "expected tables such as [auth.NAME]"))
             return {}
         self.mistakes += [Mistake(("auth", *m.where), m.text) for m in never_right(dict.fromkeys(tables, ""))]
-        taken = {}
+        taken: dict[str, AuthConfig] = {}
         for name, table in tables.items():
-            if auth := self.take(("auth", name), table, AuthConfig):
-                taken[name] = self.with_file(name, auth)
+            try:
+                taken[name] = auth_tables.read(table, self.structurer)
+            except Refused as refused:
+                self.mistakes += refused.under("auth", name)
         return taken
-
-    def with_file(self, name: str, auth: AuthConfig) -> AuthConfig:
-        """The same auth with the secrets of its secrets_file added to its own."""
-        if auth.secrets_file is None:
-            return auth
-        try:
-            lines = credentials.read_lines(auth.secrets_file, self.environ)
-        except ValueError as error:
-            self.mistakes.append(Mistake(("auth", name, "secrets_file"), str(error)))
-            return auth
-        return attrs.evolve(auth, secrets=(*auth.secrets, *map(Secret, lines)))
 
     def listeners(self, limits: LimitsConfig) -> tuple[ListenerConfig, ...]:
         tables = self.data.get("listeners", [])

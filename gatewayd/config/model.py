@@ -11,6 +11,11 @@ from typing import Any
 
 import attrs
 
+from gatewayd.config.auth import AuthConfig
+from gatewayd.config.checks import named as _named
+from gatewayd.config.checks import not_empty as _not_empty
+from gatewayd.config.checks import not_negative as _not_negative
+from gatewayd.config.checks import positive as _positive
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
 
@@ -32,37 +37,7 @@ __all__ = [
 SCOPES = ("read", "publish", "admin")
 """What a bearer token of [api] may do: look, send events and notifications, everything else."""
 
-_KINDS = ("open", "static")
-_PLANNED_KINDS = ("jwt", "http")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+|null", re.IGNORECASE)
-
-
-def _positive(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"must be more than 0, got {value:g}")
-
-
-def _not_negative(instance: object, attribute: "attrs.Attribute[Any]", value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"must not be negative, got {value:g}")
-
-
-def _named(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
-    # Names end up in channel names, metric labels and log lines.
-    if not 1 <= len(value) <= 64 or not value.isprintable():
-        raise ValueError("expected a name of 1 to 64 printable characters")
-
-
-def _not_empty(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
-    if value == "":
-        raise ValueError("must not be empty")
-
-
-def _auth_kind(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
-    if value in _PLANNED_KINDS:
-        raise ValueError(f'kind "{value}" is not available yet, use "open" or "static"')
-    if value not in _KINDS:
-        raise ValueError(f'expected "open" or "static", got {value!r}')
 
 
 def _socket_path(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
@@ -145,18 +120,6 @@ class LimitsConfig:
     outbox_bytes: int = attrs.field(default=1048576, validator=_positive)
     outbox_events: int = attrs.field(default=1024, validator=_positive)
     outbox_age: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
-
-
-@attrs.frozen(kw_only=True)
-class AuthConfig:
-    """[auth.NAME]: how clients prove who they are."""
-
-    kind: str = attrs.field(validator=_auth_kind)
-    secrets: tuple[Secret, ...] = ()
-    """After loading also those of `secrets_file`."""
-    secrets_file: str | None = attrs.field(default=None, validator=_not_empty)
-    users: Mapping[str, Secret] = attrs.field(factory=dict)
-    guilds: Mapping[str, Secret] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

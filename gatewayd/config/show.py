@@ -7,7 +7,7 @@ import attrs
 import tomli_w
 
 from gatewayd.config.model import Config
-from gatewayd.config.structure import key_of
+from gatewayd.config.structure import fields_of, key_of
 from gatewayd.config.values import Bind, FileMode, Secret, format_mode, format_rate, format_seconds
 from gatewayd.core.rate import Rate, Seconds
 
@@ -20,7 +20,7 @@ def dump(config: Config) -> str:
 def plain(value: attrs.AttrsInstance) -> dict[str, Any]:
     """The table of one attrs value, in TOML's own types."""
     table = {}
-    for field in attrs.fields(attrs.resolve_types(type(value))):
+    for field in fields_of(type(value)):
         inner = getattr(value, field.name)
         if inner is not None:
             table[key_of(field)] = _plain(inner, field.type)

@@ -12,6 +12,7 @@ import attrs
 from cattrs import Converter
 
 from gatewayd.config import credentials
+from gatewayd.config.checks import LOADED
 from gatewayd.config.mistakes import Mistake, Refused, described, kind_of, never_right, unknown_keys
 from gatewayd.config.values import Bind, FileMode, Secret, parse_mode, parse_rate, parse_seconds
 from gatewayd.core.rate import Rate, Seconds
@@ -159,17 +160,15 @@ class Structurer:
     def _attrs_value(self, value: object, cls: type[Any]) -> object:
         if not isinstance(value, dict):
             raise Refused.because(f"expected table, got {kind_of(value)}")
-        fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.init]
+        fields = fields_of(cls)
         taken: dict[str, Any] = {}
-        known: list[str] = []
         mistakes: list[Mistake] = []
         for field in fields:
-            known += [key_of(field), *_file_keys(field)]
             try:
                 self._take(field, value, taken)
             except Refused as refused:
                 mistakes += refused.mistakes
-        mistakes = unknown_keys(value, known) + mistakes + _invalid(cls, taken)
+        mistakes = unknown_keys(value, keys_of(cls)) + mistakes + _invalid(cls, taken)
         if mistakes:
             raise Refused(mistakes)
         try:
@@ -207,6 +206,16 @@ _SCALARS: dict[Any, Hook] = {
     Bind: _bind,
     FileMode: _mode,
 }
+
+
+def fields_of(cls: type[attrs.AttrsInstance]) -> list["attrs.Attribute[Any]"]:
+    """The fields that the TOML may set."""
+    return [field for field in attrs.fields(attrs.resolve_types(cls)) if field.init and LOADED not in field.metadata]
+
+
+def keys_of(cls: type[attrs.AttrsInstance]) -> list[str]:
+    """Every key that a table of this class may have."""
+    return [key for field in fields_of(cls) for key in (key_of(field), *_file_keys(field))]
 
 
 def key_of(field: "attrs.Attribute[Any]") -> str:

@@ -14,6 +14,8 @@ from attrs import field, frozen
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
+from gatewayd.core.grant import Claim as Claim
+from gatewayd.core.grant import Grant as Grant
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -45,6 +47,8 @@ class Admission:
     metadata: Mapping[str, Any] = field(factory=dict)
     label: str | None = None
     variant: str = TEXT
+    grant: Grant | None = None
+    """What auth gave to the claim, where it gave one; the hub carries it out."""
 
 
 @frozen
@@ -54,16 +58,6 @@ class Handshake:
     path: str = "/"
     query: Mapping[str, str] = field(factory=dict)
     headers: Mapping[str, str] = field(factory=dict)
-
-
-@frozen
-class Claim:
-    """Something to be verified: `kind` is "secret" (a shared one), "user" (token of `subject`) or "guild"."""
-
-    kind: str
-    token: str | None = field(repr=False)
-    subject: str | None = None
-    extra: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -179,7 +173,7 @@ class Port(Protocol):
     def later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call something after so many seconds, on the daemon's own clock."""
 
-    async def verify(self, claim: Claim) -> bool:
+    async def verify(self, claim: Claim) -> Grant:
         """Ask the listener's auth about a claim."""
 
     async def ask(self, session: Session, command: Command) -> Any:
@@ -200,6 +194,8 @@ class Behaviour(Generic[Options]):
 
     prefixes: tuple[str, ...] = ()
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
+    own: tuple[str, ...] = ()
+    """Names in a session's metadata that the protocol itself sets and relies on; no grant may set them."""
 
     def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
         self.listener = listener
@@ -210,7 +206,8 @@ class Behaviour(Generic[Options]):
     async def admit(self, handshake: Handshake) -> Identify | None:
         """Judge the request before the upgrade: raise `Refused` for an HTTP status, `Disconnect` to refuse in band.
 
-        An `Identify` is a claim made by the request itself: it counts as identified right after hello.
+        An `Identify` is a claim made by the request itself: it counts as identified right after hello, unless it is
+        `only_proof`.
         """
         return None
 

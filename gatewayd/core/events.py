@@ -6,19 +6,28 @@ A protocol's decoders turn payloads into the first group, its encoders turn the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from gatewayd.core.grant import Grant
 
 # --- said by the client -------------------------------------------------------------------------------------
 
 
 @frozen
 class Identify:
-    """Who the client claims to be; `claim` is the payload's data, already checked for its shape."""
+    """Who the client claims to be; `claim` is the payload's data, already checked for its shape.
+
+    `grant` is auth's verdict where the request was judged before hello; with `only_proof` the client has to say later
+    who it is.
+    """
 
     claim: Any
+    grant: Grant | None = None
+    only_proof: bool = False
 
 
 @frozen

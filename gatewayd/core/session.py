@@ -13,8 +13,10 @@ from attrs import define, field
 from gatewayd.core.events import Event
 
 if TYPE_CHECKING:
+    from gatewayd.core.behaviour import Timer
     from gatewayd.core.close import Verdict
     from gatewayd.core.connection import Connection
+    from gatewayd.core.grant import Grant
 
 
 _NONE: deque[Event] = deque()
@@ -95,6 +97,10 @@ class Session:
     channels: set[str] = field(factory=set)
     metadata: dict[str, Any] = field(factory=dict)
     data: Any = None
+    grant: Grant | None = None
+    """The latest verdict of auth; `granted` are the channels heard because of it alone, `expiry` its end."""
+    granted: set[str] = field(factory=set)
+    expiry: Timer | None = None
     ended: Verdict | None = None
 
     @property

@@ -28,8 +28,11 @@ async def greet(
     connection.greet(hub.clock(), behaviour.hello())
     behaviour.greeting(connection, handshake)
     if claim is not None:
-        connection.state = step(connection.state, e.Identify)
-        await enter(hub, behaviour, connection, claim)
+        assert connection.session is not None
+        connection.session.grant = claim.grant
+        if not claim.only_proof:
+            connection.state = step(connection.state, e.Identify)
+            await enter(hub, behaviour, connection, claim)
 
 
 def part(hub: Hub, connection: Connection, verdict: Disconnect) -> Verdict:
@@ -91,6 +94,8 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     """Identify a client: give it its session, say so, and say again what it missed before anything newer."""
     admission = await behaviour.identify(connection, identify)
     await _settle_clash(hub, connection, admission)
+    if connection.verdict is not None:  # passed while auth or the older client was asked: the session may have ended
+        raise connection.verdict
     # No await from here to Resumed: nothing newer can come between a session and what it missed.
     resumed = hub.claim(connection, admission)
     session = connection.session

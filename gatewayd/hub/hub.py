@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from gatewayd.core.behaviour import Admission, Behaviour, Counts
 from gatewayd.core.close import Verdict
 from gatewayd.core.events import Event
+from gatewayd.core.grant import Grant
 from gatewayd.core.session import Missed, Session
+from gatewayd.hub.grants import release, settle
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.sessions import Sessions
 from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications
@@ -44,6 +46,8 @@ class Hub(Sessions):
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
         self._waiting: dict[str, Missed] = {}
         self._shared: dict[Hashable, Any] = {}
+        self.judge_again: Callable[[Session], None] | None = None
+        """Starts `grants.judge_again` for a session whose grant has expired; None ends the session instead."""
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
         """Register the behaviour that serves a listener."""
@@ -79,14 +83,18 @@ class Hub(Sessions):
         """The sessions that hear a channel, detached ones included, oldest subscription first."""
         return list(self.channels.get(channel, ()))
 
-    def _claimed(self, session: Session, admission: Admission) -> None:
-        for channel in (*admission.channels, f"session:{session.id}", f"listener:{session.listener}"):
+    def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
+        channels = (*admission.channels, f"session:{session.id}", f"listener:{session.listener}")
+        for channel in channels:
             self.subscribe(session, channel)
+        session.granted.difference_update(channels)  # heard by its own right now
+        settle(self, session, grant or Grant(granted=True))
 
     def _has_detached(self, session: Session) -> None:
         self.behaviours[session.listener].detached(session)
 
     def _has_ended(self, session: Session, unsaid: list[Event]) -> None:
+        release(session)
         for channel in tuple(session.channels):
             self.unsubscribe(session, channel)
         self.behaviours[session.listener].ended(session)

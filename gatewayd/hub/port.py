@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatewayd.core.behaviour import Claim, Counts, Documents, Notifications, Rooms
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.grant import Grant
 
 if TYPE_CHECKING:
     from gatewayd.core.events import Command
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gatewayd.hub.hub import Hub
     from gatewayd.hub.timers import Due
 
-Verify = Callable[[Claim], Awaitable[bool]]
+Verify = Callable[[Claim], Awaitable[Grant]]
 Ask = Callable[["Session", "Command"], Awaitable[Any]]
 
 
@@ -76,9 +77,9 @@ class ListenerPort:
         """Call something after so many seconds."""
         return self._hub.timers.at(self._hub.clock() + delay, call)
 
-    async def verify(self, claim: Claim) -> bool:
+    async def verify(self, claim: Claim) -> Grant:
         """Ask the listener's auth about a claim."""
-        return await self._verify(claim)
+        return (await self._verify(claim)).to(claim, self._hub.clock())
 
     async def ask(self, session: Session, command: Command) -> Any:
         """Ask the backend for the answer to a command."""

@@ -22,6 +22,7 @@ from gatewayd.hub.timers import Timers
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Event
+    from gatewayd.core.grant import Grant
 
 
 @define
@@ -52,7 +53,7 @@ class Sessions:
         self._detached: dict[Session, None] = {}
 
     # What the hub does about a session's channels and events, at the moments that only this class knows.
-    def _claimed(self, session: Session, admission: Admission) -> None:
+    def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
         raise NotImplementedError
 
     def _has_detached(self, session: Session) -> None:
@@ -97,9 +98,9 @@ class Sessions:
         else:
             self._take_over(older, fresh, connection)
         session = older or fresh
-        session.metadata.update(admission.metadata)
         connection.variant = admission.variant
-        self._claimed(session, admission)
+        self._claimed(session, admission, admission.grant or fresh.grant)
+        session.metadata.update(admission.metadata)
         return older is not None
 
     def _owed(self, fresh: Session, admission: Admission) -> Session | None:

@@ -7,18 +7,24 @@ import math
 from collections.abc import Callable
 from itertools import count
 
+SWEPT = 64
+"""As many cancelled calls may stay in any case."""
+
 
 class Due:
     """One call that is due; `cancel` lets it not happen."""
 
-    __slots__ = ("call",)
+    __slots__ = ("_timers", "call")
 
-    def __init__(self, call: Callable[[], None]) -> None:
+    def __init__(self, call: Callable[[], None], timers: Timers) -> None:
         self.call: Callable[[], None] | None = call
+        self._timers = timers
 
     def cancel(self) -> None:
         """Let it not happen; harmless when it has."""
-        self.call = None
+        if self.call is not None:
+            self.call = None
+            self._timers.sweep()
 
 
 class Timers:
@@ -27,6 +33,7 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Due]] = []
         self._order = count()
+        self._cancelled = 0
         self.woken: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
@@ -34,18 +41,27 @@ class Timers:
 
     def at(self, when: float, call: Callable[[], None]) -> Due:
         """Make a call at that time, or at the first chance after it."""
-        due = Due(call)
+        due = Due(call, self)
         earlier = when < self.next
         heapq.heappush(self._heap, (when, next(self._order), due))
         if earlier:
             self.woken()
         return due
 
+    def sweep(self) -> None:
+        """One more was cancelled: once they are the most, they go; those of a far future would pile up till then."""
+        self._cancelled += 1
+        if self._cancelled > max(SWEPT, len(self._heap) // 2):
+            self._heap = [entry for entry in self._heap if entry[2].call is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
     @property
     def next(self) -> float:
         """When the next call is due; infinity when none is. Cancelled ones in front are dropped."""
         while self._heap and self._heap[0][2].call is None:
             heapq.heappop(self._heap)
+            self._cancelled -= 1
         return self._heap[0][0] if self._heap else math.inf
 
     def pop_due(self, now: float) -> Callable[[], None] | None:

@@ -122,16 +122,18 @@ class Discodo(Behaviour[Options]):
     """A password, sessions by (user, shard), and the bookkeeping of voice clients."""
 
     prefixes = ("user",)
+    own = ("user_id", "shard_id")
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Path and password; a wrong password is told in band."""
         if handshake.path != self.options.path:
             raise Refused(404, f"the endpoint is {self.options.path}", Cause.NOT_ALLOWED)
         password = handshake.headers.get("authorization")
-        if not await self.port.verify(Claim("secret", password)):
+        grant = await self.port.verify(Claim("secret", password))
+        if not grant:
             why = "Authorization header is missing" if password is None else "Authorization header is wrong"
             raise Disconnect(Cause.AUTH_FAILED, why)
-        return None
+        return e.Identify(None, grant, only_proof=True)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{user_id, shard_id}`: the pair is the identity."""

@@ -95,17 +95,21 @@ class Dmod(Applications):
     """Users, guilds, notifications and live application sessions."""
 
     prefixes = ("user", "guild")
+    own = ("uid",)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{token, uid}`; without a uid it is basic access, which never resumes."""
         token, uid = identify.claim["token"], identify.claim["uid"]
-        if uid is None:
-            if token is not None and not await self.port.verify(Claim("secret", token)):
-                raise Disconnect(Cause.AUTH_FAILED)
+        if uid is None and token is None:
             return Admission(identity=None)
-        if not await self.port.verify(Claim("user", token, uid)):
+        grant = await self.port.verify(Claim("secret", token) if uid is None else Claim("user", token, uid))
+        if not grant:
             raise Disconnect(Cause.AUTH_FAILED)
-        return Admission(identity=uid, clash=Clash.BESIDE, channels=(f"user:{uid}",), metadata={"uid": uid})
+        if uid is None:
+            return Admission(identity=None, grant=grant)
+        return Admission(
+            identity=uid, clash=Clash.BESIDE, channels=(f"user:{uid}",), metadata={"uid": uid}, grant=grant
+        )
 
     def ready(self, session: Session, *, resumed: bool) -> Any:
         """The notifications that came while no session of the user was there."""

@@ -133,6 +133,7 @@ class Oxyl(Behaviour[Options]):
     """Service types, shard blocks, routed events, the cache."""
 
     prefixes = ("service",)
+    own = ("type", "compress", "shards", "heapUsed", "guilds")
 
     def _route(self, name: str) -> Route | None:
         return self.options.routes.get(name) or (EXECUTE_COMMAND if name == "EXECUTE_COMMAND" else None)
@@ -144,7 +145,8 @@ class Oxyl(Behaviour[Options]):
         kind = claim["type"]
         if kind not in self.options.service_types:
             raise Disconnect(Cause.INVALID_PAYLOAD, "type is not a service type")
-        if not await self.port.verify(Claim("secret", claim["secret"])):
+        grant = await self.port.verify(Claim("secret", claim["secret"]))
+        if not grant:
             raise Disconnect(Cause.AUTH_FAILED, "the secret is wrong")
         return Admission(
             identity=SHARDER if kind == SHARDER else None,
@@ -153,6 +155,7 @@ class Oxyl(Behaviour[Options]):
             channels=(f"service:{kind}",),
             metadata={"type": kind, "compress": claim["compress"]},
             variant=ZLIB if claim["compress"] else TEXT,
+            grant=grant,
         )
 
     def ready(self, session: Session, *, resumed: bool) -> Any:

@@ -99,6 +99,7 @@ class RoomsBehaviour(Behaviour[Options]):
     """Rooms with their state; kick, ban, lock, cap and close."""
 
     prefixes = ("room",)
+    own = ("room", "participant")
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Judge the request: path, parameters, token, and whether the room takes this participant."""
@@ -107,10 +108,11 @@ class RoomsBehaviour(Behaviour[Options]):
         room, participant = handshake.query.get("roomId"), handshake.query.get("participantId")
         if not room or not participant:
             raise Refused(400, "roomId and participantId are both required in the query", Cause.INVALID_PAYLOAD)
-        if not await self.port.verify(Claim("secret", _token(handshake))):
+        grant = await self.port.verify(Claim("secret", _token(handshake)))
+        if not grant:
             raise Refused(403, "the token is wrong: send it as Authorization: Bearer, or as token", Cause.AUTH_FAILED)
         self._may_enter(room, participant)
-        return e.Identify((room, participant))
+        return e.Identify((room, participant), grant)
 
     def _may_enter(self, room: str, participant: str) -> None:
         rooms = self.port.rooms

@@ -106,6 +106,7 @@ class Utilbot(Behaviour[Options]):
     """Keys, bot IDs and the guild-count sum; other client events go to the backend."""
 
     prefixes = ("user", "service")
+    own = ("type", "servers")
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """`v` must be 1 where it is given, and given where it is required."""
@@ -124,7 +125,8 @@ class Utilbot(Behaviour[Options]):
         claim = identify.claim if type(identify.claim) is dict else {}
         optional = {"id": (str,)} if "id" in claim else {}
         need(claim, {"type": (str,), "key": (str,), **optional})
-        if not await self.port.verify(Claim("secret", claim["key"])):
+        grant = await self.port.verify(Claim("secret", claim["key"]))
+        if not grant:
             raise Disconnect(Cause.AUTH_FAILED, "the key is wrong or expired")
         bot, kind = claim.get("id") or secrets.token_hex(8), claim["type"]
         return Admission(
@@ -133,6 +135,7 @@ class Utilbot(Behaviour[Options]):
             channels=(f"user:{bot}", f"service:{kind}"),
             metadata={"type": kind},
             variant=connection.variant,
+            grant=grant,
         )
 
     def ready(self, session: Any, *, resumed: bool) -> Any:

@@ -22,6 +22,7 @@ from gatewayd.admin.node import ListenerView, NodeView
 from gatewayd.admin.routes import _rss
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
+from gatewayd.core.behaviour import Grant
 from gatewayd.net.bind import bind_tcp, bind_unix
 from gatewayd.protocols import rooms, utilbot
 from tests.playbook import Person, Playbook
@@ -127,6 +128,9 @@ async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
         assert (status["node"], status["version"], status["clients"]) == ("edge", "1", 2)
         assert status["sessions"] == {"total": 2, "by_state": {"ready": 2}, "by_protocol": {"utilbot": 2}}
         assert status["memory"]["rss"] > 1_000_000
+        assert status["auth"] == {}
+        node.node.auth = lambda: {"fleet": {"granted": 1}}
+        assert (await node.get("/v1/status"))["auth"] == {"fleet": {"granted": 1}}
         (listener,) = (await node.get("/v1/listeners"))["listeners"]
         assert listener == {
             "name": "main", "protocol": "utilbot", "address": "a:1", "url": "ws://a:1", "tls": False, "clients": 7, "sessions": 2, "x": 1,
@@ -184,6 +188,11 @@ async def test_show_and_kick(tmp_path: Path) -> None:
         shown = await node.get(f"/v1/sessions/{other.session.id}")
         assert shown["client"] is None
         assert shown["expires_in"] == 60
+        assert shown["login_expires_in"] is None
+        other.session.grant = Grant(granted=True)
+        assert (await node.get(f"/v1/sessions/{other.session.id}"))["login_expires_in"] is None
+        other.session.grant = Grant(granted=True, expires=30.0, given=node.talk.now)
+        assert (await node.get(f"/v1/sessions/{other.session.id}"))["login_expires_in"] == 30
         done = await node.ask("DELETE", f"/v1/sessions/{person.session.id}?reason=bad%0Abot")
         assert done == (200, {"ended": person.session.id})
         assert person.closed == (4008, "bad\\nbot")

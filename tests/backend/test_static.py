@@ -29,7 +29,7 @@ AUTH = StaticAuth(secrets=["one", "zwei-ü"], users={"u": "t"}, guilds={"g": "h"
     ],
 )
 async def test_static(claim: Claim, fine: bool) -> None:  # noqa: FBT001, RUF100
-    assert await AUTH.verify(claim) is fine
+    assert bool(await AUTH.verify(claim)) is fine
 
 
 async def test_nobody_is_known_where_nothing_is_configured() -> None:

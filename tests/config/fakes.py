@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import attrs
 
+from gatewayd.config.auth import StaticConfig
 from gatewayd.config.load import ConfigError, parse
 from gatewayd.config.model import Config
 from gatewayd.config.spec import ProtocolSpec
@@ -76,6 +77,13 @@ LISTENER = '[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:1
 def read(text: str, **environ: str) -> Config:
     """The configuration a text says, with the fake protocols and nothing of the real environment."""
     return parse(text, "bad.toml", PROTOCOLS, environ=environ)
+
+
+def static(config: Config, name: str = "x") -> StaticConfig:
+    """An auth that is static."""
+    auth = config.auth[name]
+    assert isinstance(auth, StaticConfig)
+    return auth
 
 
 def mistakes(text: str, **environ: str) -> list[str]:

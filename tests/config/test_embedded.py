@@ -6,7 +6,7 @@ from gatewayd.config.embedded import NAMES, default_toml, embedded_default
 from gatewayd.config.load import parse
 from gatewayd.config.model import AdminConfig, LimitsConfig
 
-from .fakes import PROTOCOLS
+from .fakes import PROTOCOLS, static
 
 
 def test_five_listeners_on_loopback_in_their_order() -> None:
@@ -27,17 +27,17 @@ def test_each_has_a_fresh_secret_of_its_own() -> None:
     assert len({*keys.values(), *again.values()}) == 10
     for listener in config.listeners:
         assert listener.auth == listener.name
-        auth = config.auth[listener.name]
+        auth = static(config, listener.name)
         assert auth.kind == "static"
         assert [secret.reveal() for secret in auth.secrets] == [keys[listener.name]]
 
 
 def test_dmod_knows_one_user_and_one_guild() -> None:
     config, keys = embedded_default(PROTOCOLS)
-    auth = config.auth["dmod"]
+    auth = static(config, "dmod")
     assert {uid: secret.reveal() for uid, secret in auth.users.items()} == {"1": keys["dmod"]}
     assert {gid: secret.reveal() for gid, secret in auth.guilds.items()} == {"1": keys["dmod"]}
-    assert not config.auth["oxyl"].users
+    assert not static(config, "oxyl").users
 
 
 def test_rooms_are_ad_hoc() -> None:
@@ -56,7 +56,7 @@ def test_the_printed_default_is_the_embedded_one_but_for_its_secrets() -> None:
     embedded, _ = embedded_default(PROTOCOLS)
     assert config.listeners == embedded.listeners
     assert attrs.evolve(config, auth={}) == attrs.evolve(embedded, auth={})
-    secrets = [secret.reveal() for auth in config.auth.values() for secret in auth.secrets]
+    secrets = [secret.reveal() for name in config.auth for secret in static(config, name).secrets]
     assert secrets == ["change-me"] * 5
 
 

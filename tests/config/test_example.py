@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import attrs
-
+from gatewayd.config.auth import KINDS
 from gatewayd.config.embedded import embedded_default
 from gatewayd.config.load import load
-from gatewayd.config.model import AdminConfig, AuthConfig, GatewayConfig, LimitsConfig, ListenerConfig
+from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, ListenerConfig
+from gatewayd.config.structure import keys_of
 from gatewayd.protocols.registry import PROTOCOLS
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "gatewayd.toml"
@@ -19,9 +19,9 @@ def test_the_example_file_loads_with_the_real_protocols() -> None:
 
 def test_the_example_file_shows_every_key() -> None:
     text = EXAMPLE.read_text()
-    classes = (GatewayConfig, AdminConfig, LimitsConfig, AuthConfig, ListenerConfig)
-    missing = {field.name for cls in classes for field in attrs.fields(cls) if f"{field.name} = " not in text}
-    assert missing == {"options"}  # it is a table: [listeners.options]
+    classes = (GatewayConfig, AdminConfig, LimitsConfig, ListenerConfig, *KINDS.values())
+    missing = {key for cls in classes for key in keys_of(cls) if f"{key} = " not in text}
+    assert missing - {"options"} == set()  # it is a table: [listeners.options]
 
 
 def test_the_example_file_says_the_defaults() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import attrs
 import pytest
 
+from gatewayd.config.auth import StaticConfig
 from gatewayd.config.load import ConfigError, load
-from gatewayd.config.model import AdminConfig, AuthConfig, GatewayConfig, LimitsConfig, ListenerConfig, Secret
+from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, ListenerConfig, Secret
 from gatewayd.config.values import Bind
 from gatewayd.core.rate import Rate, Seconds
 
-from .fakes import LISTENER, PROTOCOLS, FakeOptions, Route, read
+from .fakes import LISTENER, PROTOCOLS, FakeOptions, Route, read, static
 
 LIMITS = tuple(attrs.asdict(LimitsConfig()))
 
@@ -72,7 +73,7 @@ def test_everything_a_file_can_say() -> None:
     assert str(config.api.bind) == "127.0.0.1:7100"
     (token,) = config.api.tokens
     assert (token.name, token.token.reveal(), token.scopes) == ("backend", "t", ("publish", "read"))
-    assert config.auth["fleet"] == AuthConfig(
+    assert config.auth["fleet"] == StaticConfig(
         kind="static",
         secrets=(Secret("s1"), Secret("s2")),
         users={"000": Secret("u")},
@@ -217,8 +218,8 @@ def test_secrets_from_files_and_credentials(tmp_path: Path) -> None:
     )
     assert config.api is not None
     assert [token.token.reveal() for token in config.api.tokens] == ["one", "two", "three", "three"]
-    assert [secret.reveal() for secret in config.auth["x"].secrets] == ["one", "plain", "m1", "m2"]
-    assert config.auth["x"].users["1"].reveal() == "two"
+    assert [secret.reveal() for secret in static(config).secrets] == ["one", "plain", "m1", "m2"]
+    assert static(config).users["1"].reveal() == "two"
     assert config.listeners[0].options == FakeOptions(key=Secret("three"))
 
 
@@ -235,7 +236,7 @@ def test_load_reads_a_file_and_the_real_environment(tmp_path: Path, monkeypatch:
     secret_file(tmp_path / "fleet", "hunter2")
     path = tmp_path / "gatewayd.toml"
     path.write_text('[auth.x]\nkind = "static"\nsecrets = ["credential:fleet"]\n' + LISTENER)
-    assert load(path, PROTOCOLS).auth["x"].secrets == (Secret("hunter2"),)
+    assert static(load(path, PROTOCOLS)).secrets == (Secret("hunter2"),)
 
 
 def test_load_names_the_file_in_its_mistakes(tmp_path: Path) -> None:

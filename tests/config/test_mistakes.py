@@ -34,7 +34,7 @@ mode = "0999"
 max_clients = 0
 outbox_age = -1
 [auth.fleet]
-kind = "jwt"
+kind = "statik"
 secrets = "hunter2"
 [[listeners]]
 name = "a"
@@ -63,7 +63,7 @@ bind = "127.0.0.1:2"
         "bad.toml:6: admin.mode: expected an octal file mode in quotes, such as \"0660\", got '0999'",
         "bad.toml:8: limits.max_clients: must be more than 0, got 0",
         "bad.toml:9: limits.outbox_age: must be more than 0, got -1",
-        'bad.toml:11: auth.fleet.kind: kind "jwt" is not available yet, use "open" or "static"',
+        'bad.toml:11: auth.fleet.kind: expected "open", "static", "jwt" or "http", got \'statik\', did you mean "static"?',
         "bad.toml:12: auth.fleet.secrets: expected array, got string",
         "bad.toml:15: listeners[0].protocol: unknown protocol 'utilbt', did you mean \"utilbot\"?",
         "bad.toml:16: listeners[0].bind: port 99999 is not between 0 and 65535",
@@ -159,8 +159,9 @@ def test_names_are_printable(name: str) -> None:
         ("auth = 1", "1: auth: expected tables such as [auth.NAME]"),
         ("auth.x = 1", "1: auth.x: expected table, got number"),
         ("[auth.x]", "1: auth.x.kind: this key is required and missing"),
-        ('[auth.x]\nkind = "http"', '2: auth.x.kind: kind "http" is not available yet, use "open" or "static"'),
-        ('[auth.x]\nkind = "statc"', '2: auth.x.kind: expected "open" or "static", got \'statc\''),
+        ('[auth.x]\nkind = "http"', "1: auth.x.url: this key is required and missing"),
+        ('[auth.x]\nkind = "ldap"', '2: auth.x.kind: expected "open", "static", "jwt" or "http", got \'ldap\''),
+        ("[auth.x]\nkind = ['jwt']", "2: auth.x.kind: expected string, got array"),
         ('[auth.x]\nkind = "static"\nsecrets = [""]', "3: auth.x.secrets[0]: a secret must not be empty"),
         ('[auth.x]\nkind = "static"\nsecrets_file = ""', "3: auth.x.secrets_file: must not be empty"),
         ("[admin]\nmode = 432", '2: admin.mode: expected an octal file mode in quotes, such as "0660", got 432'),

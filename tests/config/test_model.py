@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from gatewayd.config import model
+from gatewayd.config.auth import KINDS
 from gatewayd.config.values import Bind
 from gatewayd.core.rate import Seconds
 
@@ -13,7 +14,7 @@ CLASSES = (
     model.ApiToken,
     model.ApiConfig,
     model.LimitsConfig,
-    model.AuthConfig,
+    *KINDS.values(),
     model.ListenerConfig,
     model.Config,
     Bind,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from gatewayd.hub.timers import Timers
+from gatewayd.hub.timers import SWEPT, Timers
 
 
 def test_calls_come_in_their_order_and_cancelled_ones_do_not() -> None:
@@ -24,3 +25,30 @@ def test_calls_come_in_their_order_and_cancelled_ones_do_not() -> None:
         call()
     assert said == ["first", "second"]
     assert timers.next == 2.0
+
+
+def test_cancelled_calls_of_a_far_future_do_not_pile_up() -> None:
+    timers, said = Timers(), list[int]()
+    for number in range(100):
+        timers.at(float(number), partial(said.append, number))
+    for _ in range(10_000):
+        cancelled = timers.at(1e9, lambda: said.append(-1))
+        cancelled.cancel()
+        cancelled.cancel()  # counts once
+    assert len(timers) <= 100 + SWEPT + 1 + 50
+    while (call := timers.pop_due(1e10)) is not None:
+        call()
+    assert said == list(range(100))
+    assert (len(timers), timers.next) == (0, math.inf)
+    cancelled.cancel()
+    assert len(timers) == 0
+
+
+def test_those_that_are_gone_from_the_front_are_not_swept_for() -> None:
+    timers = Timers()
+    far = [timers.at(1e9, lambda: None) for _ in range(1000)]
+    for _ in range(500):
+        timers.at(1.0, lambda: None).cancel()
+        assert timers.next == 1e9
+    far[500].cancel()
+    assert len(timers) == 1000

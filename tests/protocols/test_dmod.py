@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.backend.static import StaticAuth
-from gatewayd.core.behaviour import Claim
+from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Heartbeat
 from gatewayd.protocols import dmod
@@ -521,10 +521,10 @@ def test_a_session_that_ended_while_its_claim_was_verified_is_given_nothing(payl
     class Slow:
         person: Person | None = None
 
-        async def verify(self, claim: Claim) -> bool:
+        async def verify(self, claim: Claim) -> Grant:
             if self.person is not None:
                 talk.hub.end(self.person.session, Verdict(Cause.KICKED, "kicked"))
-            return True
+            return Grant(granted=True)
 
     auth = Slow()
     talk = book(auth=auth)

@@ -1,0 +1,48 @@
+"""An auth for each kind of [auth.NAME]."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import trio
+
+from gatewayd.backend.auth import Auth, Counted
+from gatewayd.backend.http_auth import HttpAuth, client_for
+from gatewayd.backend.jwt import JwtAuth
+from gatewayd.backend.static import OpenAuth, StaticAuth
+from gatewayd.config.auth import AuthConfig, HttpConfig, JwtConfig, StaticConfig
+
+CLOSE_SECONDS = 2.0
+"""For closing connections to backends."""
+
+
+def make(name: str, config: AuthConfig) -> Counted:
+    """The auth that a configuration describes, under its name."""
+    return Counted(name, config.kind, _make(name, config))
+
+
+@asynccontextmanager
+async def closing(auths: Mapping[str, Auth]) -> AsyncIterator[None]:
+    """Close them all when the block is over, cancelled or not."""
+    try:
+        yield
+    finally:
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            for auth in auths.values():
+                await auth.aclose()
+
+
+def _make(name: str, config: AuthConfig) -> Auth:
+    match config:
+        case StaticConfig():
+            return StaticAuth(
+                secrets=[secret.reveal() for secret in config.secrets],
+                users={subject: secret.reveal() for subject, secret in config.users.items()},
+                guilds={subject: secret.reveal() for subject, secret in config.guilds.items()},
+            )
+        case JwtConfig():
+            return JwtAuth(config)
+        case HttpConfig():
+            return HttpAuth(name, config, client_for(config))
+    return OpenAuth()

@@ -1,0 +1,258 @@
+"""Auth by asking: the claim goes to a backend in a POST, and its answer is the verdict.
+
+Law 1: whatever the backend does, there is a verdict within the timeout; what went wrong has one of the names below.
+Law 2: identical claims that are made at the same time are one request; tokens are kept as long as it lasts, and no key
+of a table tells them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import httpx
+import msgspec
+import trio
+from attrs import define, field
+
+from gatewayd.backend.attributes import BadAttributes, channels, metadata
+from gatewayd.backend.auth import Auth
+from gatewayd.backend.breaker import Breaker
+from gatewayd.backend.cache import Verdicts
+from gatewayd.backend.signature import headers
+from gatewayd.config.auth import HttpConfig
+from gatewayd.core.grant import Claim, Grant
+from gatewayd.core.text import printable
+
+log = logging.getLogger("gatewayd.auth")
+
+MAX_ANSWER = 65536
+"""Bytes of an answer."""
+LONGEST = 366 * 86400.0
+"""Seconds of an `expires_in` that are told from more."""
+FIELDS: Mapping[str, tuple[type, ...]] = {
+    "allow": (bool,),
+    "channels": (list, type(None)),
+    "metadata": (dict, type(None)),
+    "expires_in": (int, float, type(None)),
+    "reason": (str, type(None)),
+}
+DENIED = (401, 403)
+REFUSED = "refused by the backend"
+NO_TEXT = "not text"
+
+
+class Failure(Exception):
+    """The backend gave no verdict; the first argument is the name that is counted, the second says more."""
+
+    def __str__(self) -> str:
+        return ": ".join(str(text) for text in self.args if text)
+
+
+@define(eq=False)
+class _Asking:
+    """A request under way, and who else waits for it. `grant` stays None when its asker left."""
+
+    done: trio.Event = field(factory=trio.Event)
+    grant: Grant | None = None
+
+
+def client_for(config: HttpConfig) -> httpx.AsyncClient:
+    """The HTTP client of one auth; neither proxies nor redirects, and no more connections than are allowed."""
+    limits = httpx.Limits(max_connections=config.max_connections, max_keepalive_connections=config.max_connections)
+    # Trio holds the deadline, over everything; certificates are the system's.
+    return httpx.AsyncClient(verify=ssl.create_default_context(), limits=limits, timeout=None, trust_env=False)
+
+
+class HttpAuth(Auth):
+    """Asks the backend of one [auth.NAME]. The client is closed with it; `wall` gives seconds since the epoch."""
+
+    def __init__(
+        self, name: str, config: HttpConfig, client: httpx.AsyncClient, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
+        self.breaker = Breaker(config.breaker_failures, config.breaker_pause)
+        self.cache = Verdicts(config.cache_size, config.cache_ttl)
+        self._config = config
+        self._client = client
+        self._wall = wall
+        self._secret = None if config.secret is None else config.secret.reveal()
+        self._asking: dict[bytes, _Asking] = {}
+        self._slots = trio.CapacityLimiter(config.max_connections)
+        self._salt = os.urandom(32)
+
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+        """The backend's verdict, a recent one, or what stands for one where it fails."""
+        try:
+            body = _body(claim, listener, protocol)
+        except UnicodeEncodeError:
+            return Grant(granted=False, reason=NO_TEXT)
+        key = blake2b(body, key=self._salt).digest()
+        while True:
+            known = self.cache.get(key, trio.current_time())
+            if known is not None:
+                return known
+            asking = self._asking.get(key)
+            if asking is None:
+                return await self._lead(key, body)
+            await asking.done.wait()
+            if asking.grant is not None:
+                return asking.grant
+
+    async def _lead(self, key: bytes, body: bytes) -> Grant:
+        """Ask for everybody who has the same claim."""
+        if len(self._asking) >= self._config.max_waiting:
+            return self._failed(Failure("busy"))
+        asking = self._asking[key] = _Asking()
+        try:
+            asking.grant = await self._try(key, body)
+            return asking.grant
+        finally:
+            del self._asking[key]
+            asking.done.set()
+
+    async def _try(self, key: bytes, body: bytes) -> Grant:
+        breaker = self.breaker
+        if not breaker.enter(trio.current_time()):
+            return self._failed(Failure("breaker open"))
+        try:
+            grant = await self._ask(body)
+        except Failure as failure:
+            if failure.args[0] == "busy":
+                breaker.left()
+            else:
+                self._count(failure)
+            return self._failed(failure)
+        except BaseException:  # cancelled, or a fault of ours: no word about the backend
+            breaker.left()
+            raise
+        breaker.succeeded()
+        self.cache.put(key, grant, trio.current_time())
+        return grant
+
+    def _count(self, failure: Failure) -> None:
+        log.warning("auth %s: the backend failed: %s", self.name, printable(str(failure)))
+        if self.breaker.failed(trio.current_time()):
+            log.warning(
+                "auth %s: it is not asked for %g s, and every claim is %s",
+                self.name, self._config.breaker_pause, "allowed" if self._allows else "refused",
+            )  # fmt: skip
+
+    @property
+    def _allows(self) -> bool:
+        return self._config.on_failure == "allow"
+
+    def _failed(self, failure: Failure) -> Grant:
+        """The verdict without a judge. What is allowed so is asked about when the backend may be back."""
+        again = self._config.breaker_pause if self._allows else None
+        return Grant(granted=self._allows, failure=failure.args[0], expires=again, ask_again=self._allows)
+
+    # --- one request ----------------------------------------------------------------------------------------
+
+    async def _ask(self, body: bytes) -> Grant:
+        """One request. Raises `Failure`."""
+        name = "busy"  # until it is its turn
+        with trio.move_on_after(self._config.timeout):
+            async with self._slots:
+                name = "timeout"
+                return _verdict(*await self._post(body))
+        raise Failure(name)
+
+    async def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer; of a body that is too large, as much as shows it."""
+        said = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "gatewayd",
+            **headers(self._secret, body, now=self._wall()),
+        }
+        try:
+            async with self._client.stream("POST", self._config.url, content=body, headers=said) as response:
+                answer = bytearray()
+                with trio.CancelScope() as enough:
+                    async for chunk in response.aiter_raw():
+                        answer += chunk
+                        if len(answer) > MAX_ANSWER:
+                            enough.cancel()  # a `break` would leave httpx's inner generators to the collector
+                return response.status_code, bytes(answer)
+        except httpx.ConnectError as error:
+            raise Failure("no connection", str(error)) from None
+        except httpx.HTTPError as error:
+            raise Failure("broken answer", str(error)) from None
+
+    def status(self) -> Mapping[str, Any]:
+        """The breaker, and how full the tables are."""
+        return {
+            "breaker": {"open": self.breaker.is_open(trio.current_time()), "opened": self.breaker.opened},
+            "cached": len(self.cache),
+            "asking": len(self._asking),
+        }
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _body(claim: Claim, listener: str, protocol: str) -> bytes:
+    return msgspec.json.encode(
+        {
+            "kind": claim.kind,
+            "token": claim.token,
+            "subject": claim.subject,
+            "listener": listener,
+            "protocol": protocol,
+            "extra": claim.extra,
+        }
+    )
+
+
+def _verdict(status: int, body: bytes) -> Grant:
+    """What an answer means. Raises `Failure` where it means nothing."""
+    if status in DENIED:
+        return Grant(granted=False, reason=REFUSED)
+    if status != 200:
+        raise Failure("wrong status", str(status))
+    if len(body) > MAX_ANSWER:
+        raise Failure("too large", f"more than {MAX_ANSWER} bytes")
+    answer = _parsed(body)
+    if not answer["allow"]:
+        if answer.get("reason"):
+            log.info("the backend refuses: %s", printable(answer["reason"]))
+        return Grant(granted=False, reason=REFUSED)
+    try:
+        given = channels(answer.get("channels")), metadata(answer.get("metadata"))
+    except BadAttributes as error:
+        raise Failure("bad answer", str(error)) from None
+    expires = answer.get("expires_in")
+    return Grant(
+        granted=True,
+        channels=given[0],
+        metadata=given[1],
+        expires=None if expires is None else float(min(expires, LONGEST)),
+        ask_again=True,
+    )
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """The fields of an answer. One that nobody reads is a failure: a misspelt `expires_in` must not pass unseen."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Failure("not JSON") from None
+    if not isinstance(answer, dict):
+        raise Failure("bad answer", "it must be an object")
+    unknown = [name for name in answer if name not in FIELDS]
+    if unknown:
+        raise Failure("unknown fields", ", ".join(unknown))
+    wrong = [name for name, kinds in FIELDS.items() if name in answer and type(answer[name]) not in kinds]
+    if wrong or "allow" not in answer:
+        raise Failure("bad answer", f"{', '.join(wrong)} of the wrong type" if wrong else "it has no allow")
+    if answer.get("expires_in") is not None and answer["expires_in"] <= 0:
+        raise Failure("bad answer", "expires_in must be more than 0")
+    return answer

@@ -1,0 +1,75 @@
+"""What auth grants to a session: channels, metadata, and a time at which it ends or is judged again.
+
+Law 1: a session hears through a grant what its latest grant says, and no more; what its protocol subscribed stays.
+Law 2: a session whose grant has expired ends, unless the same claim is granted again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.grant import Grant
+
+if TYPE_CHECKING:
+    from gatewayd.core.session import Session
+    from gatewayd.hub.hub import Hub
+
+LOGIN_EXPIRED = Verdict(Cause.AUTH_FAILED, "the login has expired")
+SHORTEST = 1.0
+"""Seconds from one judgement of a session to the next, at the least."""
+
+
+def settle(hub: Hub, session: Session, grant: Grant) -> None:
+    """Give a session what its new grant says, take away what only the older one said, and note when it expires."""
+    own = hub.behaviours[session.listener].own
+    old = session.grant or Grant(granted=True)
+    if grant.failure:  # nobody has judged: what the last judge gave stays
+        grant = evolve(grant, channels=old.channels, metadata=old.metadata)
+    for channel in session.granted.difference(grant.channels):
+        hub.unsubscribe(session, channel)
+    session.granted.intersection_update(grant.channels)
+    for name in old.metadata:
+        if name not in own:
+            session.metadata.pop(name, None)
+    for channel in grant.channels:
+        if channel not in session.channels:
+            session.granted.add(channel)
+            hub.subscribe(session, channel)
+    session.metadata.update({name: value for name, value in grant.metadata.items() if name not in own})
+    release(session)
+    session.grant = grant
+    if grant.until is not None:
+        earliest = hub.clock() + SHORTEST if grant.ask_again else grant.until
+        session.expiry = hub.timers.at(max(grant.until, earliest), lambda: _expired(hub, session))
+
+
+def release(session: Session) -> None:
+    """Forget the grant: its claim is kept for judging it again, and for nothing else."""
+    if session.expiry is not None:
+        session.expiry.cancel()
+    session.expiry = session.grant = None
+
+
+def _expired(hub: Hub, session: Session) -> None:
+    session.expiry = None
+    if hub.judge_again is not None and session.grant is not None and session.grant.claim is not None:
+        hub.judge_again(session)
+    else:
+        hub.end(session, LOGIN_EXPIRED)
+
+
+async def judge_again(hub: Hub, session: Session) -> None:
+    """Ask auth about the claim of an expired grant once more: a new grant, or the end of the session."""
+    old = session.grant
+    if old is None or old.claim is None:
+        return
+    grant = await hub.behaviours[session.listener].port.verify(old.claim)
+    if session.grant is not old:
+        return  # it ended meanwhile, or its client came again and was judged then
+    if grant:
+        settle(hub, session, grant)
+    else:
+        hub.end(session, LOGIN_EXPIRED)
