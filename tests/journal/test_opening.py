@@ -18,7 +18,7 @@ from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS, Table
-from tests.journal.places import read_only, small_disk
+from tests.journal.places import no_writes, read_only, small_disk
 
 
 def written(directory: Path, rows: int = 3, size: int = 10) -> Path:
@@ -195,6 +195,13 @@ def test_a_full_disk(tmp_path: Path) -> None:
                 filler.write(b"x" * 4096)
         said = refused(directory)
         assert "the disk is full" in said
+
+
+def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    with no_writes():
+        assert "reading or writing failed" in refused(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["journal.lock"]
+    JournalFile(tmp_path).close()
 
 
 def test_the_words_for_an_error(tmp_path: Path) -> None:
