@@ -1,1 +1,1 @@
-"""What is kept: documents and notifications, in memory for now."""
+"""What is kept: documents and notifications, and the journal that writes them and more to disk."""

@@ -1,0 +1,280 @@
+"""The journal: what is recorded on the event loop is on disk a moment later, written by a thread.
+
+Law 1: `put` and `delete` only record. What is recorded between two awaits lands in one transaction.
+Law 2: one thread at a time works on the file, with a batch that nobody else touches. A thread that hangs with its
+disk is left alone; nothing waits for it for ever.
+Law 3: the daemon outlives its disk. From the first failure on nothing is recorded, `degraded` says why, and the way
+back is always the same: open the file as at the start, and write everything there is, in one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import trio
+
+from gatewayd.journal.file import JournalFile
+from gatewayd.journal.job import Job, Limits, Round, Stats
+from gatewayd.journal.pending import Batch, Pending
+from gatewayd.journal.pinned import JournalError
+from gatewayd.journal.tables import MIGRATIONS, Key, Table
+
+__all__ = ["Journal", "JournalError", "Key", "Limits", "Row", "Stats", "Table"]
+
+Row = tuple[Table, Key, bytes]
+
+log = logging.getLogger("gatewayd.journal")
+
+
+class Journal:
+    """One per daemon. Open it, `load` every table, run `run` in a nursery, and close it with `aclose`."""
+
+    def __init__(self, file: JournalFile, *, interval: float = 0.1, limits: Limits | None = None) -> None:
+        self.file = file
+        self.interval = interval
+        self.degraded: str | None = None
+        """Why nothing is being written, or None."""
+        self.snapshot: Callable[[], Iterable[Row]] | None = None
+        """Set by the owner: everything there is, at one moment. Without it there is no way back from a failure."""
+        self._limits = limits or Limits()
+        self._retry = self._limits.first_retry
+        self._pending = Pending()
+        self._round = Round()
+        self._job: Job | None = None
+        self._threads = trio.CapacityLimiter(1)  # a thread that was left alone still counts
+        self._something = trio.Event()
+        self._urgent = trio.Event()
+        self._scope: trio.CancelScope | None = None
+        self._deaf = False  # nothing is recorded: a snapshot has to come first
+        self._closed = False
+        self._loading = True
+        self._commits = self._failures = self._refused = self._size = 0
+        self._seconds = 0.0
+        self._said: tuple[str, float] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        state_dir: Path,
+        *,
+        interval: float = 0.1,
+        full_sync: bool = False,
+        migrations: Sequence[Sequence[str]] = MIGRATIONS,
+    ) -> Journal:
+        """Open or make the journal of a directory. Raises `JournalError`, and then has changed nothing there."""
+        return cls(JournalFile(state_dir, full_sync=full_sync, migrations=migrations), interval=interval)
+
+    # --- at the start -----------------------------------------------------------------------------------------
+
+    def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
+        """All rows of a table in key order; before `run` only. Raises `JournalError`."""
+        keys = []
+        for key, value in self.file.load(table):
+            keys.append(key)
+            yield key, value
+        if self._loading:
+            self._pending.learn(table, keys)
+
+    # --- recording --------------------------------------------------------------------------------------------
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        """Record a value. Never waits and never raises; nothing happens while degraded."""
+        if self._deaf:
+            return
+        self._pending.put(table, key, value)
+        self._recorded()
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Record that a key is gone."""
+        if self._deaf:
+            return
+        self._pending.delete(table, key)
+        self._recorded()
+
+    def delete_group(self, table: Table, first: str) -> None:
+        """Record that all keys that begin with this part are gone: everything that a session missed."""
+        if self._deaf:
+            return
+        self._pending.delete_group(table, first)
+        self._recorded()
+
+    def _recorded(self) -> None:
+        if self._pending.bytes > self._limits.pending_bytes:
+            self._degrade("the disk is too slow: more has to be written than may wait in memory")
+        elif not self._something.is_set():
+            self._something.set()
+
+    async def committed(self) -> bool:
+        """Wait until all that is recorded by now is written; False when it is not, at once while degraded.
+
+        Written means: it outlives this process, and with `full_sync` the machine as well.
+        """
+        if self.degraded is not None or self._closed:
+            await trio.lowlevel.checkpoint()
+            return False
+        if self._pending.bytes:
+            waiting = self._round
+            self._urgent.set()
+            self._something.set()
+        elif self._job is not None:
+            waiting = self._job.round
+        else:
+            await trio.lowlevel.checkpoint()
+            return True
+        await waiting.over.wait()
+        return waiting.kept
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write what is recorded, until cancelled or closed; may be run again."""
+        self._loading = False
+        with trio.CancelScope() as self._scope:
+            task_status.started()
+            if self._job is not None:  # an earlier run was cancelled in the middle of it
+                await self._write(self._job)
+            while not self._closed:
+                if self.degraded is not None:
+                    await trio.sleep(self._retry)
+                    await self._recover()
+                    continue
+                with trio.move_on_after(self._limits.watch):
+                    await self._something.wait()
+                if self._something.is_set():
+                    with trio.move_on_after(self.interval):
+                        await self._urgent.wait()
+                if self.degraded is None:
+                    await self._write(Job(self.file, *self._take()))
+
+    def _take(self) -> tuple[Batch, Round]:
+        """All that is recorded, at one moment."""
+        taken = self._pending.take(), self._round
+        self._round, self._something, self._urgent = Round(), trio.Event(), trio.Event()
+        return taken
+
+    async def _write(self, job: Job) -> None:
+        """Have a thread do it, and look no longer than our patience lasts; a snapshot may take its time."""
+        self._job = job
+        with trio.CancelScope() as scope:
+            if not job.batch.replaces:
+                scope.deadline = trio.current_time() + self._limits.patience
+            # Left alone when we are cancelled: else a disk that hangs would hang the daemon's end.
+            await trio.to_thread.run_sync(job.run, abandon_on_cancel=True, limiter=self._threads)
+        if job.done:
+            self._settle(job)
+        else:
+            self._degrade(f"a write has not ended after {self._limits.patience:g} s")
+
+    def _settle(self, job: Job) -> None:
+        """What came of it."""
+        if job is not self._job:  # `run` and `aclose` may both have waited for it
+            return
+        self._job = None
+        self._seconds = job.seconds
+        if job.failure is not None:
+            job.round.end(kept=False)
+            self._degrade(job.failure)
+            return
+        self._size = job.size
+        self._commits += bool(job.batch.changes or job.batch.replaces)
+        if job.refused:
+            self._refused += job.refused
+            log.error("%d rows were left out of the journal: it cannot hold their keys", job.refused)
+        job.round.end(kept=True)
+        if job.batch.replaces and job.round.kept:  # it is False where a change since then was not recorded
+            log.warning("the journal is written again: %s holds everything there is", self.file.path)
+            self.degraded = self._said = None
+            self._retry = self._limits.first_retry
+
+    def _degrade(self, why: str) -> None:
+        """From here on nothing is recorded and nobody waits."""
+        self._deaf = True
+        self._failures += 1
+        self._pending.drop()
+        self._wake_all()
+        self._round = Round()
+        self._urgent.set()
+        self._something.set()
+        self.degraded = why
+        now = time.monotonic()
+        if self._said is None or self._said[0] != why or now - self._said[1] >= self._limits.remind:
+            self._said = (why, now)
+            log.error("the journal is not written, what happens now would not outlive the daemon: %s", why)
+
+    def _wake_all(self) -> None:
+        """Nobody waits any longer."""
+        if self._job is not None:
+            self._job.round.end(kept=False)
+        self._round.end(kept=False)
+
+    async def _recover(self) -> None:
+        """Try the way back once."""
+        self._retry = min(self._retry * 2, self._limits.last_retry)
+        if self._job is not None:  # the one that hung; while its thread does, this ends as before
+            await self._write(self._job)
+            if self._job is not None:
+                return
+        everything = self._everything()
+        if everything is not None:
+            await self._write(everything)
+
+    def _everything(self) -> Job | None:
+        """Ask the owner for everything there is; from that moment on changes are recorded again."""
+        if self.snapshot is None:
+            return None
+        try:
+            batch = self._pending.replace(self.snapshot())
+        except Exception:
+            log.exception("the snapshot for the journal failed")
+            self._pending.drop()
+            return None
+        self._deaf = False
+        self._something, self._urgent = trio.Event(), trio.Event()
+        return Job(self.file, batch, Round())
+
+    # --- status and end ---------------------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> Stats:
+        """How the journal is doing."""
+        return Stats(
+            pending_operations=len(self._pending),
+            pending_bytes=self._pending.bytes,
+            commits=self._commits,
+            commit_seconds=self._seconds,
+            size_bytes=self._size,
+            failures=self._failures,
+            refused=self._refused,
+        )
+
+    def close(self) -> None:
+        """Give the file back without writing: for a start that failed."""
+        self._deaf = self._closed = True
+        self.file.close()
+
+    async def aclose(self, seconds: float = 10.0) -> None:
+        """Write the rest, close the file and let the lock go; all of it within so many seconds.
+
+        While degraded this is the last try to write everything there is. When the time is up, the rest is lost.
+        """
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        if self._scope is not None:
+            self._scope.cancel()
+        with trio.move_on_after(seconds, shield=True) as scope:
+            if self._job is not None:
+                await self._write(self._job)
+            rest = Job(self.file, *self._take()) if self.degraded is None else self._everything()
+            self._deaf = True
+            if rest is not None:
+                await self._write(rest)
+            await trio.to_thread.run_sync(self.file.close, abandon_on_cancel=True, limiter=self._threads)
+        self._deaf = True
+        self._wake_all()
+        if scope.cancelled_caught:
+            log.error("the journal was not closed within %g s; what was not written by then is lost", seconds)

@@ -1,0 +1,440 @@
+"""The engine on real files: what is recorded is on disk a moment later, and the daemon outlives its disk.
+
+Threads and a jumping clock do not go together: these tests run in real time, and wait for events.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.lowlevel
+import trio.testing
+
+from gatewayd.journal.engine import Journal, JournalError, Key, Limits, Row, Table
+from gatewayd.journal.file import JournalFile
+from gatewayd.journal.pending import OPERATION_BYTES, Batch
+from tests.journal.places import no_writes, small_disk
+
+
+class Truth:
+    """An owner: its state, which tells the journal every change."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.rows: dict[tuple[Table, Key], bytes] = {}
+        journal.snapshot = self.snapshot
+
+    def put(self, table: Table, key: Key, value: bytes = b"1") -> None:
+        self.rows[table, key] = value
+        self.journal.put(table, key, value)
+
+    def snapshot(self) -> Iterable[Row]:
+        return [(table, key, value) for (table, key), value in self.rows.items()]
+
+
+class Slow(JournalFile):
+    """A disk that holds a write up until it is let go."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.writes = 0
+
+    def write(self, batch: Batch) -> int:
+        self.entered.set()
+        assert self.gate.wait(10)
+        self.writes += 1
+        return super().write(batch)
+
+
+def limited(file: JournalFile, *, interval: float = 0.1, **limits: Any) -> Journal:
+    """A journal with limits of its own."""
+    return Journal(file, interval=interval, limits=Limits(**limits))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    with trio.fail_after(5):
+        while not true():
+            await trio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(journal: Journal) -> AsyncIterator[Journal]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run)
+        yield journal
+        await journal.aclose()
+
+
+def on_disk(directory: Path, table: Table) -> dict[Key, bytes]:
+    """As the next start sees it."""
+    journal = Journal.open(directory)
+    rows = dict(journal.load(table))
+    journal.close()
+    return rows
+
+
+async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> None:
+    async with running(Journal.open(tmp_path, interval=60)) as journal:
+        journal.put(Table.SESSIONS, "s", b'{"a":1}')
+        for number in range(3):
+            journal.put(Table.MISSED, ("s", number), b"%d" % number)
+        journal.delete(Table.MISSED, ("s", 0))
+        assert journal.stats.pending_operations == 4
+        assert journal.stats.pending_bytes == 3 * OPERATION_BYTES + 7 + 2 + OPERATION_BYTES
+        assert await journal.committed()
+        assert await journal.committed()
+        assert (journal.stats.pending_bytes, journal.stats.commits) == (0, 1)
+        assert journal.stats.size_bytes > 0
+        assert journal.stats.commit_seconds > 0
+        journal.delete_group(Table.MISSED, "s")
+        journal.put(Table.MISSED, ("s", 7), b"7")  # written at the end
+    assert on_disk(tmp_path, Table.SESSIONS) == {"s": b'{"a":1}'}
+    assert on_disk(tmp_path, Table.MISSED) == {("s", 7): b"7"}
+    assert not await journal.committed()
+    await journal.aclose()
+    journal.put(Table.SESSIONS, "late", b"1")
+    assert journal.stats.pending_operations == 0
+
+
+async def test_it_is_written_without_anybody_waiting(tmp_path: Path) -> None:
+    async with running(Journal.open(tmp_path, interval=0.01)) as journal:
+        journal.put(Table.ROOMS, "r", b"1")
+        await until(lambda: journal.stats.commits == 1)
+        with closing(sqlite3.connect(journal.file.path)) as connection:
+            assert connection.execute("SELECT * FROM rooms").fetchall() == [("r", "1")]
+        journal.put(Table.ROOMS, "s", b"1")  # an operator who looked and left has taken nothing away
+        assert await journal.committed()
+
+
+async def test_one_turn_is_one_transaction(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    async with running(Journal(file, interval=0)) as journal:
+        for number in range(50):
+            journal.put(Table.SESSIONS, f"s{number}", b"1")
+            journal.put(Table.LIFECYCLE, number, b"1")
+            await trio.lowlevel.checkpoint()
+        await journal.committed()
+        assert file.writes < 50
+        file.gate.clear()
+        file.entered.clear()
+        journal.put(Table.META, "a", b"1")
+        await trio.to_thread.run_sync(file.entered.wait)
+        journal.put(Table.META, "b", b"1")
+        before = journal.stats.commits
+        results: list[bool] = []
+
+        async def wait() -> None:
+            results.append(await journal.committed())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            assert results == []
+            file.gate.set()
+        assert results == [True]
+        assert journal.stats.commits == before + 2
+
+
+async def test_who_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    file.gate.clear()
+    async with running(Journal(file, interval=0)) as journal:
+        journal.put(Table.META, "a", b"1")
+        await trio.to_thread.run_sync(file.entered.wait)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.committed)
+            await trio.testing.wait_all_tasks_blocked()
+            file.gate.set()
+        assert journal.stats.commits == 1
+
+
+async def test_a_known_table_is_not_asked_for_what_was_never_there(tmp_path: Path) -> None:
+    async with running(Journal.open(tmp_path)) as journal:
+        journal.put(Table.ROOMS, "r", b"1")
+    again = Journal.open(tmp_path)
+    assert [key for key, _ in again.load(Table.ROOMS)] == ["r"]
+    again.delete(Table.ROOMS, "never there")
+    assert again.stats.pending_operations == 0
+    again.delete(Table.SESSIONS, "not loaded, so who knows")
+    again.delete(Table.ROOMS, "r")
+    assert again.stats.pending_operations == 2
+    async with running(again):
+        await again.committed()
+        assert list(again.load(Table.ROOMS)) == []
+
+
+async def test_unfit_keys_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Journal.open(tmp_path)) as journal:
+        journal.put(Table.ROOMS, "half \ud800", b"1")
+        journal.put(Table.ROOMS, "whole", b"1")
+        assert await journal.committed()
+        assert (journal.stats.refused, journal.degraded) == (1, None)
+    assert "1 rows were left out" in caplog.text
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["whole"]
+
+
+async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(limited(JournalFile(tmp_path / "state"), first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        truth.put(Table.ROOMS, "before")
+        assert await journal.committed()
+        with no_writes():
+            truth.put(Table.ROOMS, "during")
+            assert not await journal.committed()
+            assert journal.degraded is not None
+            truth.put(Table.ROOMS, "later")
+            assert journal.stats.pending_operations == 0
+            assert not await journal.committed()
+            await until(lambda: journal.stats.failures > 1)
+        await until(lambda: journal.degraded is None)
+        truth.put(Table.ROOMS, "after")
+        assert await journal.committed()
+        assert "is written again" in caplog.text
+    assert list(on_disk(tmp_path / "state", Table.ROOMS)) == ["after", "before", "during", "later"]
+
+
+async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = JournalFile(tmp_path)
+    async with running(limited(file, first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        assert file.connection is not None
+        file.connection.execute("PRAGMA max_page_count = 30").fetchall()
+        truth.put(Table.ROOMS, "large", b"1" * 200_000)
+        assert not await journal.committed()
+        assert journal.degraded == "the disk is full (SQLITE_FULL)"
+        await until(lambda: journal.degraded is None)  # a new connection knows nothing of that limit
+    assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["large"]
+
+
+async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1024) as directory:
+        async with running(limited(JournalFile(directory), first_retry=0.01)) as journal:
+            truth = Truth(journal)
+            truth.put(Table.ROOMS, "before")
+            assert await journal.committed()
+            filler = directory / "filler"
+            with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
+            for number in range(100):
+                truth.put(Table.ROOMS, f"r{number}", b"1" * 500)
+            assert not await journal.committed()
+            assert "full" in str(journal.degraded)
+            await until(lambda: journal.stats.failures > 2)
+            assert "full" in str(journal.degraded)
+            filler.unlink()
+            await until(lambda: journal.degraded is None)
+        assert len(on_disk(directory, Table.ROOMS)) == 101
+
+
+@pytest.mark.parametrize("idle", [True, False])
+async def test_the_file_is_removed(tmp_path: Path, idle: bool) -> None:
+    journal = limited(JournalFile(tmp_path), first_retry=0.01, watch=0.01 if idle else 60)
+    async with running(journal):
+        truth = Truth(journal)
+        truth.put(Table.ROOMS, "before")
+        assert await journal.committed()
+        journal.file.path.unlink()
+        if not idle:
+            truth.put(Table.ROOMS, "unwritten")
+            assert not await journal.committed()
+            assert journal.degraded == f"{tmp_path}/journal.db was removed"
+        await until(lambda: journal.stats.failures > 0 and journal.degraded is None)
+    assert set(on_disk(tmp_path, Table.ROOMS)) == {key for _, key in truth.rows}
+
+
+async def test_the_file_is_replaced(tmp_path: Path) -> None:
+    other = Journal.open(tmp_path / "other")
+    other.close()
+    journal = limited(JournalFile(tmp_path / "state"), first_retry=0.01)
+    async with running(journal):
+        truth = Truth(journal)
+        other.file.path.replace(journal.file.path)
+        truth.put(Table.ROOMS, "ours")
+        assert not await journal.committed()
+        await until(lambda: "restart gatewayd to use that" in str(journal.degraded))
+        journal.file.path.rename(tmp_path / "moved away")
+        await until(lambda: journal.degraded is None)
+    assert list(on_disk(tmp_path / "state", Table.ROOMS)) == ["ours"]
+
+
+async def test_another_program_holds_it(tmp_path: Path) -> None:
+    file = JournalFile(tmp_path)
+    async with running(limited(file, first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        assert file.connection is not None
+        file.connection.execute("PRAGMA busy_timeout = 1").fetchall()
+        with closing(sqlite3.connect(file.path, isolation_level=None)) as operator:
+            operator.execute("BEGIN IMMEDIATE")
+            truth.put(Table.ROOMS, "r")
+            assert not await journal.committed()
+            assert journal.degraded == "another program keeps the database locked (SQLITE_BUSY)"
+        await until(lambda: journal.degraded is None)
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["r"]
+
+
+async def test_too_much_waits(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    async with running(limited(file, pending_bytes=1000, interval=0, first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        file.gate.clear()
+        truth.put(Table.META, "a")
+        await trio.to_thread.run_sync(file.entered.wait)
+        waited: list[bool] = []
+
+        async def wait() -> None:
+            waited.append(await journal.committed())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(100):
+                truth.put(Table.META, f"k{number}")
+        assert waited == [False]  # at once, though the disk has not answered
+        assert "too slow" in str(journal.degraded)
+        assert journal.stats.pending_bytes == 0
+        file.gate.set()
+        await until(lambda: journal.degraded is None)
+        assert await journal.committed()
+    assert len(on_disk(tmp_path, Table.META)) == 101
+
+
+async def test_too_much_changes_while_the_snapshot_is_written(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    async with running(limited(file, pending_bytes=1000, interval=60, first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        for number in range(20):  # nothing is under way, and it is too much all the same
+            truth.put(Table.META, f"k{number}")
+        assert "too slow" in str(journal.degraded)
+        file.gate.clear()
+        await trio.to_thread.run_sync(file.entered.wait)
+        for number in range(20, 40):
+            truth.put(Table.META, f"k{number}")
+        file.gate.set()
+        await until(lambda: journal.degraded is None)
+        assert file.writes == 2
+    assert len(on_disk(tmp_path, Table.META)) == 40
+
+
+async def test_a_disk_that_hangs_and_comes_back(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    async with running(limited(file, patience=0.02, first_retry=0.01)) as journal:
+        truth = Truth(journal)
+        file.gate.clear()
+        truth.put(Table.META, "a")
+        assert not await journal.committed()
+        assert journal.degraded == "a write has not ended after 0.02 s"
+        await until(lambda: journal.stats.failures > 2)
+        assert file.writes == 0
+        file.gate.set()
+        await until(lambda: journal.degraded is None)
+    assert list(on_disk(tmp_path, Table.META)) == ["a"]
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = Slow(tmp_path)
+    journal = Journal(file, interval=0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run)
+        file.gate.clear()
+        journal.put(Table.META, "a", b"1")
+        await trio.to_thread.run_sync(file.entered.wait)
+        nursery.start_soon(journal.committed)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(5):
+            await journal.aclose(0.02)
+    assert "was not closed within 0.02 s" in caplog.text
+    file.gate.set()
+    await until(lambda: file.writes == 1)
+    file.close()
+
+
+async def test_a_run_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
+    file = Slow(tmp_path)
+    journal = Journal(file, interval=0)
+    for number in range(3):
+        file.gate.clear()
+        file.entered.clear()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(journal.run)
+            journal.put(Table.META, f"k{number}", b"1")
+            await trio.to_thread.run_sync(file.entered.wait)
+            nursery.cancel_scope.cancel()
+        journal.put(Table.META, f"between{number}", b"1")
+        file.gate.set()
+    await journal.aclose()
+    assert len(on_disk(tmp_path, Table.META)) == 6
+    assert journal.degraded is None
+
+
+async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(limited(JournalFile(tmp_path), first_retry=0.001)) as journal:
+        journal.put(Table.ROOMS, "before", b"1")
+        await journal.committed()
+        with no_writes():
+            journal.put(Table.ROOMS, "lost", b"1")
+            journal.delete(Table.ROOMS, "before")
+            assert not await journal.committed()
+        journal.delete(Table.ROOMS, "before")
+        journal.delete_group(Table.MISSED, "s")
+        await trio.sleep(0.02)
+        assert journal.degraded is not None
+
+        def broken() -> Iterable[Row]:
+            raise KeyError("a mistake of ours")
+
+        journal.snapshot = broken
+        await until(lambda: "a mistake of ours" in caplog.text)
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["before"]
+
+
+async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(Journal(JournalFile(tmp_path))) as journal:
+        truth = Truth(journal)
+        with no_writes():
+            truth.put(Table.ROOMS, "r")
+            assert not await journal.committed()
+    assert journal.degraded is None
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["r"]
+
+
+async def test_the_log_reminds_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = limited(JournalFile(tmp_path), first_retry=0.001)
+    async with running(journal):
+        truth = Truth(journal)
+        with no_writes():
+            truth.put(Table.ROOMS, "r")
+            await journal.committed()
+            await until(lambda: journal.stats.failures > 3)
+            assert len({r.getMessage() for r in caplog.records}) == len(caplog.records)
+
+
+def test_a_start_that_failed_gives_the_file_back(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    with pytest.raises(JournalError, match="in use"):
+        Journal.open(tmp_path)
+    journal.close()
+    Journal.open(tmp_path, full_sync=True).close()
+
+
+async def test_closed_without_having_run(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.put(Table.ROOMS, "a", b"1")
+    journal.put(Table.ROOMS, "b", b"1")
+    await journal.aclose()
+    with trio.fail_after(5):
+        await journal.run()  # nothing left to do
+    assert list(on_disk(tmp_path, Table.ROOMS)) == ["a", "b"]

@@ -1,0 +1,148 @@
+"""What is recorded: the last word on every key, no trace of what came and went, and how much waits."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewayd.journal.pending import OPERATION_BYTES, Batch, Pending
+from gatewayd.journal.tables import Key, Table
+
+Disk = dict[tuple[Table, Key], bytes]
+
+
+def apply(disk: Disk, batch: Batch) -> int:
+    """Do to a dictionary what the file does to its tables; the answer is how many rows that touched."""
+    if batch.replaces:
+        disk.clear()
+    touched = 0
+    for changes in batch.changes:
+        for first in changes.groups:
+            for table, key in list(disk):
+                if table is changes.table and isinstance(key, tuple) and key[0] == first:
+                    del disk[table, key]
+        for key in changes.deleted():
+            touched += 1
+            disk.pop((changes.table, key), None)
+        for key, value in changes.written():
+            touched += 1
+            disk[changes.table, key] = value
+    return touched
+
+
+def learned() -> Pending:
+    """One that knows that the disk is empty."""
+    pending = Pending()
+    for table in Table:
+        pending.learn(table, ())
+    return pending
+
+
+def test_the_last_word_counts() -> None:
+    pending, disk = Pending(), Disk()
+    for value in (b"1", b"22", b"333"):
+        pending.put(Table.DOCUMENTS, "k", value)
+        pending.put(Table.MISSED, ("s", 1), value)
+    assert (len(pending), pending.bytes) == (2, 2 * (3 + OPERATION_BYTES))
+    assert apply(disk, pending.take()) == 2
+    assert disk == {(Table.DOCUMENTS, "k"): b"333", (Table.MISSED, ("s", 1)): b"333"}
+    assert (len(pending), pending.bytes) == (0, 0)
+
+
+def test_what_came_and_went_is_never_written() -> None:
+    pending = learned()
+    pending.put(Table.DOCUMENTS, "k", b"1")
+    pending.put(Table.MISSED, ("s", 1), b"1")
+    pending.put(Table.MISSED, ("s", 2), b"1")
+    pending.put(Table.NOTIFICATIONS, ("u", 1), b"1")
+    pending.delete(Table.DOCUMENTS, "k")
+    pending.delete(Table.MISSED, ("s", 1))
+    pending.delete(Table.MISSED, ("s", 2))
+    pending.delete_group(Table.NOTIFICATIONS, "u")
+    assert (len(pending), pending.bytes) == (0, 0)
+    assert pending.take().changes == []
+
+
+def test_what_may_be_on_disk_is_deleted_there() -> None:
+    pending = learned()
+    pending.learn(Table.MISSED, [("s", 1), ("s", 2)])
+    for key in (("s", 1), ("s", 3)):
+        pending.put(Table.MISSED, key, b"1")
+        pending.delete(Table.MISSED, key)
+    pending.delete(Table.MISSED, ("s", 1))  # once is enough
+    (changes,) = pending.take().changes
+    assert list(changes.deleted()) == [("s", 1)]
+    unknown = Pending()
+    unknown.delete(Table.ROOMS, "r")
+    unknown.delete(Table.ROOMS, "r")
+    unknown.delete(Table.MISSED, ("s", 9))
+    unknown.put(Table.ROOMS, "other", b"1")
+    unknown.delete(Table.ROOMS, "other")
+    assert (len(unknown), unknown.bytes) == (3, 3 * OPERATION_BYTES)
+    unknown.put(Table.ROOMS, "r", b"1")
+    unknown.put(Table.MISSED, ("s", 9), b"1")
+    assert (len(unknown), unknown.bytes) == (3, 3 * OPERATION_BYTES + 2)
+
+
+def test_a_group_goes_before_what_is_put_after_it() -> None:
+    pending, disk = Pending(), Disk({(Table.MISSED, ("s", n)): b"old" for n in range(3)})
+    pending.put(Table.MISSED, ("s", 5), b"gone")
+    pending.delete(Table.MISSED, ("s", 0))
+    pending.delete_group(Table.MISSED, "s")
+    pending.delete_group(Table.MISSED, "s")
+    pending.delete(Table.MISSED, ("s", 1))  # goes with the group
+    pending.put(Table.MISSED, ("s", 6), b"new")
+    assert (len(pending), pending.bytes) == (2, 2 * OPERATION_BYTES + 3)
+    apply(disk, pending.take())
+    assert disk == {(Table.MISSED, ("s", 6)): b"new"}
+
+
+def test_a_snapshot_is_everything() -> None:
+    pending, disk = Pending(), Disk({(Table.META, "old"): b"1"})
+    pending.put(Table.META, "lost", b"1")
+    batch = pending.replace([(Table.META, "a", b"1"), (Table.MISSED, ("s", 1), b"2")])
+    pending.put(Table.META, "later", b"1")
+    apply(disk, batch)
+    assert disk == {(Table.META, "a"): b"1", (Table.MISSED, ("s", 1)): b"2"}
+    pending.delete(Table.META, "later")
+    pending.delete(Table.META, "a")
+    assert apply(disk, pending.take()) == 1
+
+
+KEYS = st.sampled_from(["a", "b", "c"])
+OPERATIONS = st.one_of(
+    st.tuples(st.just("put"), st.just(Table.ROOMS), KEYS, st.binary(max_size=3)),
+    st.tuples(st.just("put"), st.just(Table.MISSED), st.tuples(KEYS, st.integers(0, 4)), st.binary(max_size=3)),
+    st.tuples(st.just("delete"), st.just(Table.ROOMS), KEYS, st.none()),
+    st.tuples(st.just("delete"), st.just(Table.MISSED), st.tuples(KEYS, st.integers(0, 4)), st.none()),
+    st.tuples(st.just("group"), st.just(Table.MISSED), KEYS, st.none()),
+    st.tuples(st.sampled_from(["flush", "drop"]), st.none(), st.none(), st.none()),
+)
+
+
+@given(st.booleans(), st.lists(OPERATIONS, max_size=60))
+def test_the_disk_follows_whatever_happens(known: bool, operations: list[tuple[str, Table, Key, bytes]]) -> None:
+    pending = learned() if known else Pending()
+    truth, disk = Disk(), Disk()
+    for what, table, key, value in operations:
+        if what == "put":
+            pending.put(table, key, value)
+            truth[table, key] = value
+        elif what == "delete":
+            pending.delete(table, key)
+            truth.pop((table, key), None)
+        elif what == "group":
+            pending.delete_group(table, str(key))
+            for other in [k for k in truth if k[0] is table and isinstance(k[1], tuple) and k[1][0] == key]:
+                del truth[other]
+        elif what == "drop":
+            pending.drop()
+            apply(disk, pending.replace((t, k, v) for (t, k), v in truth.items()))
+        else:
+            apply(disk, pending.take())
+            assert disk == truth
+            assert (len(pending), pending.bytes) == (0, 0)
+        assert (pending.bytes == 0) == (len(pending) == 0)
+        assert pending.bytes >= len(pending) * OPERATION_BYTES
+    apply(disk, pending.take())
+    assert disk == truth

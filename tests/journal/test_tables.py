@@ -1,0 +1,45 @@
+"""The tables: which keys they hold, and that every statement finds its rows by an index."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from gatewayd.journal.tables import COLUMNS, MIGRATIONS, Key, Table, columns_of, delete, delete_groups, select, upsert
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "columns"),
+    [
+        (Table.SESSIONS, "s", ("s",)),
+        (Table.SESSIONS, "ü\0🙂", ("ü\0🙂",)),
+        (Table.SESSIONS, "half \ud800", None),
+        (Table.SESSIONS, 1, None),
+        (Table.SESSIONS, ("s", 1), None),
+        (Table.MISSED, ("s", 1), ("s", 1)),
+        (Table.MISSED, "s", None),
+        (Table.MISSED, ("\udfff", 1), None),
+        (Table.LIFECYCLE, 2**63 - 1, (2**63 - 1,)),
+        (Table.LIFECYCLE, 2**63, None),
+        (Table.LIFECYCLE, "1", None),
+    ],
+)
+def test_what_a_table_can_hold(table: Table, key: Key, columns: tuple[object, ...] | None) -> None:
+    assert columns_of(table, key) == columns
+
+
+@pytest.mark.parametrize("table", list(Table))
+def test_no_statement_reads_a_whole_table(table: Table) -> None:
+    width = len(COLUMNS[table])
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        for statement, parameters in ((delete(table, 3), 3 * width), (delete_groups(table, 2), 2)):
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", ["x"] * parameters)]
+            assert not [line for line in plan if line == f"SCAN {table}"]
+        assert "USE TEMP B-TREE" not in str(connection.execute(f"EXPLAIN QUERY PLAN {select(table)}").fetchall())
+        connection.execute(upsert(table, 1), [1] * width + [b"{}"])
+        connection.execute(upsert(table, 2), ([1] * width + [b"[]"]) + ([2] * width + [b"1"]))
+        assert [row[-1] for row in connection.execute(select(table))] == [b"[]", b"1"]
