@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from gatewayd.config import credentials
+from gatewayd.config import backend, credentials
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
 from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, suggestion, too_deep, unknown_keys
@@ -22,6 +22,7 @@ from gatewayd.config.model import (
     AdminConfig,
     ApiConfig,
     AuthConfig,
+    BackendConfig,
     Config,
     GatewayConfig,
     LimitsConfig,
@@ -131,6 +132,7 @@ class _Reader:
             api=self.take(("api",), self.data["api"], ApiConfig) if "api" in self.data else None,
             limits=limits,
             auth=self.auth(),
+            backend=self.backend(),
             listeners=self.listeners(limits),
         )
         self.mistakes += crossed(self.data)
@@ -166,6 +168,15 @@ class _Reader:
             self.mistakes.append(Mistake(("auth", name, "secrets_file"), str(error)))
             return auth
         return attrs.evolve(auth, secrets=(*auth.secrets, *map(Secret, lines)))
+
+    def backend(self) -> BackendConfig | None:
+        if "backend" not in self.data:
+            return None
+        table = self.data["backend"]
+        taken = self.take(("backend",), table, BackendConfig)
+        if isinstance(table, dict):
+            self.mistakes += Refused(backend.crossed(table, taken)).under("backend")
+        return taken
 
     def listeners(self, limits: LimitsConfig) -> tuple[ListenerConfig, ...]:
         tables = self.data.get("listeners", [])

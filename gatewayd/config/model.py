@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from gatewayd.config.backend import BackendConfig
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
 
@@ -20,6 +21,7 @@ __all__ = [
     "ApiConfig",
     "ApiToken",
     "AuthConfig",
+    "BackendConfig",
     "Bind",
     "Config",
     "FileMode",
@@ -202,4 +204,5 @@ class Config:
     api: ApiConfig | None = None
     limits: LimitsConfig = attrs.field(factory=LimitsConfig)
     auth: Mapping[str, AuthConfig] = attrs.field(factory=dict)
+    backend: BackendConfig | None = None
     listeners: tuple[ListenerConfig, ...] = ()

@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 
 from gatewayd.config.embedded import embedded_default
-from gatewayd.config.load import load
-from gatewayd.config.model import AdminConfig, AuthConfig, GatewayConfig, LimitsConfig, ListenerConfig
+from gatewayd.config.load import load, parse
+from gatewayd.config.model import AdminConfig, AuthConfig, BackendConfig, GatewayConfig, LimitsConfig, ListenerConfig
 from gatewayd.protocols.registry import PROTOCOLS
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "gatewayd.toml"
@@ -19,13 +19,22 @@ def test_the_example_file_loads_with_the_real_protocols() -> None:
 
 def test_the_example_file_shows_every_key() -> None:
     text = EXAMPLE.read_text()
-    classes = (GatewayConfig, AdminConfig, LimitsConfig, AuthConfig, ListenerConfig)
+    classes = (GatewayConfig, AdminConfig, LimitsConfig, AuthConfig, BackendConfig, ListenerConfig)
     missing = {field.name for cls in classes for field in attrs.fields(cls) if f"{field.name} = " not in text}
     assert missing == {"options"}  # it is a table: [listeners.options]
 
 
 def test_the_example_file_says_the_defaults() -> None:
     assert load(EXAMPLE, PROTOCOLS, environ={}).limits == LimitsConfig()
+
+
+def test_the_commented_backend_loads_and_says_the_defaults() -> None:
+    lines = EXAMPLE.read_text().partition("# [backend]")[2].partition("\n\n")[0].splitlines()[1:]
+    table = "\n".join(line.removeprefix("# ") for line in lines if "handlers" not in line)
+    listener = '\n[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:1"\n'
+    config = parse(f"[backend]\n{table}{listener}", "example", PROTOCOLS, environ={}).backend
+    assert config is not None
+    assert attrs.evolve(config, url=None, secret=None) == BackendConfig()
 
 
 def test_the_embedded_default_loads_with_the_real_protocols() -> None:
