@@ -24,7 +24,7 @@ from gatewayd.admin.node import ListenerView, NodeView
 from gatewayd.backend.machine import status
 from gatewayd.backend.static import Auth, OpenAuth, StaticAuth
 from gatewayd.config.model import AuthConfig, Config, ListenerConfig
-from gatewayd.core.behaviour import NoBackend
+from gatewayd.core.ask import NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
 from gatewayd.core.protocol import Protocol
@@ -260,7 +260,7 @@ def _auth(config: AuthConfig) -> Auth:
     )
 
 
-async def _no_backend(session: Session, command: Command) -> Any:
+async def _no_backend(session: Session, command: Command, reply: Callable[[Any], None]) -> None:
     raise NoBackend
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
 
 from gatewayd.backend.static import OpenAuth, StaticAuth
-from gatewayd.core.behaviour import Claim, Handshake, NoBackend
+from gatewayd.core.ask import NoBackend
+from gatewayd.core.behaviour import Claim, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command
@@ -37,7 +38,7 @@ OPEN = OpenAuth()
 STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
 
 
-async def no_backend(session: Session, command: Command) -> Any:
+async def no_backend(session: Session, command: Command, reply: Callable[[Any], None]) -> None:
     """The backend of a node that has none."""
     raise NoBackend
 
@@ -93,10 +94,13 @@ class Playbook:
         self.verified.append(claim)
         return bool(await self._auth.verify(claim))
 
-    async def _ask(self, session: Session, command: Command) -> Any:
+    async def _ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
         if self.answers is None or command.name not in self.answers:
             raise NoBackend
-        return self.answers[command.name]
+        answer = self.answers[command.name]
+        if isinstance(answer, Exception):
+            raise answer
+        reply(answer)
 
     def connect(
         self, path: str = "/", query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None

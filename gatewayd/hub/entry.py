@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
+from gatewayd.core.ask import BackendFailed
 from gatewayd.core.behaviour import Clash
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import step
@@ -48,10 +49,9 @@ async def hear(hub: Hub, behaviour: Behaviour[Any], connection: Connection, mess
             behaviour.heartbeat(connection, session, event)
             if event.acked:
                 behaviour.acknowledge(connection, event)
-        elif type(event) is e.Identify:
-            await enter(hub, behaviour, connection, event)
-        elif isinstance(event, e.Command):
-            await behaviour.command(connection, session, event)
+        elif isinstance(event, e.Identify | e.Command):
+            connection.busy(hub.clock())
+            await _act(hub, behaviour, connection, event)
         else:
             connection.send(e.Beat(), hub.clock())
     except Disconnect as verdict:
@@ -60,6 +60,18 @@ async def hear(hub: Hub, behaviour: Behaviour[Any], connection: Connection, mess
             raise
     finally:
         connection.said = None
+        connection.listen(hub.clock())
+
+
+async def _act(hub: Hub, behaviour: Behaviour[Any], connection: Connection, event: e.Identify | e.Command) -> None:
+    """What may have to wait for a backend; that one's failure ends as its protocol's table says."""
+    try:
+        if isinstance(event, e.Identify):
+            await enter(hub, behaviour, connection, event)
+        else:
+            await behaviour.command(connection, connection.session, event)
+    except BackendFailed as failed:
+        raise Disconnect(Cause.BACKEND_FAILED, failed.words) from failed
 
 
 async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gatewayd.hub.timers import Due
 
 Verify = Callable[[Claim], Awaitable[bool]]
-Ask = Callable[["Session", "Command"], Awaitable[Any]]
+Ask = Callable[["Session", "Command", Callable[[Any], None]], Awaitable[None]]
 
 
 class ListenerPort:
@@ -80,9 +80,9 @@ class ListenerPort:
         """Ask the listener's auth about a claim."""
         return await self._verify(claim)
 
-    async def ask(self, session: Session, command: Command) -> Any:
-        """Ask the backend for the answer to a command."""
-        return await self._ask(session, command)
+    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        """Have the backend answer a command."""
+        await self._ask(session, command, reply)
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the node share."""
