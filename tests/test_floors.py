@@ -48,7 +48,7 @@ def test_floors() -> None:
                 wrong.append(f"{path}: {name}")
             if part == "core" and top in IMPURE:
                 wrong.append(f"{path}: {name} is not pure")
-            if top == "trio" and part not in ("net", "admin", "daemon", "__main__"):
+            if top == "trio" and part not in ("net", "admin", "backend", "daemon", "__main__"):
                 wrong.append(f"{path}: {name}")
             if top in ("trio_websocket", "wsproto") and path.name != "library.py":
                 wrong.append(f"{path}: {name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Final
+
+import msgspec
 
 from gatewayd.core.close import Cause
 
@@ -23,10 +25,5 @@ class BackendFailed(Exception):
         self.words = words
 
 
-class NoReply(Enum):
-    """What stands in the place of a reply's data where the backend wants nothing said."""
-
-    NO_REPLY = "no reply"
-
-
-NO_REPLY = NoReply.NO_REPLY
+NO_REPLY: Final = msgspec.UNSET
+"""What stands in the place of a reply's data where the backend wants nothing said."""
