@@ -51,6 +51,7 @@ def logging_to_stderr(level: int) -> Iterator[BoundedHandler]:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))  # it tells of every request
     listener.start()
     try:
         yield handler

@@ -35,4 +35,6 @@ class NodeView:
     listeners: Sequence[ListenerView]
     clients: Callable[[], int]
     draining: Callable[[], bool]
+    backend: Callable[[], Mapping[str, Any]] | None = None
+    """How the backend is doing; None where there is none."""
     remembered: Remembered = field(factory=Remembered)

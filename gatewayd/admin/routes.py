@@ -68,6 +68,7 @@ class Routes:
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
                 "faults": totals.faults,
+                "backend": None if node.backend is None else node.backend(),
                 "memory": {"rss": _rss()},
             }
         )
