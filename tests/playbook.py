@@ -32,7 +32,7 @@ from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
 from gatewayd.hub import entry
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.port import ListenerPort
+from gatewayd.hub.port import Ask, ListenerPort
 
 OPEN = OpenAuth()
 STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
@@ -81,6 +81,7 @@ class Playbook:
         self.protocol = protocol
         self.listener = listener
         self.answers = answers
+        self.ask: Ask | None = None  # a backend to ask, in place of `answers`
         self.hub = hub or Hub(lambda: self.now)
         self.realm = (protocol.name, "test")
         self.verified: list[Claim] = []
@@ -95,6 +96,9 @@ class Playbook:
         return bool(await self._auth.verify(claim))
 
     async def _ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        if self.ask is not None:
+            await self.ask(session, command, reply)
+            return
         if self.answers is None or command.name not in self.answers:
             raise NoBackend
         answer = self.answers[command.name]
