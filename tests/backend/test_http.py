@@ -125,19 +125,25 @@ async def test_without_a_secret_nothing_is_signed() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/x?y=1"
         client = HttpBackend(url, None, timeout=5, connections=2, max_answer_bytes=10, wall=lambda: 1234.9)
 
-        async def answer() -> None:
-            raw, _ = await trio.to_thread.run_sync(server.accept)
+        def answer() -> bytes:
+            raw, _ = server.accept()
             with raw:
                 head = raw.recv(65536).lower()
-                assert head.startswith(b"post /x?y=1 http/1.1\r\n")
-                assert b"x-gatewayd-timestamp: 1234\r\n" in head
-                assert b"x-gatewayd-signature" not in head
                 raw.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            return head
+
+        heads: list[bytes] = []
+
+        async def answered() -> None:
+            heads.append(await trio.to_thread.run_sync(answer))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(answer)
+            nursery.start_soon(answered)
             assert await client.ask(asked("x")) == Answer()
         await client.aclose()
+    assert heads[0].startswith(b"post /x?y=1 http/1.1\r\n")
+    assert b"x-gatewayd-timestamp: 1234\r\n" in heads[0]
+    assert b"x-gatewayd-signature" not in heads[0]
 
 
 async def test_a_certificate_is_checked() -> None:
