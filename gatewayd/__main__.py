@@ -19,8 +19,9 @@ from gatewayd.config.load import ConfigError, load
 from gatewayd.config.model import Config
 from gatewayd.config.show import dump
 from gatewayd.core.protocol import Protocol
-from gatewayd.daemon import Daemon, StartError, url
+from gatewayd.daemon import Daemon, StartError
 from gatewayd.log import logging_to_stderr
+from gatewayd.parts import url
 from gatewayd.protocols.registry import installed
 
 DONE, FAILED, BAD_CONFIG = 0, 1, 2
@@ -146,6 +147,9 @@ def _warnings(config: Config) -> list[str]:
             )
         if item.auth is None and item.bind.kind == "tcp" and item.bind.host not in ("127.0.0.1", "::1", "localhost"):
             found.append(f"listener {item.name} is open to everyone who reaches {item.bind}: set auth")
+    backend = config.backend
+    if backend is not None and backend.url is not None and backend.secret is None:
+        found.append("backend.url is asked without a signature: set backend.secret, so that it can tell who asks")
     if config.gateway.state_dir:
         found.append("gateway.state_dir is not used by this version: sessions and documents are kept in memory")
     return found

@@ -6,7 +6,7 @@ Down means: stop accepting, tell every client, give them the grace, and only the
 from __future__ import annotations
 
 import logging
-import resource
+import math
 import signal
 import socket
 import ssl
@@ -21,17 +21,17 @@ import trio
 from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
-from gatewayd.admin.node import ListenerView, NodeView
+from gatewayd.admin.node import NodeView
+from gatewayd.backend.app import load
 from gatewayd.backend.auths import closing, make
 from gatewayd.backend.machine import status
+from gatewayd.backend.service import Service, no_backend
 from gatewayd.backend.static import OpenAuth
 from gatewayd.config.model import Config, ListenerConfig
-from gatewayd.core.behaviour import NoBackend
-from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.events import Command
+from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
-from gatewayd.core.settings import Settings
+from gatewayd.hub.answers import apply
 from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
@@ -41,11 +41,10 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
+from gatewayd.parts import listener_view, settings_of, within_descriptors
 
 log = logging.getLogger("gatewayd")
 
-SPARE_DESCRIPTORS = 64
-"""Kept free of clients: listeners, the admin socket, files."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
 JUDGED_AGAIN = 16
@@ -63,29 +62,44 @@ class Daemon:
         self.config = config
         self.admin_path = admin_socket
         limits = config.limits
-        self.gate = Gate(max_clients=_within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
+        self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
+        self.backend = self._service()
         self.turn = Turn()
         self.poll = Poll()
         self.auths = {name: make(name, item) for name, item in config.auth.items()}
         self._judging = trio.CapacityLimiter(JUDGED_AGAIN)
         self.started = time.time()
+        self.deadline = math.inf
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._sockets: list[tuple[Listener, socket.socket]] = []
         self._unix: list[tuple[Path, int]] = []
         self._admin: socket.socket | None = None
         self._api: socket.socket | None = None
 
+    def _service(self) -> Service | None:
+        config = self.config.backend
+        if config is None:
+            return None
+        try:
+            app = None if config.handlers is None else load(config.handlers)
+        except ImportError as exc:
+            raise StartError(f"backend.handlers: {exc}") from exc
+        service = Service(config, partial(apply, self.hub), node=self.hub, app=app)
+        self.hub.lifecycle = service.recorder
+        return service
+
     def _listener(self, config: ListenerConfig, protocol: Protocol) -> Listener:
         realm = (protocol.name, config.auth or "")
         auth = self.auths[config.auth] if config.auth is not None else OpenAuth()
         verify = partial(auth.verify, listener=config.name, protocol=protocol.name)
-        port = ListenerPort(self.hub, realm, verify, _no_backend, machine=status)
+        ask = no_backend if self.backend is None else self.backend.ask
+        port = ListenerPort(self.hub, realm, verify, ask, machine=status)
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(
             config=config,
-            settings=_settings(config),
+            settings=settings_of(config),
             wire=protocol.wire,
             behaviour=behaviour,
             hub=self.hub,
@@ -149,10 +163,14 @@ class Daemon:
                     keep.start_soon(self.poll.run)
                     self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
                     keep.start_soon(self._timers)
+                    if self.backend is not None:
+                        await keep.start(self.backend.run)
                     keep.start_soon(self._serve_admin)
                     announce()
                     await self._serve_clients(aiter(signals))
                     keep.cancel_scope.cancel()
+                if self.backend is not None:
+                    await self._part_from(self.backend)
         finally:
             self.release()
 
@@ -169,9 +187,16 @@ class Daemon:
                     self.gate.draining = True
                     accepting.cancel_scope.cancel()
                 self._tell_all()
-                clients.cancel_scope.deadline = trio.current_time() + self.config.gateway.shutdown_grace
+                self.deadline = trio.current_time() + self.config.gateway.shutdown_grace
+                clients.cancel_scope.deadline = self.deadline
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
+
+    async def _part_from(self, backend: Service) -> None:
+        """The sessions end with the process: the backend learns of it, if it is there to."""
+        self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
+        await backend.finish(max(1.0, self.deadline - trio.current_time()))
+        await backend.close()
 
     def _tell_all(self) -> None:
         for listener in self.listeners:
@@ -220,7 +245,7 @@ class Daemon:
                 nursery.start_soon(admin.serve_tcp, app, self._api, self.config.api.tokens)
 
     def _view(self) -> NodeView:
-        views = [_listener_view(listener, self.gate) for listener in self.listeners]
+        views = [listener_view(listener, self.gate) for listener in self.listeners]
         return NodeView(
             hub=self.hub,
             node=self.config.gateway.node,
@@ -230,52 +255,8 @@ class Daemon:
             clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
             auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
+            backend=None if self.backend is None else self.backend.status,
         )
-
-
-def _listener_view(listener: Listener, gate: Gate) -> ListenerView:
-    config = listener.config
-    return ListenerView(
-        name=config.name,
-        protocol=config.protocol,
-        address=str(config.bind),
-        url=url(config),
-        tls=listener.tls is not None,
-        settings={
-            "heartbeat_interval": config.heartbeat_interval,
-            "heartbeat_tolerance": config.heartbeat_tolerance,
-            "identify_timeout": config.identify_timeout,
-            "resume_window": config.resume_window,
-            "auth": config.auth,
-        },
-        clients=lambda: gate.by_listener[config.name],
-    )
-
-
-def url(config: ListenerConfig, path: str = "") -> str:
-    """Where clients connect to, as people write it."""
-    scheme = "wss" if config.tls_cert else "ws"
-    return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
-
-
-def _settings(config: ListenerConfig) -> Settings:
-    return Settings(
-        interval=config.heartbeat_interval,
-        patience=config.heartbeat_interval + config.heartbeat_tolerance,
-        identify_timeout=config.identify_timeout,
-        resume_window=config.resume_window,
-        resume_events=config.resume_events,
-        resume_bytes=config.resume_bytes,
-        rate_limit=config.rate_limit,
-        max_message_bytes=config.max_message_bytes,
-        outbox_bytes=config.outbox_bytes,
-        outbox_events=config.outbox_events,
-        outbox_age=config.outbox_age,
-    )
-
-
-async def _no_backend(session: Session, command: Command) -> Any:
-    raise NoBackend
 
 
 def _tls(config: ListenerConfig) -> ssl.SSLContext | None:
@@ -291,13 +272,3 @@ def _tls(config: ListenerConfig) -> ssl.SSLContext | None:
             f"{exc.strerror or exc}"
         ) from exc
     return context
-
-
-def _within_descriptors(wanted: int) -> int:
-    """Raise the soft limit on descriptors to the hard one, and keep the client bound below it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or wanted <= hard - SPARE_DESCRIPTORS:
-        return wanted
-    log.warning("max_clients is %d, but only %d descriptors may be open (ulimit -n)", wanted, hard)
-    return max(1, hard - SPARE_DESCRIPTORS)

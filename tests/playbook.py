@@ -16,13 +16,14 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
 
 from gatewayd.backend.static import OpenAuth, StaticAuth
-from gatewayd.core.behaviour import Claim, Grant, Handshake, NoBackend
+from gatewayd.core.ask import NoBackend
+from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command
@@ -31,13 +32,13 @@ from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
 from gatewayd.hub import entry, grants
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.port import ListenerPort
+from gatewayd.hub.port import Ask, ListenerPort
 
 OPEN = OpenAuth()
 STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
 
 
-async def no_backend(session: Session, command: Command) -> Any:
+async def no_backend(session: Session, command: Command, reply: Callable[[Any], None]) -> None:
     """The backend of a node that has none."""
     raise NoBackend
 
@@ -80,6 +81,7 @@ class Playbook:
         self.protocol = protocol
         self.listener = listener
         self.answers = answers
+        self.ask: Ask | None = None  # a backend to ask, in place of `answers`
         self.hub = hub or Hub(lambda: self.now)
         self.realm = (protocol.name, "test")
         self.verified: list[Claim] = []
@@ -95,10 +97,16 @@ class Playbook:
         grant: Grant = await self._auth.verify(claim)
         return grant
 
-    async def _ask(self, session: Session, command: Command) -> Any:
+    async def _ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        if self.ask is not None:
+            await self.ask(session, command, reply)
+            return
         if self.answers is None or command.name not in self.answers:
             raise NoBackend
-        return self.answers[command.name]
+        answer = self.answers[command.name]
+        if isinstance(answer, Exception):
+            raise answer
+        reply(answer)
 
     def connect(
         self, path: str = "/", query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None

@@ -12,6 +12,7 @@ FLOORS = {
     "journal": 2, "backend": 2, "hub": 2.5,  # the hub keeps its stores; a port will stand between them with the journal
     "net": 3, "admin": 3,
     "log": 0, "sdnotify": 0,  # leaves: they import nothing of ours
+    "parts": 3.5,  # of the daemon
     "daemon": 4,
     "__main__": 5, "ctl": 5,
 }  # fmt: skip

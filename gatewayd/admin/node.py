@@ -37,4 +37,6 @@ class NodeView:
     draining: Callable[[], bool]
     auth: Callable[[], Mapping[str, Any]] = dict
     """Verdicts by the name of their auth."""
+    backend: Callable[[], Mapping[str, Any]] | None = None
+    """How the backend is doing; None where there is none."""
     remembered: Remembered = field(factory=Remembered)

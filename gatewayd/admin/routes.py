@@ -69,6 +69,7 @@ class Routes:
                 "closed": totals.closed,
                 "auth": node.auth(),
                 "faults": totals.faults,
+                "backend": None if node.backend is None else node.backend(),
                 "memory": {"rss": _rss()},
             }
         )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from gatewayd.config import auth_tables
+from gatewayd.config import auth_tables, backend
 from gatewayd.config.auth import AuthConfig
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
@@ -22,6 +22,7 @@ from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, sug
 from gatewayd.config.model import (
     AdminConfig,
     ApiConfig,
+    BackendConfig,
     Config,
     GatewayConfig,
     LimitsConfig,
@@ -130,6 +131,7 @@ class _Reader:
             api=self.take(("api",), self.data["api"], ApiConfig) if "api" in self.data else None,
             limits=limits,
             auth=self.auth(),
+            backend=self.backend(),
             listeners=self.listeners(limits),
         )
         self.mistakes += crossed(self.data)
@@ -155,6 +157,15 @@ class _Reader:
                 taken[name] = auth_tables.read(table, self.structurer)
             except Refused as refused:
                 self.mistakes += refused.under("auth", name)
+        return taken
+
+    def backend(self) -> BackendConfig | None:
+        if "backend" not in self.data:
+            return None
+        table = self.data["backend"]
+        taken = self.take(("backend",), table, BackendConfig)
+        if isinstance(table, dict):
+            self.mistakes += Refused(backend.crossed(table, taken)).under("backend")
         return taken
 
     def listeners(self, limits: LimitsConfig) -> tuple[ListenerConfig, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from gatewayd.config.auth import AuthConfig
+from gatewayd.config.backend import BackendConfig
 from gatewayd.config.checks import named as _named
 from gatewayd.config.checks import not_empty as _not_empty
 from gatewayd.config.checks import not_negative as _not_negative
@@ -25,6 +26,7 @@ __all__ = [
     "ApiConfig",
     "ApiToken",
     "AuthConfig",
+    "BackendConfig",
     "Bind",
     "Config",
     "FileMode",
@@ -165,4 +167,5 @@ class Config:
     api: ApiConfig | None = None
     limits: LimitsConfig = attrs.field(factory=LimitsConfig)
     auth: Mapping[str, AuthConfig] = attrs.field(factory=dict)
+    backend: BackendConfig | None = None
     listeners: tuple[ListenerConfig, ...] = ()

@@ -8,7 +8,7 @@ import tomli_w
 
 from gatewayd.config.model import Config
 from gatewayd.config.structure import fields_of, key_of
-from gatewayd.config.values import Bind, FileMode, Secret, format_mode, format_rate, format_seconds
+from gatewayd.config.values import Bind, FileMode, Kinds, Secret, format_mode, format_rate, format_seconds
 from gatewayd.core.rate import Rate, Seconds
 
 
@@ -32,6 +32,8 @@ def _plain(value: Any, kind: Any) -> Any:
     kinds = (kind, *get_args(kind))
     if isinstance(value, (Secret, Bind)):
         return str(value)
+    if isinstance(value, Kinds):
+        return list(value.names)
     if isinstance(value, Rate):
         return format_rate(value)
     if attrs.has(type(value)):

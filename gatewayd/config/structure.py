@@ -14,7 +14,7 @@ from cattrs import Converter
 from gatewayd.config import credentials
 from gatewayd.config.checks import LOADED
 from gatewayd.config.mistakes import Mistake, Refused, described, kind_of, never_right, unknown_keys
-from gatewayd.config.values import Bind, FileMode, Secret, parse_mode, parse_rate, parse_seconds
+from gatewayd.config.values import Bind, FileMode, Kinds, Secret, parse_mode, parse_rate, parse_seconds
 from gatewayd.core.rate import Rate, Seconds
 
 T = TypeVar("T")
@@ -63,6 +63,10 @@ def _bind(value: object, kind: object) -> Bind:
 
 def _mode(value: object, _: object) -> FileMode:
     return _said(parse_mode, value)
+
+
+def _kinds(value: object, _: object) -> Kinds:
+    return _said(Kinds.parse, value)
 
 
 def _literal(value: object, kind: object) -> object:
@@ -205,6 +209,7 @@ _SCALARS: dict[Any, Hook] = {
     Rate: _rate,
     Bind: _bind,
     FileMode: _mode,
+    Kinds: _kinds,
 }
 
 

@@ -5,7 +5,7 @@ Every parser raises ValueError with a sentence that can stand behind the key's n
 
 import ipaddress
 import re
-from typing import Literal, NewType
+from typing import ClassVar, Literal, NewType
 
 import attrs
 
@@ -25,6 +25,8 @@ _SOCKET_NAME = re.compile(r"[!-9;-~]{1,255}")  # systemd: printable ASCII, no co
 _SOCKET_PATH_BYTES = 107  # sun_path of Linux, less its closing NUL
 
 MASK = "********"
+LIFECYCLE = ("opened", "detached", "resumed", "ended")
+"""The kinds of lifecycle events, in the order of a session's life."""
 
 
 @attrs.frozen(repr=False)
@@ -42,6 +44,31 @@ class Secret:
 
     def __str__(self) -> str:
         return MASK
+
+
+@attrs.frozen
+class Kinds:
+    """Which lifecycle events a backend is told: true for all, false for none, or a list in the TOML."""
+
+    names: tuple[str, ...]
+
+    ALL: ClassVar["Kinds"]
+
+    @classmethod
+    def parse(cls, value: object) -> "Kinds":
+        """Read true, false, or a list of kinds."""
+        if isinstance(value, bool):
+            return cls(LIFECYCLE if value else ())
+        if not isinstance(value, list):
+            text = f"expected true, false, or a list of: {', '.join(LIFECYCLE)}"
+            raise ValueError(text)  # noqa: TRY004 - every parser here raises ValueError
+        for kind in value:
+            if kind not in LIFECYCLE:
+                raise ValueError(f"unknown kind {kind!r}, expected some of: {', '.join(LIFECYCLE)}")
+        return cls(tuple(kind for kind in LIFECYCLE if kind in value))
+
+
+Kinds.ALL = Kinds(LIFECYCLE)
 
 
 @attrs.frozen(kw_only=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
@@ -67,10 +68,6 @@ class Counts:
     delivered: int = 0
     buffered: int = 0
     dropped: int = 0
-
-
-class NoBackend(Exception):
-    """Nothing is configured that could answer this command."""
 
 
 class Unpublishable(Exception):
@@ -176,8 +173,13 @@ class Port(Protocol):
     async def verify(self, claim: Claim) -> Grant:
         """Ask the listener's auth about a claim."""
 
-    async def ask(self, session: Session, command: Command) -> Any:
-        """Ask the backend for the answer to a command. Raises `NoBackend` where none is configured."""
+    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        """Have the backend answer a command.
+
+        `reply` is called with the answer's data, or `NO_REPLY`, before anything else that the answer says is done;
+        it is not called when the client has gone meanwhile. Raises `NoBackend` where nobody knows the command, and
+        `BackendFailed`, which a behaviour may let pass: the client gets its protocol's error for it.
+        """
 
     def machine(self) -> Mapping[str, int]:
         """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
@@ -258,6 +260,15 @@ class Behaviour(Generic[Options]):
     def reply(self, connection: Connection, command: Command, data: Any) -> None:
         """Answer a command."""
         connection.send(Reply(command, data), self.port.now())
+
+    async def forward(self, connection: Connection, session: Session, command: Command) -> None:
+        """Let the backend answer a command. Raises `NoBackend`, `BackendFailed`."""
+
+        def reply(data: Any) -> None:
+            if data is not NO_REPLY:
+                self.reply(connection, command, data)
+
+        await self.port.ask(session, command, reply)
 
     def acknowledge(self, connection: Connection, beat: Heartbeat) -> None:
         """Answer a heartbeat."""

@@ -47,6 +47,7 @@ class Cause(Enum):
     FLOOD = ("flood", "too many frames")
     SHUTDOWN = ("shutdown", "server is shutting down", True)
     INTERNAL = ("internal", "fault of the server")
+    BACKEND_FAILED = ("backend_failed", "the backend did not answer", True)  # not the client's fault: it may come back
     # The rest is never sent: there is nobody left to send it to.
     CLIENT_CLOSED = ("client_closed", "closed by the client")
     CLIENT_LEFT = ("client_left", "closed by the client, to come back", True)
@@ -124,6 +125,7 @@ COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.TOO_BIG: Ending(1009),
     Cause.SHUTDOWN: Ending(1001),
     Cause.INTERNAL: Ending(1011),
+    Cause.BACKEND_FAILED: Ending(1011),
     Cause.PROTOCOL_ERROR: Ending(1002),
     Cause.INVALID_TEXT: Ending(1007),
     Cause.FLOOD: Ending(1008),

@@ -3,6 +3,7 @@
 Law 1: `alive_until` only ever moves later. A heartbeat writes one number; no timer is reset.
 Law 2: the first verdict stands.
 Law 3: whatever is said passes `send` or `deliver`, whatever is heard passes `receive`.
+Law 4: while we act on a message we do not listen, so that time is no silence of the client's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
 
 
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a client that was late while we did not listen."""
+
+
 def _nothing() -> None:
     """There is nobody to be stopped."""
 
@@ -41,6 +46,8 @@ class Connection:
 
     __slots__ = (
         "_beats_in_window",
+        "_busy_since",
+        "_looked_at",
         "_messages_in_window",
         "_next_beat",
         "_probed_at",
@@ -83,6 +90,8 @@ class Connection:
         self.latency: float | None = None
         self._next_beat = math.inf
         self._probed_at = -math.inf
+        self._busy_since: float | None = None
+        self._looked_at = -math.inf
         self._window_start = -math.inf
         self._messages_in_window = self._beats_in_window = 0
 
@@ -167,6 +176,16 @@ class Connection:
         if max(self._messages_in_window, self._beats_in_window) > rate.count:
             raise Disconnect(Cause.RATE_LIMITED, f"more than {rate.count} messages in {rate.period:g} s")
 
+    def busy(self, now: float) -> None:
+        """From now on we act on a message, and listen to no other."""
+        self._busy_since = now
+
+    def listen(self, now: float) -> None:
+        """We listen again: the time between was no silence of the client's."""
+        if self._busy_since is not None:
+            self.last_life += now - self._busy_since
+            self._busy_since = None
+
     # --- time -----------------------------------------------------------------------------------------------
 
     @property
@@ -177,12 +196,13 @@ class Connection:
     @property
     def due(self) -> float:
         """The next moment at which `tick` may have something to do."""
-        due = min(self.alive_until, self._next_beat)
-        if self.state not in IDENTIFIED:
-            due = min(due, self.identify_by)
+        late = self.alive_until
         if self.wire.probes and self._probed_at < self.last_life:
-            due = min(due, self.last_life + self.settings.interval)
-        return due
+            late = min(late, self.last_life + self.settings.interval)
+        if self._busy_since is not None:
+            late = max(late, self._looked_at + LOOK_AGAIN)
+        due = min(late, self._next_beat)
+        return due if self.state in IDENTIFIED else min(due, self.identify_by)
 
     def tick(self, now: float) -> None:
         """Say what is due by now. Raises `Disconnect` when the client is late."""
@@ -190,7 +210,9 @@ class Connection:
             return
         if self.state not in IDENTIFIED and now >= self.identify_by:
             raise Disconnect(Cause.IDENTIFY_TIMEOUT)
-        if now >= self.alive_until:
+        listening = self._busy_since is None
+        self._looked_at = now
+        if listening and now >= self.alive_until:
             raise Disconnect(Cause.HEARTBEAT_MISSED, f"no heartbeat in {self.settings.patience:g} s")
         if now >= self._next_beat:
             self._next_beat = now + self.settings.interval
@@ -198,7 +220,7 @@ class Connection:
                 self._probed_at = now
             self.send(e.Beat(), now)
         silent = now >= self.last_life + self.settings.interval
-        if self.wire.probes and silent and self._probed_at < self.last_life:
+        if self.wire.probes and listening and silent and self._probed_at < self.last_life:
             self._probed_at = now
             self.send(e.BeatRequest(), now)
 

@@ -91,6 +91,8 @@ class Session:
     resumable: bool = False
     detached_at: float | None = None
     generation: int = 1
+    sequence: int = 0
+    """How many lifecycle events there have been of it; 0 until it is identified."""
     resumes: int = 0
     lost: int = 0
     delivered: int = 0

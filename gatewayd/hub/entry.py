@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
+from gatewayd.core.ask import BackendFailed
 from gatewayd.core.behaviour import Clash
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import step
@@ -68,18 +69,24 @@ def hear(
     except Disconnect as verdict:
         _forgive(hub, connection, verdict)
     if later is not None:
+        connection.busy(hub.clock())
         return _finish(hub, connection, later)
     connection.said = None
     return None
 
 
 async def _finish(hub: Hub, connection: Connection, later: Coroutine[Any, Any, None]) -> None:
+    """Act on what may have to wait for a backend; that one's failure ends as its protocol's table says."""
     try:
-        await later
+        try:
+            await later
+        except BackendFailed as failed:
+            raise Disconnect(Cause.BACKEND_FAILED, failed.words) from failed
     except Disconnect as verdict:
         _forgive(hub, connection, verdict)
     finally:
         connection.said = None
+        connection.listen(hub.clock())
 
 
 def _forgive(hub: Hub, connection: Connection, verdict: Disconnect) -> None:

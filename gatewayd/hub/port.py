@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gatewayd.hub.timers import Due
 
 Verify = Callable[[Claim], Awaitable[Grant]]
-Ask = Callable[["Session", "Command"], Awaitable[Any]]
+Ask = Callable[["Session", "Command", Callable[[Any], None]], Awaitable[None]]
 
 
 class ListenerPort:
@@ -81,9 +81,9 @@ class ListenerPort:
         """Ask the listener's auth about a claim."""
         return (await self._verify(claim)).to(claim, self._hub.clock())
 
-    async def ask(self, session: Session, command: Command) -> Any:
-        """Ask the backend for the answer to a command."""
-        return await self._ask(session, command)
+    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        """Have the backend answer a command."""
+        await self._ask(session, command, reply)
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the node share."""

@@ -2,6 +2,7 @@
 
 Law 1: a session has at most one client; whoever takes it over gets all that the older client did not.
 Law 2: a session that was never claimed just ends; a claimed one waits for its resume window where it can be resumed.
+Law 3: of a claimed session, `lifecycle` is told: opened once, then detached and resumed in turn, and ended once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Event
     from gatewayd.core.grant import Grant
+
+
+Lifecycle = Callable[[Session, str, Verdict | None], None]
+"""Told of a session, of what has happened to it (opened, detached, resumed, ended), and why; never waits."""
+
+
+def _nobody_is_told(session: Session, kind: str, verdict: Verdict | None) -> None:
+    pass
 
 
 @define
@@ -48,6 +57,7 @@ class Sessions:
         self.limit = limit
         self.timers = Timers()
         self.totals = Totals()
+        self.lifecycle: Lifecycle = _nobody_is_told
         self.sessions: dict[str, Session] = {}
         self._identities: dict[tuple[Realm, str], list[Session]] = {}
         self._detached: dict[Session, None] = {}
@@ -61,6 +71,12 @@ class Sessions:
 
     def _has_ended(self, session: Session, unsaid: list[Event]) -> None:
         raise NotImplementedError
+
+    def _tell(self, session: Session, kind: str, verdict: Disconnect | Verdict | None = None) -> None:
+        session.sequence += 1
+        if isinstance(verdict, Disconnect):
+            verdict = Verdict(verdict.cause, verdict.reason)
+        self.lifecycle(session, kind, verdict)
 
     def open(self, connection: Connection, listener: str, realm: Realm, remote: str) -> Session:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
@@ -93,14 +109,19 @@ class Sessions:
         fresh = connection.session
         assert fresh is not None, "a client is given a session before it can identify"
         older = self._owed(fresh, admission)
+        replaced: Disconnect | None = None
         if older is None:
             self._enrol(fresh, admission)
         else:
-            self._take_over(older, fresh, connection)
+            replaced = self._take_over(older, fresh, connection)
         session = older or fresh
         connection.variant = admission.variant
         self._claimed(session, admission, admission.grant or fresh.grant)
         session.metadata.update(admission.metadata)
+        if older is None:
+            self._tell(session, "opened")
+        else:
+            self._tell(session, "resumed", replaced)
         return older is not None
 
     def _owed(self, fresh: Session, admission: Admission) -> Session | None:
@@ -120,7 +141,8 @@ class Sessions:
         if session.key is not None:
             self._identities.setdefault((session.realm, session.key), []).append(session)
 
-    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> None:
+    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Disconnect | None:
+        """The verdict on the client that it is taken from, where there is still one."""
         self.totals.resumed += 1
         del self.sessions[fresh.id]
         replaced = older.connection
@@ -133,8 +155,10 @@ class Sessions:
         older.resumes += 1
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         connection.session = older
-        if replaced is not None:
-            replaced.end(Disconnect(Cause.REPLACED))
+        if replaced is None:
+            return None
+        replaced.end(Disconnect(Cause.REPLACED))
+        return replaced.verdict
 
     def _take_back(self, session: Session, connection: Connection) -> None:
         """What the client's socket did not take is missed, and older than whatever is missed later."""
@@ -148,6 +172,7 @@ class Sessions:
         if session is None or session.connection is not connection or session.ended is not None:
             return
         if verdict.cause.detaches and session.resumable:
+            connection.verdict = connection.verdict or verdict
             self.detach(session, flush=verdict.cause is Cause.SHUTDOWN)
         else:
             self.end(session, Verdict(verdict.cause, verdict.reason))
@@ -164,6 +189,7 @@ class Sessions:
         self._detached[session] = None
         generation = session.generation
         self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
+        self._tell(session, "detached", connection.verdict)
         self._has_detached(session)
 
     def _expire(self, session: Session, generation: int) -> None:
@@ -189,7 +215,14 @@ class Sessions:
                 del self._identities[session.realm, session.key]
         if connection is not None:
             connection.end(Disconnect(verdict.cause, verdict.reason))
+        if session.sequence:
+            self._tell(session, "ended", verdict)
         self._has_ended(session, unsaid)
+
+    def end_all(self, verdict: Verdict) -> None:
+        """The node stops, and keeps nothing."""
+        for session in tuple(self.sessions.values()):
+            self.end(session, verdict)
 
     def by_state(self) -> Counter[str]:
         """How many sessions are in each state."""

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from attrs import define, field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, NoBackend
+from gatewayd.core.ask import NoBackend
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 
@@ -92,6 +93,7 @@ WIRE = Wire(
         Cause.KICKED: Ending(4006),
         Cause.RATE_LIMITED: Ending(4009),
         Cause.SLOW_CONSUMER: Ending(4010),
+        Cause.BACKEND_FAILED: STAYS,
     },
     other=_command,
     any_message_is_life=True,
@@ -173,7 +175,7 @@ class Discodo(Behaviour[Options]):
             self._destroy(session, _id(_object(command.data), "guild_id"))
         else:
             try:
-                self.reply(connection, command, await self.port.ask(session, command))
+                await self.forward(connection, session, command)
             except NoBackend:
                 raise Disconnect(Cause.UNKNOWN_OPCODE, "no backend is configured that knows this operation") from None
 

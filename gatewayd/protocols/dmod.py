@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Claim, Clash, NoBackend
+from gatewayd.core.ask import NO_REPLY, BackendFailed, NoBackend
+from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.core.rate import Rate
@@ -49,6 +50,12 @@ def _ready(ready: e.Ready) -> object:
     return {"op": 2, "t": None, "d": {"missed_notifications": ready.data, **lost}}
 
 
+def _failed(verdict: Disconnect) -> object:
+    """A command that the backend did not answer is answered all the same, and the client stays."""
+    name = (verdict.said or {}).get("cmd")
+    return {"op": 7, "t": None, "d": {"for": name, "data": {"success": False, "error": verdict.reason}}}
+
+
 UNKNOWN_DATA = Ending(1000, UNKNOWN)
 
 WIRE = Wire(
@@ -86,6 +93,7 @@ WIRE = Wire(
         Cause.RATE_LIMITED: Ending(1000, "Rate Limited"),
         Cause.SLOW_CONSUMER: Ending(1000, "Slow consumer"),
         Cause.ORIGIN_REFUSED: Ending(1000, "CORS"),
+        Cause.BACKEND_FAILED: Ending(None, payload=_failed),
     },
     beats=True,
 )
@@ -139,34 +147,50 @@ class Dmod(Applications):
             await act(self, connection, session, command)
             return
         try:
-            self.reply(connection, command, await self.port.ask(session, command))
+            await self.port.ask(session, command, lambda data: self._answer(connection, command, data))
         except NoBackend:
             raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN) from None
+
+    def _answer(self, connection: Connection, command: e.Command, data: Any) -> None:
+        self.reply(connection, command, None if data is NO_REPLY else data)
 
     # --- guilds ---------------------------------------------------------------------------------------------
 
     async def _connect(self, connection: Connection, session: Session, command: e.Command) -> None:
         token, gid = texts(command, "token", "gid")
         await self.prove(connection, Claim("guild", token, gid))
+        self._leave(session)
+        session.data.guild = gid
+        self.port.subscribe(session, f"guild:{gid}")
+
+        def reply(data: Any) -> None:
+            self.reply(connection, command, self._documents(session, gid) if data is NO_REPLY else data)
+
+        try:
+            await self.port.ask(session, command, reply)
+        except NoBackend:
+            reply(NO_REPLY)
+        except BackendFailed:
+            self._leave(session)
+            raise
+
+    def _documents(self, session: Session, gid: str) -> Any:
+        """What is known of a guild and this member of it where the backend does not say."""
+        documents, prefix = self.port.documents, self.options.documents
+        user = None if session.key is None else documents.get(f"{prefix}member:{gid}:{session.key}")
+        return {"guild": documents.get(f"{prefix}guild:{gid}"), "user": user}
+
+    def _leave(self, session: Session) -> None:
         page: Page = session.data
         if page.guild is not None:
             self.port.unsubscribe(session, f"guild:{page.guild}")
-        page.guild = gid
-        self.port.subscribe(session, f"guild:{gid}")
-        try:
-            data = await self.port.ask(session, command)
-        except NoBackend:
-            documents, prefix = self.port.documents, self.options.documents
-            user = None if session.key is None else documents.get(f"{prefix}member:{gid}:{session.key}")
-            data = {"guild": documents.get(f"{prefix}guild:{gid}"), "user": user}
-        self.reply(connection, command, data)
+            page.guild = None
 
     async def _disconnect(self, connection: Connection, session: Session, command: e.Command) -> None:
         (gid,) = texts(command, "gid")
         connected = session.data.guild == gid
         if connected:
-            session.data.guild = None
-            self.port.unsubscribe(session, f"guild:{gid}")
+            self._leave(session)
         self.reply(connection, command, {"success": connected})
 
     def hears(self, session: Session, name: str, data: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, NoBackend
+from gatewayd.core.ask import NoBackend
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
 from gatewayd.core.close import IGNORED, Cause, Disconnect, Ending
 from gatewayd.core.encode import ZLIB
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
@@ -81,6 +82,7 @@ WIRE = Wire(
         Cause.RATE_LIMITED: Ending(4009),
         Cause.SLOW_CONSUMER: Ending(4010),
         Cause.INTERNAL: _error(1000, "Unknown error."),
+        Cause.BACKEND_FAILED: _error(1000),
     },
 )
 
@@ -151,7 +153,7 @@ class Utilbot(Behaviour[Options]):
             self._sum_changed()
             return
         try:
-            self.reply(connection, command, await self.port.ask(session, command))
+            await self.forward(connection, session, command)
         except NoBackend:
             raise Disconnect(Cause.INVALID_PAYLOAD, f"no such event: {command.name[:40]}") from None
 

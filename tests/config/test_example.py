@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import attrs
+
 from gatewayd.config.auth import KINDS
 from gatewayd.config.embedded import embedded_default
-from gatewayd.config.load import load
-from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, ListenerConfig
+from gatewayd.config.load import load, parse
+from gatewayd.config.model import AdminConfig, BackendConfig, GatewayConfig, LimitsConfig, ListenerConfig
 from gatewayd.config.structure import keys_of
 from gatewayd.protocols.registry import PROTOCOLS
 
@@ -19,13 +21,22 @@ def test_the_example_file_loads_with_the_real_protocols() -> None:
 
 def test_the_example_file_shows_every_key() -> None:
     text = EXAMPLE.read_text()
-    classes = (GatewayConfig, AdminConfig, LimitsConfig, ListenerConfig, *KINDS.values())
+    classes = (GatewayConfig, AdminConfig, LimitsConfig, BackendConfig, ListenerConfig, *KINDS.values())
     missing = {key for cls in classes for key in keys_of(cls) if f"{key} = " not in text}
     assert missing - {"options"} == set()  # it is a table: [listeners.options]
 
 
 def test_the_example_file_says_the_defaults() -> None:
     assert load(EXAMPLE, PROTOCOLS, environ={}).limits == LimitsConfig()
+
+
+def test_the_commented_backend_loads_and_says_the_defaults() -> None:
+    lines = EXAMPLE.read_text().partition("# [backend]")[2].partition("\n\n")[0].splitlines()[1:]
+    table = "\n".join(line.removeprefix("# ") for line in lines if "handlers" not in line)
+    listener = '\n[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:1"\n'
+    config = parse(f"[backend]\n{table}{listener}", "example", PROTOCOLS, environ={}).backend
+    assert config is not None
+    assert attrs.evolve(config, url=None, secret=None) == BackendConfig()
 
 
 def test_the_embedded_default_loads_with_the_real_protocols() -> None:

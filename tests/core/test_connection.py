@@ -94,6 +94,47 @@ def test_silence_ends_at_the_deadline_and_not_before(name: str) -> None:
     assert verdict.value.cause is Cause.HEARTBEAT_MISSED
 
 
+@pytest.mark.parametrize("name", ["utilbot", "oxyl"])  # oxyl probes at one interval of silence
+def test_the_time_in_which_we_do_not_listen_is_no_silence(name: str) -> None:
+    settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0)
+    connection = greeted(PROTOCOLS[name], settings)
+    connection.outbox.advance(connection.outbox.size)
+    connection.busy(8.0)
+    connection.listen(11.0)  # 8 seconds of silence so far
+    assert connection.alive_until == 18.0
+    connection.busy(12.0)
+    now, looks = 12.0, 0
+    while now < 100.0:
+        now, looks = max(now, connection.due), looks + 1
+        connection.tick(now)
+    assert 80 < looks < 95
+    assert not connection.outbox.size
+    connection.listen(100.0)
+    assert connection.alive_until == 106.0
+    assert connection.due <= 106.0
+    with pytest.raises(Disconnect) as verdict:
+        connection.tick(106.0)
+    assert verdict.value.cause is Cause.HEARTBEAT_MISSED
+
+
+def test_to_listen_without_having_been_busy_changes_nothing() -> None:
+    connection = greeted(PROTOCOLS["utilbot"])
+    connection.listen(9.0)
+    assert connection.alive_until == 15.0
+
+
+def test_the_daemons_own_heartbeat_goes_on_while_we_do_not_listen() -> None:
+    connection = greeted(
+        PROTOCOLS["dmod"], Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0)
+    )
+    connection.outbox.advance(connection.outbox.size)
+    connection.busy(1.0)
+    assert connection.due == 10.0
+    connection.tick(10.0)
+    assert connection.outbox.size
+    assert connection.due == 15.0
+
+
 def test_the_rate_is_held_and_heartbeats_have_their_own() -> None:
     settings = Settings(
         interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, rate_limit=Rate(count=2, period=5.0)

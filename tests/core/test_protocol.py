@@ -40,6 +40,7 @@ TABLE: dict[Cause, tuple[Any, ...]] = {
     Cause.TOO_BIG: (1009, 1009, 1009, 1009, 1009),
     Cause.SHUTDOWN: (1001, 1001, 1001, 1001, 1001),
     Cause.INTERNAL: (1011, 1011, 1011, 1011, 1000),
+    Cause.BACKEND_FAILED: (1011, 1011, X, X, 1000),
 }
 
 

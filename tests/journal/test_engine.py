@@ -88,8 +88,8 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
     async with running(Journal.open(tmp_path, interval=60)) as journal:
         journal.put(Table.SESSIONS, "s", b'{"a":1}')
         for number in range(3):
-            journal.put(Table.MISSED, ("s", number), b"%d" % number)
-        journal.delete(Table.MISSED, ("s", 0))
+            journal.put(Table.NOTIFICATIONS, ("s", number), b"%d" % number)
+        journal.delete(Table.NOTIFICATIONS, ("s", 0))
         assert journal.stats.pending_operations == 4
         assert journal.stats.pending_bytes == 3 * OPERATION_BYTES + 7 + 2 + OPERATION_BYTES
         assert await journal.committed()
@@ -97,10 +97,10 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
         assert (journal.stats.pending_bytes, journal.stats.commits) == (0, 1)
         assert journal.stats.size_bytes > 0
         assert journal.stats.commit_seconds > 0
-        journal.delete_group(Table.MISSED, "s")
-        journal.put(Table.MISSED, ("s", 7), b"7")  # written at the end
+        journal.delete_group(Table.NOTIFICATIONS, "s")
+        journal.put(Table.NOTIFICATIONS, ("s", 7), b"7")  # written at the end
     assert on_disk(tmp_path, Table.SESSIONS) == {"s": b'{"a":1}'}
-    assert on_disk(tmp_path, Table.MISSED) == {("s", 7): b"7"}
+    assert on_disk(tmp_path, Table.NOTIFICATIONS) == {("s", 7): b"7"}
     assert not await journal.committed()
     await journal.aclose()
     journal.put(Table.SESSIONS, "late", b"1")
@@ -389,7 +389,7 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
             journal.delete(Table.ROOMS, "before")
             assert not await journal.committed()
         journal.delete(Table.ROOMS, "before")
-        journal.delete_group(Table.MISSED, "s")
+        journal.delete_group(Table.NOTIFICATIONS, "s")
         await trio.sleep(0.02)
         assert journal.degraded is not None
 

@@ -33,17 +33,17 @@ def test_in_key_order_and_as_it_was(file: JournalFile) -> None:
     for key, value in odd.items():
         pending.put(Table.DOCUMENTS, key, value)
     for number in range(300, 0, -1):
-        pending.put(Table.MISSED, (f"s{number % 2}", number), b"%d" % number)
+        pending.put(Table.NOTIFICATIONS, (f"s{number % 2}", number), b"%d" % number)
         pending.put(Table.LIFECYCLE, number, b"1")
     assert file.write(pending.take()) == 0
     assert dict(file.load(Table.DOCUMENTS)) == odd
-    assert [key for key, _ in file.load(Table.MISSED)] == sorted((f"s{n % 2}", n) for n in range(1, 301))
+    assert [key for key, _ in file.load(Table.NOTIFICATIONS)] == sorted((f"s{n % 2}", n) for n in range(1, 301))
     assert [key for key, _ in file.load(Table.LIFECYCLE)] == list(range(1, 301))
-    pending.delete_group(Table.MISSED, "s0")
+    pending.delete_group(Table.NOTIFICATIONS, "s0")
     for number in range(1, 300, 2):
-        pending.delete(Table.MISSED, ("s1", number))
+        pending.delete(Table.NOTIFICATIONS, ("s1", number))
     file.write(pending.take())
-    assert list(file.load(Table.MISSED)) == []
+    assert list(file.load(Table.NOTIFICATIONS)) == []
     assert file.size() > 0
 
 
@@ -51,7 +51,7 @@ def test_keys_that_cannot_be_held_are_left_out(file: JournalFile) -> None:
     assert put(file, Table.SESSIONS, "good", "half \ud800", 7) == 2
     pending = Pending()
     pending.delete(Table.SESSIONS, "half \ud800")
-    pending.delete_group(Table.MISSED, "half \ud800")
+    pending.delete_group(Table.NOTIFICATIONS, "half \ud800")
     assert file.write(pending.take()) == 0
     assert [key for key, _ in file.load(Table.SESSIONS)] == ["good"]
 

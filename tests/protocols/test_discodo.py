@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
 from gatewayd.protocols import discodo
 from tests.playbook import Person, Playbook
@@ -233,6 +234,20 @@ def test_bad_discord_events(data: Any) -> None:
     (answer,) = person.heard()
     assert list(answer["d"]["traceback"]) == ["INVALID_PAYLOAD"]
     assert person.closed is None
+
+
+def test_a_failing_backend_is_told_as_an_error_reply() -> None:
+    person = ready(Playbook(discodo.PROTOCOL, answers={"putSource": BackendFailed("timeout", "no answer in time")}))
+    person.say({"op": "putSource", "d": {"guild_id": "3"}})
+    error = {"traceback": {"BACKEND_FAILED": "no answer in time"}, "guild_id": "3"}
+    assert person.heard() == [{"op": "putSource", "d": error}]
+    assert person.closed is None
+
+
+def test_a_backend_may_want_nothing_said() -> None:
+    person = ready(Playbook(discodo.PROTOCOL, answers={"putSource": NO_REPLY}))
+    person.say({"op": "putSource", "d": None})
+    assert person.heard() == []
 
 
 def test_voice_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

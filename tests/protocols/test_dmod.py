@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.backend.static import StaticAuth
+from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Heartbeat
@@ -246,6 +247,33 @@ def test_another_command_is_the_backends() -> None:
     person = ready(book(answers={"SOMETHING": [1]}))
     person.say(command("SOMETHING", 6))
     assert person.heard() == [reply("SOMETHING", [1])]
+
+
+def test_every_command_is_answered_even_where_the_backend_says_nothing() -> None:
+    person = ready(book(answers={"SOMETHING": NO_REPLY}))
+    person.say(command("SOMETHING", 6))
+    assert person.heard() == [reply("SOMETHING", None)]
+
+
+def test_a_failing_backend_is_told_in_the_reply() -> None:
+    failed = BackendFailed("timeout", "no answer in time")
+    talk = book(answers={"SOMETHING": failed, "CONNECT_GUILD": failed})
+    person = ready(talk)
+    person.say(command("SOMETHING", 6))
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    data = {"success": False, "error": "no answer in time"}
+    assert person.heard() == [reply("SOMETHING", data), reply("CONNECT_GUILD", data)]
+    assert talk.publish("guild:123467", "E", 1) == (0, 0, 0)
+    person.say(command("DESCONNECT_GUILD", gid="123467"))
+    assert person.heard() == [reply("DESCONNECT_GUILD", {"success": False})]
+
+
+def test_a_backend_that_says_nothing_of_a_guild_leaves_that_to_the_documents() -> None:
+    talk = book(answers={"CONNECT_GUILD": NO_REPLY})
+    talk.hub.documents.put("guild:123467", {"count": 100})
+    person = ready(talk)
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    assert person.heard() == [reply("CONNECT_GUILD", {"guild": {"count": 100}, "user": None})]
 
 
 def test_privileges_are_told_to_their_owner_alone() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gatewayd.core.ask import BackendFailed
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.protocols import utilbot
 from tests.playbook import Person, Playbook
@@ -236,6 +237,16 @@ def test_other_client_events_are_the_backends() -> None:
     assert person.heard() == [{"op": 0, "d": {"you": 1}, "t": "hello"}]
     person.say(client_event("unheard"))
     assert person.heard() == [error(4005, "Malformed data.")]
+
+
+def test_a_failing_backend_is_an_unknown_error_and_the_bot_may_come_back() -> None:
+    talk = book(answers={"hello": BackendFailed("timeout", "no answer in time")})
+    person = ready(talk)
+    session = person.session
+    person.say(client_event("hello"))
+    assert person.heard() == [error(1000, "No answer in time.")]
+    assert person.closed == (1000, "no answer in time")
+    assert session.state == "detached"
 
 
 def test_causes_from_outside() -> None:

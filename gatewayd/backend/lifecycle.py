@@ -1,0 +1,198 @@
+"""Lifecycle events on their way to the backend: queued, and delivered in order, at least once.
+
+Law 1: an entry leaves the queue when the backend has taken it, and in no other way but the queue's own bound.
+Law 2: one batch is under way at a time, the oldest first; so each session's events arrive in their order.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from gatewayd.backend.errors import REJECTED, BackendError
+from gatewayd.backend.request import Entry
+from gatewayd.core.rate import Rate
+
+if TYPE_CHECKING:
+    from gatewayd.core.close import Verdict
+    from gatewayd.core.session import Session
+
+FAULT = "fault"
+"""Slug of a delivery that a bug of ours has stopped."""
+
+log = logging.getLogger("gatewayd.backend")
+
+
+class Queue(Protocol):
+    """What waits to be delivered, oldest first; `wake` is called when an entry comes in."""
+
+    wake: Callable[[], None]
+    dropped: int
+    """How many had to give way."""
+
+    def append(self, entry: Entry) -> None:
+        """Take one more; never waits."""
+
+    def peek(self, limit: int) -> list[Entry]:
+        """The oldest, `limit` of them at most; they stay."""
+
+    def done(self, upto_n: int) -> None:
+        """Forget all whose `n` is not larger."""
+
+    def __len__(self) -> int:
+        """How many wait."""
+
+
+class MemoryQueue:
+    """A `Queue` that ends with the process. The oldest give way when there are more than `limit`, and are counted."""
+
+    def __init__(self, limit: int) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self.dropped = 0
+        self._limit = limit
+        self._entries: deque[Entry] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def append(self, entry: Entry) -> None:
+        """Take one more; never waits."""
+        self._entries.append(entry)
+        if len(self._entries) > self._limit:
+            self._entries.popleft()
+            if not self.dropped & (self.dropped - 1):  # at 0, 1, 2, 4, 8 …: seen, and no storm
+                log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
+            self.dropped += 1
+        self.wake()
+
+    def peek(self, limit: int) -> list[Entry]:
+        """The oldest, `limit` of them at most; they stay."""
+        return [self._entries[index] for index in range(min(limit, len(self._entries)))]
+
+    def done(self, upto_n: int) -> None:
+        """Forget all whose `n` is not larger."""
+        while self._entries and self._entries[0].n <= upto_n:
+            self._entries.popleft()
+
+
+class Recorder:
+    """What the hub tells of its sessions, as entries of a queue. `last` is the number of the newest entry so far."""
+
+    def __init__(
+        self, queue: Queue, kinds: Collection[str], *, last: int = 0, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.last = last
+        self._queue = queue
+        self._kinds = frozenset(kinds)
+        self._wall = wall
+
+    def __call__(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        """As `gatewayd.hub.sessions.Lifecycle`."""
+        if kind not in self._kinds:
+            return
+        self.last += 1
+        self._queue.append(
+            Entry(
+                n=self.last,
+                session=session.id,
+                generation=session.generation,
+                sequence=session.sequence,
+                kind=kind,
+                cause="" if verdict is None else verdict.cause.value,
+                at=self._wall(),
+                listener=session.listener,
+                protocol=session.protocol,
+                identity=session.identity,
+                metadata=dict(session.metadata),
+            )
+        )
+
+
+class Tells(Protocol):
+    """Whoever is told of sessions."""
+
+    async def tell(self, entries: Sequence[Entry]) -> None:
+        """Take all of them, or raise `BackendError`, whose `taken` says how many it did take."""
+
+
+@frozen(kw_only=True)
+class Pace:
+    """How much at once, how much in a time, and how long to leave a backend alone that fails; seconds."""
+
+    batch: int = 100
+    rate: Rate = Rate(1000, 1.0)  # noqa: RUF009 - frozen
+    retry_min: float = 0.5
+    retry_max: float = 60.0
+
+    def pause(self, failures: int, chance: float) -> float:
+        """After so many failures in a row; doubled each time, and spread by `chance` (0 to 1) over its upper half."""
+        longest = min(self.retry_max, self.retry_min * 2.0 ** min(failures - 1, 60))
+        return max(self.retry_min, longest * (0.5 + 0.5 * chance))
+
+
+@define
+class Deliveries:
+    """What has become of lifecycle events, in plain integers; `failed` counts batches by slug."""
+
+    sent: int = 0
+    failed: Counter[str] = field(factory=Counter)
+
+
+async def deliver(
+    queue: Queue,
+    backend: Tells,
+    pace: Pace,
+    totals: Deliveries,
+    *,
+    until_empty: bool = False,
+    chance: Callable[[], float] = random.random,
+) -> None:
+    """Deliver for as long as this runs; with `until_empty`, return when nothing waits."""
+    failures = 0
+    most = min(pace.batch, pace.rate.count)
+    while True:
+        woken = trio.Event()
+        queue.wake = woken.set
+        entries = queue.peek(most)
+        if not entries:
+            if until_empty:
+                return
+            await woken.wait()
+            continue
+        taken = await _tell(backend, entries, totals, failures)
+        if taken:
+            queue.done(entries[taken - 1].n)
+            totals.sent += taken
+        if taken == len(entries):
+            failures = 0
+            await trio.sleep(taken * pace.rate.period / pace.rate.count)
+        else:
+            failures = 1 if taken else failures + 1
+            await trio.sleep(pace.pause(failures, chance()))
+
+
+async def _tell(backend: Tells, entries: list[Entry], totals: Deliveries, failures: int) -> int:
+    """How many of them the backend has taken."""
+    try:
+        await backend.tell(entries)
+    except BackendError as error:
+        totals.failed[error.slug] += 1
+        if not failures:  # once, not at every attempt
+            log.warning("lifecycle events cannot be delivered and will be sent again: %s", error)
+        elif error.slug == REJECTED:
+            log.warning("lifecycle events are rejected again (%d times): %s", failures + 1, error)
+        return error.taken
+    except Exception:  # a bug of ours must not stop all later events
+        totals.failed[FAULT] += 1
+        log.exception("fault while delivering lifecycle events")
+        return 0
+    if failures:
+        log.info("lifecycle events are delivered again, after %d failures", failures)
+    return len(entries)

@@ -1,0 +1,58 @@
+"""What a backend's answer does to the node: the reply, subscriptions, events, the session's end, in this order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gatewayd.core.behaviour import Unpublishable
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.text import printable
+
+if TYPE_CHECKING:
+    from gatewayd.backend.answer import Answer
+    from gatewayd.core.session import Session
+    from gatewayd.hub.hub import Hub
+
+log = logging.getLogger("gatewayd.backend")
+
+
+def apply(hub: Hub, session: Session, answer: Answer, reply: Callable[[Any], None] | None) -> int:
+    """Do what the answer says, and tell how many of its events could not be said.
+
+    `reply` is None where the client that asked has gone. A session that has ended meanwhile gets nothing; events are
+    for others as well, and are published in any case. Raises the `Disconnect` of a client that cannot take the reply,
+    when all the rest is done.
+    """
+    overrun: Disconnect | None = None
+    if session.ended is None:
+        if reply is not None:
+            try:
+                reply(answer.reply)
+            except Disconnect as verdict:
+                overrun = verdict
+        for channel in answer.subscribe:
+            hub.subscribe(session, channel)
+        for channel in answer.unsubscribe:
+            hub.unsubscribe(session, channel)
+        if answer.subscribe:
+            hub.drain_waiting(session)
+    unpublishable = _publish(hub, session, answer)
+    if answer.disconnect is not None:
+        reason = printable(answer.disconnect, 120) or Cause.KICKED.words
+        hub.end(session, Verdict(Cause.KICKED, reason))
+    if overrun is not None:
+        raise overrun
+    return unpublishable
+
+
+def _publish(hub: Hub, session: Session, answer: Answer) -> int:
+    unpublishable = 0
+    for said in answer.events:
+        try:
+            hub.post(said.channel, said.event, said.data)
+        except Unpublishable as exc:
+            unpublishable += 1
+            log.warning("an answer to session %s has an event that cannot be said: %s", session.id, exc)
+    return unpublishable

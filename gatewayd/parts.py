@@ -1,0 +1,70 @@
+"""Small things that the daemon makes its parts from: settings, views, and what the system lets it have."""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+from gatewayd.admin.node import ListenerView
+from gatewayd.config.model import ListenerConfig
+from gatewayd.core.settings import Settings
+from gatewayd.net.gate import Gate
+from gatewayd.net.listener import Listener
+
+log = logging.getLogger("gatewayd")
+
+SPARE_DESCRIPTORS = 64
+"""Kept free of clients: listeners, the admin socket, files."""
+
+
+def listener_view(listener: Listener, gate: Gate) -> ListenerView:
+    """One listener, for the admin API."""
+    config = listener.config
+    return ListenerView(
+        name=config.name,
+        protocol=config.protocol,
+        address=str(config.bind),
+        url=url(config),
+        tls=listener.tls is not None,
+        settings={
+            "heartbeat_interval": config.heartbeat_interval,
+            "heartbeat_tolerance": config.heartbeat_tolerance,
+            "identify_timeout": config.identify_timeout,
+            "resume_window": config.resume_window,
+            "auth": config.auth,
+        },
+        clients=lambda: gate.by_listener[config.name],
+    )
+
+
+def url(config: ListenerConfig, path: str = "") -> str:
+    """Where clients connect to, as people write it."""
+    scheme = "wss" if config.tls_cert else "ws"
+    return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
+
+
+def settings_of(config: ListenerConfig) -> Settings:
+    """What one client's side of the talk must know of its listener."""
+    return Settings(
+        interval=config.heartbeat_interval,
+        patience=config.heartbeat_interval + config.heartbeat_tolerance,
+        identify_timeout=config.identify_timeout,
+        resume_window=config.resume_window,
+        resume_events=config.resume_events,
+        resume_bytes=config.resume_bytes,
+        rate_limit=config.rate_limit,
+        max_message_bytes=config.max_message_bytes,
+        outbox_bytes=config.outbox_bytes,
+        outbox_events=config.outbox_events,
+        outbox_age=config.outbox_age,
+    )
+
+
+def within_descriptors(wanted: int) -> int:
+    """Raise the soft limit on descriptors to the hard one, and keep the client bound below it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or wanted <= hard - SPARE_DESCRIPTORS:
+        return wanted
+    log.warning("max_clients is %d, but only %d descriptors may be open (ulimit -n)", wanted, hard)
+    return max(1, hard - SPARE_DESCRIPTORS)

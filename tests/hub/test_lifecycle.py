@@ -1,0 +1,206 @@
+"""What is told of sessions: every path of a session's life, and exactly one end."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.session import Session
+from gatewayd.protocols import discodo, dmod, oxyl, utilbot
+from tests.hub.test_hub import book, ready, ready_again
+from tests.playbook import Person, Playbook
+
+Told = list[tuple[str, str | None]]
+
+
+class Ear:
+    """Listens to a hub: per session (kind, cause), with generation and sequence checked."""
+
+    def __init__(self, talk: Playbook) -> None:
+        self.sessions: dict[str, Told] = {}
+        talk.hub.lifecycle = self._hear
+
+    def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        told = self.sessions.setdefault(session.id, [])
+        told.append((kind, verdict.cause.value if verdict is not None else None))
+        assert session.sequence == len(told)
+        assert session.generation == 1 + sum(one == "resumed" for one, _ in told)
+
+    def of(self, session: Session) -> Told:
+        return self.sessions[session.id]
+
+
+def test_opened_detached_resumed_and_ended_by_expiry() -> None:
+    talk = book()
+    ear = Ear(talk)
+    person = ready(talk)
+    person.leave()
+    again = ready_again(talk)
+    again.connection.end(Disconnect(Cause.SLOW_CONSUMER))
+    talk.advance(60.0)
+    assert ear.of(person.session) == [
+        ("opened", None),
+        ("detached", "peer_gone"),
+        ("resumed", None),
+        ("detached", "slow_consumer"),
+        ("ended", "expired"),
+    ]
+
+
+def test_the_paths_to_the_end() -> None:
+    talk = book()
+    ear = Ear(talk)
+    paths: dict[str, Any] = {
+        "kicked": lambda person: talk.hub.end(person.session, Verdict(Cause.KICKED)),
+        "client_closed": lambda person: person.leave(Cause.CLIENT_CLOSED),
+        "invalid_payload": lambda person: person.say({"op": 1, "t": 5}),
+        "internal": lambda person: person.leave(Cause.INTERNAL),
+    }
+    for cause, act in paths.items():
+        person = ready(talk, cause)
+        act(person)
+        person.leave()  # whatever comes after is no second end
+        talk.hub.end(person.session, Verdict(Cause.KICKED))
+        talk.advance(100.0)
+        assert ear.of(person.session) == [("opened", None), ("ended", cause)]
+
+
+def test_a_client_that_is_replaced_hands_its_session_on() -> None:
+    talk = Playbook(discodo.PROTOCOL)
+    ear = Ear(talk)
+
+    def audio() -> Person:
+        person = talk.connect("/ws", headers={"authorization": "s3cret"})
+        person.say({"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}})
+        return person
+
+    one = audio()
+    two = audio()
+    one.leave()
+    assert two.session is one.session
+    assert ear.of(two.session) == [("opened", None), ("resumed", "replaced")]
+    assert len(ear.sessions) == 1
+    two.connection.stop = lambda: None  # it has its verdict, and is still leaving
+    two.connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
+    audio()
+    assert ear.of(two.session)[2:] == [("resumed", "heartbeat_missed")]
+
+
+def test_a_clash_of_identities_detaches_the_one_that_gives_no_sign_of_life() -> None:
+    talk = book()
+    ear = Ear(talk)
+    one = ready(talk)
+    one.alive = False
+    two = ready_again(talk)
+    assert ear.of(two.session) == [("opened", None), ("detached", "heartbeat_missed"), ("resumed", None)]
+
+
+def test_the_limit_of_sessions_ends_the_one_that_waits_longest() -> None:
+    talk = book()
+    talk.hub.limit = 1
+    ear = Ear(talk)
+    person = ready(talk)
+    person.leave()
+    talk.connect()
+    assert ear.of(person.session) == [("opened", None), ("detached", "peer_gone"), ("ended", "expired")]
+
+
+def test_a_publish_that_cuts_a_client_off_is_told_once() -> None:
+    talk = book(outbox_events=1)
+    ear = Ear(talk)
+    person = ready(talk)
+    person.reads = False
+    person.connection.stop = lambda: None
+    for _ in range(3):
+        talk.publish("user:a", "E", 1)
+    assert ear.of(person.session) == [("opened", None), ("detached", "slow_consumer")]
+    person.leave()
+    assert len(ear.of(person.session)) == 2
+
+
+def test_the_nodes_own_end_ends_all_that_is_left() -> None:
+    talk = book()
+    ear = Ear(talk)
+    there, away, stranger = ready(talk, "a"), ready(talk, "b"), talk.connect()
+    away.leave(Cause.SHUTDOWN)
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    assert ear.of(there.session) == [("opened", None), ("ended", "shutdown")]
+    assert ear.of(away.session) == [("opened", None), ("detached", "shutdown"), ("ended", "shutdown")]
+    assert stranger.session.id not in ear.sessions
+    assert not talk.hub.sessions
+
+
+def test_of_who_never_identified_nothing_is_told() -> None:
+    talk = book()
+    ear = Ear(talk)
+    talk.connect().leave()
+    talk.connect().say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "wrong"}})
+    late = talk.connect()
+    talk.advance(100.0)
+    assert late.closed is not None
+    assert ear.sessions == {}
+    assert talk.hub.totals.opened == 0
+
+
+def test_who_cannot_resume_is_told_of_all_the_same() -> None:
+    pages = Playbook(dmod.PROTOCOL)
+    ear = Ear(pages)
+    page = pages.connect()
+    page.say({"op": 1, "d": {"token": None, "uid": None}})
+    page.leave()
+    assert ear.of(page.session) == [("opened", None), ("ended", "peer_gone")]
+    services = Playbook(oxyl.PROTOCOL)
+    ear = Ear(services)
+    service = services.connect()
+    service.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
+    service.leave()
+    assert ear.of(service.session) == [("opened", None), ("ended", "peer_gone")]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["connect", "leave", "close", "kick", "wait", "publish", "stop_reading"]), st.integers(0, 2)
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_each_session_has_one_beginning_and_one_end(steps: list[tuple[str, int]]) -> None:
+    talk = Playbook(utilbot.PROTOCOL, outbox_events=1)
+    talk.hub.limit = 3
+    ear = Ear(talk)
+    people: dict[int, Person] = {}
+    for step, who in steps:
+        person = people.get(who)
+        if step == "connect":
+            people[who] = ready_again(talk, str(who))
+        elif step == "wait":
+            talk.advance(20.0 * (1 + who))
+        elif step == "publish":
+            talk.publish("service:bot", "E", 1)
+        elif person is None:
+            continue
+        elif step == "kick":
+            talk.hub.end(person.session, Verdict(Cause.KICKED))
+        elif step == "stop_reading":
+            person.reads = False
+        else:
+            person.leave(Cause.PEER_GONE if step == "leave" else Cause.CLIENT_CLOSED)
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    for told in ear.sessions.values():
+        kinds = [kind for kind, _ in told]
+        assert kinds[0] == "opened"
+        assert kinds[-1] == "ended"
+        assert kinds.count("opened") == kinds.count("ended") == 1
+        for before, after in itertools.pairwise(kinds):
+            assert (before, after) in {
+                ("opened", "detached"), ("opened", "resumed"), ("opened", "ended"), ("detached", "resumed"),
+                ("detached", "ended"), ("resumed", "detached"), ("resumed", "resumed"), ("resumed", "ended"),
+            }  # fmt: skip
+    assert talk.hub.totals.opened == len(ear.sessions)
