@@ -144,6 +144,16 @@ async def test_without_a_secret_nothing_is_signed() -> None:
     assert heads[0].startswith(b"post /x?y=1 http/1.1\r\n")
     assert b"x-gatewayd-timestamp: 1234\r\n" in heads[0]
     assert b"x-gatewayd-signature" not in heads[0]
+    assert b"accept-encoding: identity\r\n" in heads[0]
+
+
+async def test_the_environments_proxy_is_not_asked(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with asking(backend) as client:
+        assert await client.ask(asked("nothing")) == Answer()
 
 
 async def test_a_certificate_is_checked() -> None:

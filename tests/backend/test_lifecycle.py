@@ -38,9 +38,9 @@ def queue_of(count: int, limit: int = 100_000) -> MemoryQueue:
 
 
 class Fake:
-    """Takes batches, and writes down when; `trouble` is raised first, one for each call."""
+    """Takes batches, and writes down when; `trouble` is raised first, one for each call; None is none."""
 
-    def __init__(self, trouble: Iterable[Exception] = ()) -> None:
+    def __init__(self, trouble: Iterable[Exception | None] = ()) -> None:
         self.calls: list[tuple[float, list[int]]] = []
         self.trouble = list(trouble)
         self.start = trio.current_time()
@@ -48,8 +48,8 @@ class Fake:
     async def tell(self, entries: Sequence[Entry]) -> None:
         await trio.lowlevel.checkpoint()
         self.calls.append((round(trio.current_time() - self.start, 6), [item.n for item in entries]))
-        if self.trouble:
-            raise self.trouble.pop(0)
+        if self.trouble and (trouble := self.trouble.pop(0)) is not None:
+            raise trouble
 
 
 async def run(queue: MemoryQueue, backend: Any, pace: Pace | None = None, chance: float = 1.0) -> Deliveries:
@@ -171,12 +171,8 @@ def test_pauses_are_spread(chance: float, pauses: list[float]) -> None:
 
 async def test_a_success_begins_the_pauses_anew(autojump_clock: MockClock) -> None:
     failed = BackendError("status", "500")
-    backend = Fake([failed, failed, failed])
-    queue = queue_of(1)
-    await run(queue, backend)
-    queue.append(entry(2))
-    backend.trouble = [failed]
-    await run(queue, backend)
+    backend = Fake([failed, failed, failed, None, failed])
+    await run(queue_of(2), backend, Pace(batch=1))
     assert [round(at, 3) for at, _ in backend.calls] == [0, 0.5, 1.5, 3.5, 3.501, 4.001]
 
 

@@ -135,6 +135,15 @@ def test_the_daemons_own_heartbeat_goes_on_while_we_do_not_listen() -> None:
     assert connection.due == 15.0
 
 
+def test_replies_that_nobody_reads_make_a_slow_consumer() -> None:
+    settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0, outbox_bytes=100)
+    connection = greeted(PROTOCOLS["utilbot"], settings)
+    with pytest.raises(Disconnect) as verdict:
+        for _ in range(100):
+            connection.send(e.BeatAck(), 1.0)
+    assert verdict.value.cause is Cause.SLOW_CONSUMER
+
+
 def test_the_rate_is_held_and_heartbeats_have_their_own() -> None:
     settings = Settings(
         interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, rate_limit=Rate(count=2, period=5.0)
