@@ -150,8 +150,6 @@ def _warnings(config: Config) -> list[str]:
     backend = config.backend
     if backend is not None and backend.url is not None and backend.secret is None:
         found.append("backend.url is asked without a signature: set backend.secret, so that it can tell who asks")
-    if config.gateway.state_dir:
-        found.append("gateway.state_dir is not used by this version: sessions and documents are kept in memory")
     return found
 
 

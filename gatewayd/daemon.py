@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import trio
 from gatewayd import __version__, sdnotify
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
+from gatewayd.admin.idempotency import Remembered
 from gatewayd.admin.node import NodeView
 from gatewayd.backend.app import load
 from gatewayd.backend.auths import closing, make
@@ -35,13 +36,16 @@ from gatewayd.hub.answers import apply
 from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
+from gatewayd.journal.pinned import JournalError
+from gatewayd.keeping import Keeping
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.bind import BindError, bind_tcp, bind_unix, inherited, inode, unlink_ours
+from gatewayd.net.bind import BindError
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
 from gatewayd.parts import listener_view, settings_of, within_descriptors
+from gatewayd.sockets import Sockets
 
 log = logging.getLogger("gatewayd")
 
@@ -63,7 +67,10 @@ class Daemon:
         self.admin_path = admin_socket
         limits = config.limits
         self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
-        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients)
+        self.keeping = self._keeping()
+        store = None if self.keeping is None else self.keeping.journal
+        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=store)
+        self.remembered = Remembered()
         self.backend = self._service()
         self.turn = Turn()
         self.poll = Poll()
@@ -72,10 +79,20 @@ class Daemon:
         self.started = time.time()
         self.deadline = math.inf
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
-        self._sockets: list[tuple[Listener, socket.socket]] = []
-        self._unix: list[tuple[Path, int]] = []
-        self._admin: socket.socket | None = None
-        self._api: socket.socket | None = None
+        self._by_name = {listener.config.name: listener for listener in self.listeners}
+        self.sockets = Sockets()
+
+    def _keeping(self) -> Keeping | None:
+        gateway = self.config.gateway
+        if not gateway.state_dir:
+            return None
+        try:
+            return Keeping(Path(gateway.state_dir), interval=gateway.journal_interval, full_sync=self._always())
+        except JournalError as exc:
+            raise StartError(str(exc)) from exc
+
+    def _always(self) -> bool:
+        return any(listener.durability == "always" for listener in self.config.listeners)
 
     def _service(self) -> Service | None:
         config = self.config.backend
@@ -85,7 +102,10 @@ class Daemon:
             app = None if config.handlers is None else load(config.handlers)
         except ImportError as exc:
             raise StartError(f"backend.handlers: {exc}") from exc
-        service = Service(config, partial(apply, self.hub), node=self.hub, app=app)
+        queue = None if self.keeping is None else self.keeping.lifecycle(config.lifecycle_queue)
+        service = Service(config, partial(apply, self.hub), node=self.hub, app=app, queue=queue)
+        if queue is not None:
+            service.recorder.last = queue.last
         self.hub.lifecycle = service.recorder
         return service
 
@@ -110,56 +130,31 @@ class Daemon:
             fast_lane=self.config.gateway.fast_lane,
         )
 
-    # --- sockets --------------------------------------------------------------------------------------------
-
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Bind everything, the admin socket first: it tells whether another daemon is running."""
+        """Bind everything; nothing is served yet."""
         try:
-            admin_config = self.config.admin
-            self._admin = self._bind_unix(self.admin_path, admin_config.mode, admin_config.group)
-            handed = inherited(environ)
-            for listener in self.listeners:
-                for sock in self._bind(listener.config, handed):
-                    self._sockets.append((listener, sock))
-            if self.config.api is not None:
-                bind = self.config.api.bind
-                self._api = bind_tcp(bind.host or "", bind.port or 0)
+            self.sockets.bind(self.config, self.admin_path, environ)
         except BindError as exc:
             self.release()
             raise StartError(str(exc)) from exc
 
-    def _bind(self, config: ListenerConfig, handed: dict[str, list[socket.socket]]) -> Iterable[socket.socket]:
-        bind = config.bind
-        if bind.kind == "unix":
-            return [self._bind_unix(Path(bind.path or ""), 0o666)]
-        if bind.kind == "systemd":
-            if not handed.get(bind.name or ""):
-                raise BindError(
-                    f"listener {config.name}: systemd handed over no socket named {bind.name!r}; "
-                    "set FileDescriptorName= in the .socket unit and start that"
-                )
-            return handed.pop(bind.name or "")
-        return [bind_tcp(bind.host or "", bind.port or 0, shared=config.reuse_port)]
-
-    def _bind_unix(self, path: Path, mode: int, group: str | None = None) -> socket.socket:
-        sock = bind_unix(path, mode, group)
-        self._unix.append((path, inode(path)))
-        return sock
-
     def release(self) -> None:
-        """Close what `prepare` bound, and remove the socket files that are still ours."""
-        for sock in [sock for _, sock in self._sockets] + [s for s in (self._admin, self._api) if s is not None]:
-            sock.close()
-        for path, noted in self._unix:
-            unlink_ours(path, noted)
+        """Close what `prepare` bound, and the journal if it is still open."""
+        self.sockets.release()
+        if self.keeping is not None:
+            self.keeping.journal.close()
 
     # --- life -----------------------------------------------------------------------------------------------
 
     async def run(self, announce: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGTERM or SIGINT. `announce` is called when everything is bound, before the first accept."""
+        """Serve until SIGTERM or SIGINT. `announce` is called when everything is ready, before the first accept.
+
+        Raises `StartError` before that.
+        """
         try:
+            self._take_up()
             with self.turn, self.poll, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async with closing(self.auths), trio.open_nursery() as keep:
+                async with closing(self.auths), self._journal(), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
                     self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
                     keep.start_soon(self._timers)
@@ -169,20 +164,27 @@ class Daemon:
                     announce()
                     await self._serve_clients(aiter(signals))
                     keep.cancel_scope.cancel()
-                if self.backend is not None:
-                    await self._part_from(self.backend)
         finally:
             self.release()
+
+    def _take_up(self) -> None:
+        """What the last run has left. Raises `StartError` when the journal cannot be read as a whole."""
+        if self.keeping is not None:
+            settings = {listener.config.name: listener.settings for listener in self.listeners}
+            try:
+                self.keeping.read(self.hub, settings, self.remembered)
+            except JournalError as exc:
+                raise StartError(str(exc)) from exc
 
     async def _serve_clients(self, signals: Any) -> None:
         async with trio.open_nursery() as watching:
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
-                    for listener, sock in self._sockets:
-                        accepting.start_soon(listener.serve, Acceptor(listener.config.name, sock), clients)
+                    for name, sock in self.sockets.clients:
+                        accepting.start_soon(self._by_name[name].serve, Acceptor(name, sock), clients)
                     sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
-                    name = signal.Signals(await anext(signals)).name
-                    log.info("%s: stopping, %d clients are told", name, self.gate.clients)
+                    told = signal.Signals(await anext(signals)).name
+                    log.info("%s: stopping, %d clients are told", told, self.gate.clients)
                     sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
                     self.gate.draining = True
                     accepting.cancel_scope.cancel()
@@ -192,10 +194,23 @@ class Daemon:
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
 
+    @asynccontextmanager
+    async def _journal(self) -> AsyncIterator[None]:
+        """What outlives everything else: the journal is written until the backend has been told of the end."""
+        async with trio.open_nursery() as writing:
+            if self.keeping is not None:
+                await writing.start(self.keeping.journal.run)
+            yield
+            if self.backend is not None:
+                await self._part_from(self.backend)
+            if self.keeping is not None:
+                await self.keeping.journal.aclose()
+
     async def _part_from(self, backend: Service) -> None:
-        """The sessions end with the process: the backend learns of it, if it is there to."""
-        self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
-        await backend.finish(max(1.0, self.deadline - trio.current_time()))
+        """Without a journal the sessions end with the process; the backend learns of it, if it is there to."""
+        if self.keeping is None:
+            self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
+        await backend.finish(max(1.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
         await backend.close()
 
     def _tell_all(self) -> None:
@@ -238,11 +253,11 @@ class Daemon:
 
     async def _serve_admin(self) -> None:
         app = make_app(self._view())
-        assert self._admin is not None
+        assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(admin.serve_unix, app, self._admin)
-            if self._api is not None and self.config.api is not None:
-                nursery.start_soon(admin.serve_tcp, app, self._api, self.config.api.tokens)
+            nursery.start_soon(admin.serve_unix, app, self.sockets.admin)
+            if self.sockets.api is not None and self.config.api is not None:
+                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, self.config.api.tokens)
 
     def _view(self) -> NodeView:
         views = [listener_view(listener, self.gate) for listener in self.listeners]
@@ -256,6 +271,9 @@ class Daemon:
             draining=lambda: self.gate.draining,
             auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
             backend=None if self.backend is None else self.backend.status,
+            journal=None if self.keeping is None else self.keeping.status,
+            committed=None if self.keeping is None or not self._always() else self.keeping.committed,
+            remembered=self.remembered,
         )
 
 

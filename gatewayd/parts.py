@@ -57,6 +57,7 @@ def settings_of(config: ListenerConfig) -> Settings:
         outbox_bytes=config.outbox_bytes,
         outbox_events=config.outbox_events,
         outbox_age=config.outbox_age,
+        durable=config.durability != "none",
     )
 
 

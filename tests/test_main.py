@@ -54,7 +54,6 @@ def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert out == f"{path}: ok, 2 listeners\n"
     assert "share the documents prefix ''" in err
     assert "listener o is open to everyone who reaches 0.0.0.0:1" in err
-    assert "state_dir is not used" in err
     path.write_text("[[listeners]]\n")
     assert main(["check", "--config", str(path)]) == 2
     assert "missing" in capsys.readouterr().err

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
+
+import msgspec
+
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table
 
 KEEP_SECONDS = 300.0
 KEEP_COUNT = 100_000
 
 
 class Remembered:
-    """Bounded in time and number. Times are monotonic seconds."""
+    """Bounded in time and number. Times are monotonic seconds; in the journal they are wall clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
+        self.store: Store = store or Nowhere()
         self._answers: OrderedDict[str, tuple[float, Any]] = OrderedDict()
 
     def get(self, key: str, now: float) -> Any:
@@ -23,10 +30,34 @@ class Remembered:
 
     def put(self, key: str, answer: Any, now: float) -> None:
         """Remember an answer; the oldest gives way."""
-        self._answers[key] = (now + KEEP_SECONDS, answer)
+        until = now + KEEP_SECONDS
+        self._answers[key] = (until, answer)
+        self.store.put(Table.IDEMPOTENCY, key, _row(answer, until - now))
         if len(self._answers) > KEEP_COUNT:
-            self._answers.popitem(last=False)
+            self._drop()
 
     def _forget(self, now: float) -> None:
         while self._answers and next(iter(self._answers.values()))[0] <= now:
-            self._answers.popitem(last=False)
+            self._drop()
+
+    def _drop(self) -> None:
+        key, _ = self._answers.popitem(last=False)
+        self.store.delete(Table.IDEMPOTENCY, key)
+
+    def rows(self, now: float) -> Iterator[Row]:
+        """All rows there have to be."""
+        for key, (until, answer) in self._answers.items():
+            yield Table.IDEMPOTENCY, key, _row(answer, until - now)
+
+    def restore(self, rows: Iterator[tuple[Key, bytes]], now: float) -> None:
+        """Remember what the journal does."""
+        wall = time.time()
+        found = [(msgspec.json.decode(value), str(key)) for key, value in rows]
+        for kept, key in sorted(found, key=lambda item: float(item[0]["until"])):
+            # A wall clock that was set back must not make an answer immortal.
+            self._answers[key] = (now + min(kept["until"] - wall, KEEP_SECONDS), kept["answer"])
+        self._forget(now)
+
+
+def _row(answer: Any, left: float) -> bytes:
+    return msgspec.json.encode({"answer": answer, "until": time.time() + left})

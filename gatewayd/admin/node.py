@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -39,4 +39,8 @@ class NodeView:
     """Verdicts by the name of their auth."""
     backend: Callable[[], Mapping[str, Any]] | None = None
     """How the backend is doing; None where there is none."""
+    journal: Callable[[], Mapping[str, Any]] | None = None
+    """How the journal is doing; None where all is in memory."""
+    committed: Callable[[], Awaitable[bool]] | None = None
+    """Waits until all that was done is kept, and tells whether it is; None where nobody has to wait for that."""
     remembered: Remembered = field(factory=Remembered)

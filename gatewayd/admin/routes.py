@@ -70,6 +70,7 @@ class Routes:
                 "auth": node.auth(),
                 "faults": totals.faults,
                 "backend": None if node.backend is None else node.backend(),
+                "journal": None if node.journal is None else node.journal(),
                 "memory": {"rss": _rss()},
             }
         )
@@ -136,11 +137,11 @@ class Routes:
         """One event, a list, or NDJSON; a list is answered by a list in the same order."""
         body = await body_of(request)
         if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
-            return answer(await self._publish_all(body.split(b"\n")))
+            return await self._kept(await self._publish_all(body.split(b"\n")))
         value = parse(body)
         if isinstance(value, list):
-            return answer(await self._publish_all(value))
-        return answer(self._publish(value))
+            return await self._kept(await self._publish_all(value))
+        return await self._kept(self._publish(value))
 
     async def _publish_all(self, items: Iterable[Any]) -> list[dict[str, Any]]:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
@@ -178,7 +179,15 @@ class Routes:
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
         item = fields(parse(await body_of(request)), {"user": TEXT, "data": ANYTHING}, ("user", "data"))
-        return answer(attrs.asdict(self.hub.notify(item["user"], item["data"])))
+        return await self._kept(attrs.asdict(self.hub.notify(item["user"], item["data"])))
+
+    async def _kept(self, said: Any, status: int = 200) -> Response:
+        """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
+        if self.node.committed is not None and not await self.node.committed():
+            for item in said if isinstance(said, list) else [said]:
+                if "error" not in item:
+                    item["durable"] = False
+        return answer(said, status)
 
     # --- documents and rooms --------------------------------------------------------------------------------
 
@@ -188,12 +197,12 @@ class Routes:
         if request.method == "PUT":
             if not documents.put(key, parse(await body_of(request))):
                 raise ApiError(507, "full", "there is no room for more documents")
-            return answer({"key": key})
+            return await self._kept({"key": key})
         if key not in documents:
             raise ApiError(404, "not_found", f"there is no document {key!r}")
         if request.method == "DELETE":
             documents.delete(key)
-            return answer({"deleted": key})
+            return await self._kept({"deleted": key})
         return answer(documents.get(key))
 
     async def rooms(self, request: Request) -> Response:
@@ -206,7 +215,7 @@ class Routes:
             raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
         if not self.hub.rooms.create(name, item):
             raise ApiError(507, "full", "there are too many rooms")
-        return answer(views.room(self.hub, name), 201)
+        return await self._kept(views.room(self.hub, name), 201)
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
@@ -216,7 +225,7 @@ class Routes:
         if request.method == "DELETE":
             self._say_to_room(name, "room_close", {})
             self.hub.rooms.close(name)
-            return answer({"closed": name})
+            return await self._kept({"closed": name})
         if request.method == "PUT":
             changes = fields(parse(await body_of(request)), ROOM_STATE, ())
             self._say_to_room(name, "room_update", changes)

@@ -43,6 +43,9 @@ class Queue(Protocol):
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
 
+    async def kept(self) -> None:
+        """Wait until all of them are as safe as they will be: the backend must know nothing that we may forget."""
+
     def done(self, upto_n: int) -> None:
         """Forget all whose `n` is not larger."""
 
@@ -75,6 +78,9 @@ class MemoryQueue:
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
         return [self._entries[index] for index in range(min(limit, len(self._entries)))]
+
+    async def kept(self) -> None:
+        """They end with the process, whatever is waited for."""
 
     def done(self, upto_n: int) -> None:
         """Forget all whose `n` is not larger."""
@@ -166,6 +172,7 @@ async def deliver(
                 return
             await woken.wait()
             continue
+        await queue.kept()
         taken = await _tell(backend, entries, totals, failures)
         if taken:
             queue.done(entries[taken - 1].n)

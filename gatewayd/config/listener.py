@@ -96,6 +96,9 @@ def crossed(data: Mapping[str, Any]) -> list[Mistake]:
         _claim_bind((*where, "bind"), table.get("bind"), binds, mistakes)
         if table.get("reuse_port") is True and str(table.get("bind")).startswith(("unix:", "systemd:")):
             mistakes.append(Mistake((*where, "reuse_port"), "only a host:port can be shared; leave it out"))
+        if table.get("durability") == "always" and not _state_dir(data):
+            text = 'nothing outlives the process without a journal; set state_dir under [gateway], or "none" here'
+            mistakes.append(Mistake((*where, "durability"), text))
         name = table.get("name")
         if isinstance(name, str):
             if name in names:
@@ -106,6 +109,11 @@ def crossed(data: Mapping[str, Any]) -> list[Mistake]:
             text = f"there is no [auth.{auth}]{suggestion(auth, auths)}"
             mistakes.append(Mistake((*where, "auth"), text))
     return mistakes
+
+
+def _state_dir(data: Mapping[str, Any]) -> object:
+    gateway = data.get("gateway")
+    return gateway.get("state_dir") if isinstance(gateway, dict) else None
 
 
 def _claim_bind(where: Where, text: object, binds: dict[Bind, Where], mistakes: list[Mistake]) -> None:

@@ -36,10 +36,16 @@ __all__ = [
     "Secret",
 ]
 
+DURABILITIES = ("none", "batched", "always")
 SCOPES = ("read", "publish", "admin")
 """What a bearer token of [api] may do: look, send events and notifications, everything else."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+|null", re.IGNORECASE)
+
+
+def _durability(instance: object, attribute: "attrs.Attribute[Any]", value: str) -> None:
+    if value not in DURABILITIES:
+        raise ValueError(f"expected one of: {', '.join(DURABILITIES)}, got {value!r}")
 
 
 def _socket_path(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
@@ -75,6 +81,8 @@ class GatewayConfig:
     node: str = attrs.field(factory=socket.gethostname, validator=_named)
     state_dir: str = ""
     """Directory of the journal; empty keeps everything in memory."""
+    journal_interval: Seconds = attrs.field(default=Seconds(0.1), validator=_positive)
+    """What is recorded is on disk at the latest after this."""
     shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
     fast_lane: bool = True
     """Plain frames are read by the daemon itself; false gives every one of them to the WebSocket library."""
@@ -146,6 +154,8 @@ class ListenerConfig(LimitsConfig):
     """0 ends a session with its client."""
     resume_events: int = attrs.field(default=1000, validator=_not_negative)
     resume_bytes: int = attrs.field(default=1048576, validator=_not_negative)
+    durability: str = attrs.field(default="batched", validator=_durability)
+    """What of its sessions outlives the process: nothing, all but the last `journal_interval`, or all."""
     rate_limit: Rate | None = None
     origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
     """None: any client that is no browser, and same-origin browsers."""

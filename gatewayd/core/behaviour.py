@@ -252,6 +252,13 @@ class Behaviour(Generic[Options]):
     def detached(self, session: Session) -> None:
         """The session has lost its client and waits."""
 
+    def keep(self, session: Session) -> Any:
+        """What the protocol remembers of a session, as JSON can say it: for the journal."""
+        return None
+
+    def restore(self, session: Session, kept: Any) -> None:
+        """The session comes back from the journal; `kept` is what `keep` gave, perhaps by an older version."""
+
     def ended(self, session: Session) -> None:
         """The session is over; give back what it held."""
 

@@ -53,6 +53,7 @@ class Cause(Enum):
     CLIENT_LEFT = ("client_left", "closed by the client, to come back", True)
     PEER_GONE = ("peer_gone", "connection lost", True)
     EXPIRED = ("expired", "resume window passed")
+    NODE_DOWN = ("node_down", "the node went down", True)
 
     words: str
     detaches: bool
@@ -65,7 +66,7 @@ class Cause(Enum):
         return member
 
 
-NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE, Cause.EXPIRED})
+NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE, Cause.EXPIRED, Cause.NODE_DOWN})
 
 
 class Disconnect(Exception):

@@ -34,6 +34,10 @@ def _nothing() -> None:
     """There is nobody to be stopped."""
 
 
+def _unnoticed(_connection: Connection) -> None:
+    """Nobody keeps what waits."""
+
+
 async def _never_alive(_within: float) -> bool:
     return False
 
@@ -54,6 +58,7 @@ class Connection:
         "_window_start",
         "beats",
         "identify_by",
+        "lags",
         "last_heard",
         "last_life",
         "latency",
@@ -83,6 +88,8 @@ class Connection:
         self.verdict: Disconnect | None = None
         self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
         self.stop: Callable[[], None] = _nothing
+        self.lags: Callable[[Connection], None] = _unnoticed
+        """Told when the socket takes no more for now."""
         self.probe: Callable[[float], Awaitable[bool]] = _never_alive
         self.opened = self.last_heard = self.last_life = now
         self.identify_by = math.inf
@@ -239,7 +246,7 @@ class Connection:
 
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
-        self.stop, self.probe = _nothing, _never_alive
+        self.stop, self.probe, self.lags = _nothing, _never_alive, _unnoticed
         if self.verdict is not None:
             self.verdict.__traceback__ = self.verdict.__context__ = None  # every frame that it passed
         self.outbox.release()

@@ -141,6 +141,12 @@ class Event:
     data: Any
     at: float
     one: bool = False
+    number: int = 0
+    """Grows with every event of the node, restarts included; 0 where nobody counts."""
+    waiting: int = 0
+    """For how many it waits: sessions that have not got it, channels where it waits for the first receiver."""
+    holders: list[str] = field(init=False, factory=list, repr=False)
+    """Whoever it has waited for, by id of the session or name of the channel."""
     body: msgspec.Raw = field(init=False)
     frames: dict[tuple[str, str], bytes] = field(init=False, factory=dict, repr=False)
 

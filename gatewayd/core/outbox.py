@@ -76,6 +76,10 @@ class Outbox:
         """Bytes of all that waits, replayed events and control frames too."""
         return sum(len(data) for data, *_ in self._entries) - self._offset
 
+    def waiting(self) -> list[Event]:
+        """The events that are not written whole, in order."""
+        return [event for _, event, _, _ in self._entries if event is not None]
+
     def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
         """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.
 
@@ -167,7 +171,7 @@ class Outbox:
         What is no event stays, and so does a frame of which a part is on the wire already, or whatever follows would
         land inside it.
         """
-        unsent = [event for _, event, _, _ in self._entries if event is not None]
+        unsent = self.waiting()
         kept: deque[Entry] = deque((data, None, at, 0) for data, event, at, _ in self._entries if event is None)
         if self._offset and self._entries[0][1] is not None:
             data, event, at, _ = self._entries[0]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gatewayd.core.grant import Grant
 
 
-_NONE: deque[Event] = deque()
+NOTHING: deque[Event] = deque()
 """Of a session that misses nothing: a deque of its own costs 760 bytes."""
 
 
@@ -31,12 +31,17 @@ class Missed:
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self.max_events = max_events
         self.max_bytes = max_bytes
-        self._events = _NONE
+        self._events = NOTHING
         self.bytes = 0
         self.lost = 0
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def oldest(self) -> Event | None:
+        """The first of them."""
+        return self._events[0] if self._events else None
 
     def keep(self, event: Event) -> int:
         """Append one event; the answer is how many were lost to make room (the event itself, if it is too big)."""
@@ -44,7 +49,7 @@ class Missed:
         if event.size > self.max_bytes or self.max_events < 1:
             self.lost += 1
             return 1
-        if self._events is _NONE:
+        if self._events is NOTHING:
             self._events = deque()
         self._events.append(event)
         self.bytes += event.size
@@ -62,7 +67,7 @@ class Missed:
     def take(self) -> tuple[list[Event], int]:
         """All that was kept, in order, and how many were lost; the buffer is empty afterwards."""
         events, lost = list(self._events), self.lost
-        self._events = _NONE
+        self._events = NOTHING
         self.bytes = self.lost = 0
         return events, lost
 
@@ -94,6 +99,12 @@ class Session:
     sequence: int = 0
     """How many lifecycle events there have been of it; 0 until it is identified."""
     resumes: int = 0
+    durable: bool = False
+    """Whether the journal is told of it."""
+    unsaid: deque[Event] = NOTHING
+    """What the journal knows that it has not got, oldest first; those it has got meanwhile are still in front."""
+    said: int = 0
+    """Number of the newest event that was among them and is no more."""
     lost: int = 0
     delivered: int = 0
     channels: set[str] = field(factory=set)

@@ -25,3 +25,5 @@ class Settings:
     outbox_bytes: int = 1048576
     outbox_events: int = 1024
     outbox_age: float = 30.0
+    durable: bool = True
+    """Whether the journal keeps the sessions, where there is one."""

@@ -13,10 +13,13 @@ from gatewayd.core.behaviour import Admission, Behaviour, Counts
 from gatewayd.core.close import Verdict
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.session import Missed, Session
+from gatewayd.core.record import Nowhere, Store
+from gatewayd.core.session import Session
 from gatewayd.hub.grants import release, settle
+from gatewayd.hub.keeper import Keeper
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.sessions import Sessions
+from gatewayd.hub.waiting import Waiting
 from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications
 
 if TYPE_CHECKING:
@@ -24,18 +27,13 @@ if TYPE_CHECKING:
 
     from gatewayd.core.connection import Connection
 
-MAX_WAITING_CHANNELS = 256
-MAX_WAITING_EVENTS = 1000
-MAX_WAITING_BYTES = 1048576
-"""Bounds on the events that wait for the first receiver of a channel to come."""
-
 NOTIFICATION = "NOTIFICATION"
 
 
 class Hub(Sessions):
     """The node's sessions and their channels, with what its behaviours share."""
 
-    def __init__(self, clock: Callable[[], float], *, limit: int = 30_000) -> None:
+    def __init__(self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None) -> None:
         super().__init__(clock, limit=limit)
         self.rooms = Rooms()
         self.documents = MemoryDocuments()
@@ -44,7 +42,10 @@ class Hub(Sessions):
         self.behaviours: dict[str, Behaviour[Any]] = {}
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
-        self._waiting: dict[str, Missed] = {}
+        self.keeper = Keeper(store or Nowhere(), clock, self._data)
+        self.waiting = Waiting(self.keeper)
+        self.numbers = 0
+        """Of the newest event."""
         self._shared: dict[Hashable, Any] = {}
         self.judge_again: Callable[[Session], None] | None = None
         """Starts `grants.judge_again` for a session whose grant has expired; None ends the session instead."""
@@ -69,10 +70,14 @@ class Hub(Sessions):
         """Let a session hear a channel."""
         session.channels.add(channel)
         self.channels.setdefault(channel, {})[session] = None
+        self.keeper.touch(session)
+
+    _hears = subscribe
 
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Let it hear that channel no more."""
         session.channels.discard(channel)
+        self.keeper.touch(session)
         subscribers = self.channels.get(channel)
         if subscribers is not None:
             subscribers.pop(session, None)
@@ -97,14 +102,16 @@ class Hub(Sessions):
         release(session)
         for channel in tuple(session.channels):
             self.unsubscribe(session, channel)
-        self.behaviours[session.listener].ended(session)
+        behaviour = self.behaviours.get(session.listener)
+        if behaviour is not None:  # else it is of the last run, and its listener is no more
+            behaviour.ended(session)
         for event in unsaid:
             self._rescue(event)
 
     def _rescue(self, event: Event) -> None:
         """An event whose only receiver is gone: another one gets it, or it waits."""
         if event.one:
-            self._to_one(event)
+            self._to_one(self._again(event))
         elif event.name == NOTIFICATION and event.channel not in self.channels:
             self.notifications.keep(event.channel.partition(":")[2], event.data)
 
@@ -139,13 +146,21 @@ class Hub(Sessions):
         self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
     ) -> Counts:
         """Publish an event from within the daemon: no check of names, no effects."""
-        event = Event(channel, name, data, self.clock(), one)
+        event = self._event(channel, name, data, one=one)
         self.totals.published += 1
         counts = self._to_one(event) if one else self._give(self._receivers(event, besides), event)
         self.totals.delivered += counts.delivered
         self.totals.buffered += counts.buffered
         self.totals.dropped += counts.dropped
         return counts
+
+    def _event(self, channel: str, name: str, data: Any, *, one: bool = False) -> Event:
+        self.numbers += 1
+        return Event(channel, name, data, self.clock(), one, self.numbers)
+
+    def _data(self, session: Session) -> Any:
+        behaviour = self.behaviours.get(session.listener)
+        return None if behaviour is None else behaviour.keep(session)
 
     def _receivers(self, event: Event, besides: Session | None) -> list[Session]:
         """Who hears an event; a copy, since a receiver that is full is unsubscribed on the way."""
@@ -162,7 +177,7 @@ class Hub(Sessions):
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
-        return self._give((session,), Event(f"session:{session.id}", name, data, self.clock()))
+        return self._give((session,), self._event(f"session:{session.id}", name, data))
 
     def notify(self, user: str, data: Any) -> Counts:
         """Tell a user now if one of its sessions is there, else keep it for later."""
@@ -186,6 +201,7 @@ class Hub(Sessions):
                 dropped += 1
                 continue
             lost = session.missed.keep(event)
+            self.keeper.hold(session, event)
             session.lost += lost
             dropped += lost
             buffered += 1
@@ -207,7 +223,7 @@ class Hub(Sessions):
         subscribers = self.channels.get(event.channel, {})
         present = [(s.connection.outbox.events, s) for s in subscribers if s.connection and s.connection.open]
         if not present:
-            return self._wait(event)
+            return Counts(buffered=1, dropped=self.waiting.keep(event))
         fewest = min(waiting for waiting, _ in present)
         chosen = next(session for waiting, session in present if waiting == fewest)
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
@@ -215,16 +231,11 @@ class Hub(Sessions):
         # A receiver that could not take it has ended, and an ended session's `one` events were given on before this.
         return counts if not counts.dropped else self._to_one(event)
 
-    def _wait(self, event: Event) -> Counts:
-        waiting = self._waiting.get(event.channel)
-        if waiting is None:
-            if len(self._waiting) >= MAX_WAITING_CHANNELS:
-                return Counts(dropped=1)
-            waiting = self._waiting[event.channel] = Missed(MAX_WAITING_EVENTS, MAX_WAITING_BYTES)
-        return Counts(buffered=1, dropped=waiting.keep(event))
+    def _again(self, event: Event) -> Event:
+        """The same event for another receiver: it has its place among what that one has yet to hear."""
+        return self._event(event.channel, event.name, event.data, one=True)
 
     def drain_waiting(self, session: Session) -> None:
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
-        for channel in tuple(session.channels & self._waiting.keys()):
-            for event in self._waiting.pop(channel).take()[0]:
-                self._to_one(event)
+        for event in self.waiting.take(session.channels):
+            self._to_one(self._again(event))

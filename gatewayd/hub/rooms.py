@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import msgspec
+
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table
 
 CLOSED_NAMES = 10_000
 """How many names of closed rooms are remembered, the newest of them."""
@@ -16,7 +20,8 @@ MAX_BANS = 10_000
 class Rooms:
     """State by room name; a state is a plain mapping of `room_update`'s fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
+        self.store: Store = store or Nowhere()
         self._states: dict[str, dict[str, Any]] = {}
         self._bans: dict[str, OrderedDict[str, None]] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
@@ -46,12 +51,14 @@ class Rooms:
             return False
         self._closed.pop(room, None)
         self._states[room] = dict(state)
+        self._changed(room)
         return True
 
     def update(self, room: str, changes: Mapping[str, Any]) -> None:
         """Change some of its state; a room that is not there is created by it, unless its name is closed."""
         if room in self._states:
             self._states[room].update(changes)
+            self._changed(room)
         elif room not in self._closed:
             self.create(room, changes)
 
@@ -66,11 +73,13 @@ class Rooms:
             bans.pop(participant, None)
         if not bans:
             del self._bans[room]
+        self._changed(room)
 
     def discard(self, room: str) -> None:
         """Forget an ad hoc room that nobody is in and nobody has given a state or a ban."""
         if self._states.get(room) == {} and room not in self._bans:
             del self._states[room]
+            self._changed(room)
 
     def close(self, room: str) -> None:
         """The room is gone; its name is remembered as closed."""
@@ -78,5 +87,39 @@ class Rooms:
         self._bans.pop(room, None)
         self._closed[room] = None
         self._closed.move_to_end(room)
+        self._changed(room)
         if len(self._closed) > CLOSED_NAMES:
-            self._closed.popitem(last=False)
+            self._changed(self._closed.popitem(last=False)[0])
+
+    # --- the journal ----------------------------------------------------------------------------------------
+
+    def _changed(self, room: str) -> None:
+        row = self._row(room)
+        if row is None:
+            self.store.delete(Table.ROOMS, room)
+        else:
+            self.store.put(Table.ROOMS, room, row)
+
+    def _row(self, room: str) -> bytes | None:
+        state, bans, closed = self._states.get(room), self.bans(room), room in self._closed
+        if state is None and not bans and not closed:
+            return None
+        return msgspec.json.encode({"state": state, "bans": bans, "closed": closed})
+
+    def rows(self) -> Iterator[Row]:
+        """All rows there have to be; names of closed rooms in the order in which they were closed."""
+        for room in {**self._states, **self._bans, **self._closed}:
+            row = self._row(room)
+            if row is not None:
+                yield Table.ROOMS, room, row
+
+    def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
+        """Fill these rooms from the journal."""
+        for room, value in rows:
+            kept = msgspec.json.decode(value)
+            if kept["state"] is not None:
+                self._states[str(room)] = kept["state"]
+            if kept["bans"]:
+                self._bans[str(room)] = OrderedDict.fromkeys(kept["bans"])
+            if kept["closed"]:
+                self._closed[str(room)] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Event
     from gatewayd.core.grant import Grant
+    from gatewayd.hub.keeper import Keeper
 
 
 Lifecycle = Callable[[Session, str, Verdict | None], None]
@@ -58,12 +59,16 @@ class Sessions:
         self.timers = Timers()
         self.totals = Totals()
         self.lifecycle: Lifecycle = _nobody_is_told
+        self.keeper: Keeper
         self.sessions: dict[str, Session] = {}
         self._identities: dict[tuple[Realm, str], list[Session]] = {}
         self._detached: dict[Session, None] = {}
 
     # What the hub does about a session's channels and events, at the moments that only this class knows.
     def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
+        raise NotImplementedError
+
+    def _hears(self, session: Session, channel: str) -> None:
         raise NotImplementedError
 
     def _has_detached(self, session: Session) -> None:
@@ -95,7 +100,10 @@ class Sessions:
             missed=Missed(settings.resume_events, settings.resume_bytes),
             resume_window=settings.resume_window,
             connection=connection,
+            durable=self.keeper.on and settings.durable,
         )
+        if session.durable:
+            connection.lags = self.keeper.lags
         self.sessions[session.id] = session
         connection.session = session
         return session
@@ -122,6 +130,7 @@ class Sessions:
             self._tell(session, "opened")
         else:
             self._tell(session, "resumed", replaced)
+        self.keeper.touch(session)
         return older is not None
 
     def _owed(self, fresh: Session, admission: Admission) -> Session | None:
@@ -164,6 +173,7 @@ class Sessions:
         """What the client's socket did not take is missed, and older than whatever is missed later."""
         for event in connection.outbox.cut():
             session.lost += session.missed.keep(event)
+            self.keeper.hold(session, event)
 
     def left(self, connection: Connection, verdict: Disconnect) -> None:
         """A client is ending, with that verdict: its session waits for the next one, or ends."""
@@ -173,7 +183,8 @@ class Sessions:
             return
         if verdict.cause.detaches and session.resumable:
             connection.verdict = connection.verdict or verdict
-            self.detach(session, flush=verdict.cause is Cause.SHUTDOWN)
+            # With a journal nothing is lost by waiting; without one, this is the last chance to say it.
+            self.detach(session, flush=verdict.cause is Cause.SHUTDOWN and not session.durable)
         else:
             self.end(session, Verdict(verdict.cause, verdict.reason))
 
@@ -190,7 +201,23 @@ class Sessions:
         generation = session.generation
         self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
         self._tell(session, "detached", connection.verdict)
+        self.keeper.touch(session)
         self._has_detached(session)
+
+    def adopt(self, session: Session, channels: Iterable[str], gone: Verdict | None) -> None:
+        """Take up a session of the last run, without a client; `gone` is what it lost that to, if it had one."""
+        self.sessions[session.id] = session
+        if session.key is not None:
+            self._identities.setdefault((session.realm, session.key), []).append(session)
+        self._detached[session] = None
+        for channel in channels:
+            self._hears(session, channel)
+        generation = session.generation
+        assert session.detached_at is not None
+        self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
+        if gone is not None:
+            self._tell(session, "detached", gone)
+        self.keeper.touch(session)
 
     def _expire(self, session: Session, generation: int) -> None:
         if session in self._detached and session.generation == generation:
@@ -205,6 +232,7 @@ class Sessions:
         unsaid += session.missed.take()[0]
         session.connection = None
         session.ended = verdict
+        self.keeper.end(session)
         del self.sessions[session.id]
         self._detached.pop(session, None)
         if session.key is not None:

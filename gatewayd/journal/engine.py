@@ -39,6 +39,8 @@ class Journal:
         """Why nothing is being written, or None."""
         self.snapshot: Callable[[], Iterable[Row]] | None = None
         """Set by the owner: everything there is, at one moment. Without it there is no way back from a failure."""
+        self.gather: Callable[[], None] | None = None
+        """Set by the owner: called when a batch is taken, to record what is made into rows as late as that."""
         self._limits = limits or Limits()
         self._retry = self._limits.first_retry
         self._pending = Pending()
@@ -107,6 +109,20 @@ class Journal:
         elif not self._something.is_set():
             self._something.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is recorded that is not written."""
+        return not self._pending.bytes
+
+    def stir(self) -> None:
+        """There is something that `gather` will record."""
+        if not self._deaf:
+            self._something.set()
+
+    def _ask(self) -> None:
+        if self.gather is not None and not self._deaf:
+            self.gather()
+
     async def committed(self) -> bool:
         """Wait until all that is recorded by now is written; False when it is not, at once while degraded.
 
@@ -115,6 +131,7 @@ class Journal:
         if self.degraded is not None or self._closed:
             await trio.lowlevel.checkpoint()
             return False
+        self._ask()
         if self._pending.bytes:
             waiting = self._round
             self._urgent.set()
@@ -151,6 +168,7 @@ class Journal:
 
     def _take(self) -> tuple[Batch, Round]:
         """All that is recorded, at one moment."""
+        self._ask()
         taken = self._pending.take(), self._round
         self._round, self._something, self._urgent = Round(), trio.Event(), trio.Event()
         return taken

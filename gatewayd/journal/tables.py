@@ -7,30 +7,13 @@ throughput.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from gatewayd.core.record import Key, Table
 
-Key = str | int | tuple[str, int]
-
-
-class Table(StrEnum):
-    """What is kept."""
-
-    SESSIONS = "sessions"
-    MISSED = "missed"
-    """Events that wait for a session's client: (session, sequence), in order."""
-    DOCUMENTS = "documents"
-    NOTIFICATIONS = "notifications"
-    """What waits for a user who is not there: (user, sequence), in order."""
-    ROOMS = "rooms"
-    LIFECYCLE = "lifecycle"
-    """What the backend has still to learn: sequence, in order."""
-    IDEMPOTENCY = "idempotency"
-    META = "meta"
-
+__all__ = ["COLUMNS", "Key", "Table"]
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.SESSIONS: ("id",),
-    Table.MISSED: ("session", "sequence"),
+    Table.EVENTS: ("sequence",),
     Table.DOCUMENTS: ("key",),
     Table.NOTIFICATIONS: ("user", "sequence"),
     Table.ROOMS: ("name",),
@@ -46,8 +29,7 @@ APPLICATION_ID = 0x67617465
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE sessions (id TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
-        "CREATE TABLE missed (session TEXT NOT NULL, sequence INTEGER NOT NULL, value TEXT NOT NULL,"
-        " PRIMARY KEY (session, sequence))",
+        "CREATE TABLE events (sequence INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
         "CREATE TABLE documents (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)",
         "CREATE TABLE notifications (user TEXT NOT NULL, sequence INTEGER NOT NULL, value TEXT NOT NULL,"
         " PRIMARY KEY (user, sequence))",

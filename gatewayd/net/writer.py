@@ -94,6 +94,7 @@ class Writer:
         """Start the writer task; it ends when the outbox is empty."""
         if self._nursery is not None and not self._task:
             self._task = True
+            self._connection.lags(self._connection)
             self._nursery.start_soon(self._write)
 
     async def _write(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import NoBackend
@@ -125,6 +125,16 @@ class Discodo(Behaviour[Options]):
 
     prefixes = ("user",)
     own = ("user_id", "shard_id")
+
+    def keep(self, session: Session) -> Any:
+        """Its voice clients."""
+        return None if session.data is None else asdict(session.data)
+
+    def restore(self, session: Session, kept: Any) -> None:
+        """As they were."""
+        if isinstance(kept, dict):
+            clients = {guild: (client[0], client[1]) for guild, client in kept["clients"].items()}
+            session.data = Voice(kept["user"], clients, kept["last"])
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Path and password; a wrong password is told in band."""

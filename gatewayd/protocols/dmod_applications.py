@@ -137,6 +137,19 @@ class Applications(Behaviour[Options]):
         if _lives(session, application):  # a client that could not take the event may have ended with all it had
             self._schedule(session, application)
 
+    def keep(self, session: Session) -> Any:
+        """Its guild and its application sessions."""
+        page: Page | None = session.data
+        return None if page is None else {"guild": page.guild, "applications": list(page.applications)}
+
+    def restore(self, session: Session, kept: Any) -> None:
+        """As they were, asked for a sign of life when the client is back."""
+        if isinstance(kept, dict):
+            page = session.data = Page(kept["guild"])
+            for gid in kept["applications"]:
+                page.applications[gid] = Application(gid)
+                self._schedule(session, page.applications[gid])
+
     def came_back(self, page: Page) -> None:
         """The client resumed: what it was asked before may never have reached it, so it is asked anew."""
         for application in page.applications.values():

@@ -47,7 +47,13 @@ def test_no_secret_is_shown() -> None:
 
 def test_the_effective_values_are_shown() -> None:
     data = tomllib.loads(dump(read(TEXT)))
-    assert data["gateway"] == {"node": "edge-1", "state_dir": "", "shutdown_grace": "500ms", "fast_lane": True}
+    assert data["gateway"] == {
+        "node": "edge-1",
+        "state_dir": "",
+        "journal_interval": "100ms",
+        "shutdown_grace": "500ms",
+        "fast_lane": True,
+    }
     assert data["admin"] == {"mode": "0660"}
     assert data["api"] == {
         "bind": "[::1]:7100",
@@ -74,6 +80,7 @@ def test_the_effective_values_are_shown() -> None:
         "extra": {"any": [1, {"thing": 1.5}]},
     }
     assert listener == {
+        "durability": "batched",
         "reuse_port": False,
         "max_clients": 15000,
         "max_clients_per_ip": 256,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Event
-from gatewayd.hub import hub as hub_module
+from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, oxyl, utilbot
 from tests.playbook import Person, Playbook
@@ -122,8 +122,8 @@ def test_a_notification_of_an_expired_session_waits_again() -> None:
 
 
 def test_one_event_for_one_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "MAX_WAITING_CHANNELS", 1)
-    monkeypatch.setattr(hub_module, "MAX_WAITING_EVENTS", 2)
+    monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
+    monkeypatch.setattr(waiting_module, "MAX_EVENTS", 2)
     talk = book()
 
     def give(channel: str, n: int) -> Counts:

@@ -1,0 +1,106 @@
+"""What outlives the process: the tables, and sessions and events as rows of them. JSON, so that people can read it.
+
+Times are wall clock here, since a monotonic clock means nothing to the next process.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+Key = str | int | tuple[str, int]
+
+
+class Table(StrEnum):
+    """What is kept."""
+
+    SESSIONS = "sessions"
+    EVENTS = "events"
+    """Events that wait for a client: by number, in the order in which they were published."""
+    DOCUMENTS = "documents"
+    NOTIFICATIONS = "notifications"
+    """What waits for a user who is not there: (user, sequence), in order."""
+    ROOMS = "rooms"
+    LIFECYCLE = "lifecycle"
+    """What the backend has still to learn: by number, in order."""
+    IDEMPOTENCY = "idempotency"
+    META = "meta"
+
+
+Row = tuple[Table, Key, bytes]
+
+
+class Store(Protocol):
+    """Where rows go. Nothing here waits or fails; what is said between two awaits becomes durable together."""
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        """Keep a value under a key."""
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Keep it no more."""
+
+    def stir(self) -> None:
+        """There is something that the next commit has to ask for."""
+
+
+class Nowhere:
+    """The store of a node without a journal."""
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        """Nothing is kept."""
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Nothing was kept."""
+
+    def stir(self) -> None:
+        """Nobody asks."""
+
+
+class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """One identified session. Its id is the key of the row."""
+
+    listener: str
+    protocol: str
+    auth: str
+    remote: str
+    opened: float
+    identity: str | None
+    key: str | None
+    resumable: bool
+    generation: int
+    sequence: int
+    resumes: int
+    lost: int
+    delivered: int
+    detached: float | None
+    """When it lost its client; None while it has one."""
+    said: int
+    """Number of the newest event that waited for it and waits no more."""
+    channels: list[str]
+    granted: list[str] = []
+    """Those of them that it hears through its grant alone."""
+    metadata: dict[str, Any]
+    data: Any = None
+    """What its protocol remembers."""
+
+
+class EventRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """One event that somebody has not got. Its number is the key of the row.
+
+    `holders` are ids of sessions, and names of channels where it waits for the first receiver. A session whose `said`
+    is this number or more has it already.
+    """
+
+    channel: str
+    name: str
+    data: msgspec.Raw
+    at: float
+    holders: list[str]
+    one: bool = False
+
+
+encode = msgspec.json.Encoder().encode
+decode_session = msgspec.json.Decoder(SessionRecord).decode
+decode_event = msgspec.json.Decoder(EventRecord).decode

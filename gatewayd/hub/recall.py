@@ -1,0 +1,103 @@
+"""What the journal remembers of the last run becomes sessions again: as if only the network had gone.
+
+Law 1: a session that was connected has lost its client now; the time that the node was away counts against nobody.
+Law 2: a session that cannot be resumed, or that nobody serves any more, ends here, and is said to have ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.events import Event
+from gatewayd.core.record import EventRecord, SessionRecord
+from gatewayd.core.session import NOTHING, Missed, Session
+
+if TYPE_CHECKING:
+    from gatewayd.core.settings import Settings
+    from gatewayd.hub.hub import Hub
+
+WENT_DOWN = Verdict(Cause.NODE_DOWN, Cause.NODE_DOWN.words)
+NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, or serves another protocol or auth")
+
+
+def recall(
+    hub: Hub,
+    settings: Mapping[str, Settings],
+    sessions: Iterable[tuple[str, SessionRecord]],
+    events: Iterable[tuple[int, EventRecord]],
+    alive: float,
+) -> None:
+    """Give the hub the sessions and events of the last run. `settings` by listener; `alive` is the wall clock when
+    that run was last seen to be there.
+    """
+    orphans = [session for id_, record in sessions if (session := _session(hub, settings, id_, record, alive))]
+    wall = time.time()
+    for number, kept in events:
+        event = Event(
+            kept.channel, kept.name, msgspec.json.decode(kept.data), hub.clock() - (wall - kept.at), kept.one, number
+        )
+        hub.numbers = max(hub.numbers, number)
+        for holder in kept.holders:
+            session = hub.sessions.get(holder)
+            if session is not None:
+                if number > session.said:
+                    session.missed.keep(event)
+                    hub.keeper.hold(session, event)
+            elif holder == event.channel:
+                hub.waiting.keep(event)
+        if not event.waiting:
+            hub.keeper.forget(number)
+    # Only now is it known what each of them has missed, which its end gives to others.
+    for session in orphans:
+        hub.end(session, NOT_SERVED)
+    for session in tuple(hub.sessions.values()):
+        if not session.resumable:
+            hub.end(session, WENT_DOWN)
+
+
+def _session(
+    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, alive: float
+) -> Session | None:
+    """Take one up; it is returned where nobody serves it any more."""
+    known = settings.get(record.listener)
+    behaviour = hub.behaviours.get(record.listener)
+    realm = (record.protocol, record.auth)
+    served = known is not None and behaviour is not None and behaviour.port.realm == realm
+    now = hub.clock()
+    session = Session(
+        id=id_,
+        listener=record.listener,
+        protocol=record.protocol,
+        realm=realm,
+        remote=record.remote,
+        opened=now - (time.time() - record.opened),
+        opened_wall=record.opened,
+        missed=Missed(known.resume_events, known.resume_bytes) if known is not None else Missed(0, 0),
+        resume_window=known.resume_window if known is not None else 0,
+        connection=None,
+        identity=record.identity,
+        key=record.key,
+        resumable=record.resumable and known is not None and known.resume_window > 0,
+        detached_at=now - max(0.0, alive - record.detached) if record.detached is not None else now,
+        generation=record.generation,
+        sequence=record.sequence,
+        resumes=record.resumes,
+        durable=True,
+        unsaid=NOTHING,
+        said=record.said,
+        lost=record.lost,
+        delivered=record.delivered,
+        metadata=dict(record.metadata),
+    )
+    session.granted.update(record.granted)
+    hub.numbers = max(hub.numbers, record.said)
+    hub.adopt(session, record.channels, gone=None if record.detached is not None else WENT_DOWN)
+    if not served or behaviour is None or known is None or not known.durable:
+        return session
+    behaviour.restore(session, record.data)
+    return None

@@ -1,0 +1,172 @@
+"""The journal between the node's parts: opened, read back at the start, asked for everything when it has to begin anew.
+
+Law 1: a node that cannot read all that its journal holds does not start.
+Law 2: whoever is asked to wait until something is kept is told when it is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from gatewayd.backend.request import Entry
+from gatewayd.core.record import Row, Table, decode_event, decode_session, encode
+from gatewayd.hub.recall import recall
+from gatewayd.journal.engine import Journal, JournalError
+
+if TYPE_CHECKING:
+    from gatewayd.admin.idempotency import Remembered
+    from gatewayd.core.settings import Settings
+    from gatewayd.hub.hub import Hub
+
+log = logging.getLogger("gatewayd.journal")
+
+ALIVE, LAST = "alive", "lifecycle"
+"""Keys of the meta table: when the node was last there, and the number of its newest lifecycle event."""
+
+
+class JournalQueue:
+    """Lifecycle events that wait for the backend, in the journal; a `gatewayd.backend.lifecycle.Queue`.
+
+    An entry is handed out only when it is on disk, together with what has happened to its session: what the backend
+    knows, the next run knows too.
+    """
+
+    def __init__(self, journal: Journal, limit: int) -> None:
+        self.wake: Callable[[], None] = _nobody
+        self.dropped = 0
+        self.last = 0
+        self._journal = journal
+        self._limit = limit
+        self._entries: deque[Entry] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def append(self, entry: Entry) -> None:
+        """Take one more."""
+        self._entries.append(entry)
+        self.last = entry.n
+        self._journal.put(Table.LIFECYCLE, entry.n, encode(entry))
+        self._journal.put(Table.META, LAST, b"%d" % entry.n)
+        if len(self._entries) > self._limit:
+            self._journal.delete(Table.LIFECYCLE, self._entries.popleft().n)
+            if not self.dropped & (self.dropped - 1):
+                log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
+            self.dropped += 1
+        self.wake()
+
+    def peek(self, limit: int) -> list[Entry]:
+        """The oldest, `limit` of them at most; they stay."""
+        return [self._entries[index] for index in range(min(limit, len(self._entries)))]
+
+    async def kept(self) -> None:
+        """Wait until all that was appended is on disk; at once where the disk fails, since waiting would not help."""
+        await self._journal.committed()
+
+    def done(self, upto_n: int) -> None:
+        """Forget all whose `n` is not larger."""
+        while self._entries and self._entries[0].n <= upto_n:
+            self._journal.delete(Table.LIFECYCLE, self._entries.popleft().n)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows there have to be."""
+        for entry in self._entries:
+            yield Table.LIFECYCLE, entry.n, encode(entry)
+
+    def restore(self) -> None:
+        """Take up what the last run has not delivered."""
+        for _, value in self._journal.load(Table.LIFECYCLE):
+            self._entries.append(msgspec.json.decode(value, type=Entry))
+        self.last = next((int(value) for key, value in self._journal.load(Table.META) if key == LAST), 0)
+
+
+def _nobody() -> None:
+    """There is nobody to be told."""
+
+
+class Keeping:
+    """One node's journal. `open` it, `read` it into the parts, then `run` it; `close` is the last thing of all."""
+
+    def __init__(self, state_dir: Path, *, interval: float, full_sync: bool) -> None:
+        self.journal = Journal.open(state_dir, interval=interval, full_sync=full_sync)
+        self.queue: JournalQueue | None = None
+        self._hub: Hub | None = None
+        self._remembered: Remembered | None = None
+
+    def lifecycle(self, limit: int) -> JournalQueue:
+        """The queue for the backend, with what the last run left in it."""
+        self.queue = JournalQueue(self.journal, limit)
+        self.queue.restore()
+        return self.queue
+
+    def read(self, hub: Hub, settings: Mapping[str, Settings], remembered: Remembered) -> None:
+        """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense."""
+        journal = self.journal
+        self._hub, self._remembered = hub, remembered
+        try:
+            meta = {str(key): float(value) for key, value in journal.load(Table.META)}
+            hub.documents.restore(journal.load(Table.DOCUMENTS))
+            hub.notifications.restore(journal.load(Table.NOTIFICATIONS))
+            hub.rooms.restore(journal.load(Table.ROOMS))
+            remembered.restore(journal.load(Table.IDEMPOTENCY), hub.clock())
+            sessions = [(str(key), decode_session(value)) for key, value in journal.load(Table.SESSIONS)]
+            events = [(int(str(key)), decode_event(value)) for key, value in journal.load(Table.EVENTS)]
+            recall(hub, settings, sessions, events, meta.get(ALIVE, time.time()))
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as exc:
+            raise JournalError(
+                f"{journal.file.path}: a row makes no sense ({exc}); restore the file from a backup, or move it away"
+            ) from exc
+        hub.documents.sink = hub.notifications.sink = journal
+        hub.rooms.store = remembered.store = journal
+        journal.gather, journal.snapshot = self._gather, self._everything
+        if sessions:
+            log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
+
+    def _gather(self) -> None:
+        assert self._hub is not None
+        self._hub.keeper.gather()
+        if not self.journal.idle:
+            self.journal.put(Table.META, ALIVE, b"%f" % time.time())
+
+    def _everything(self) -> Iterator[Row]:
+        hub, remembered = self._hub, self._remembered
+        assert hub is not None
+        assert remembered is not None
+        yield from hub.keeper.rows(iter(hub.sessions.values()), iter(hub.waiting))
+        yield from hub.documents.rows()
+        yield from hub.notifications.rows()
+        yield from hub.rooms.rows()
+        yield from remembered.rows(hub.clock())
+        if self.queue is not None:
+            yield from self.queue.rows()
+            yield Table.META, LAST, b"%d" % self.queue.last
+        yield Table.META, ALIVE, b"%f" % time.time()
+
+    async def committed(self) -> bool:
+        """Wait until all that was done by now is on disk, or has reached its client; False when it is not."""
+        # What a socket does not take is known when this turn is over, and told in the next.
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        return await self.journal.committed()
+
+    def status(self) -> dict[str, Any]:
+        """What `/v1/status` shows."""
+        stats = self.journal.stats
+        return {
+            "path": str(self.journal.file.path),
+            "degraded": self.journal.degraded,
+            "pending": {"operations": stats.pending_operations, "bytes": stats.pending_bytes},
+            "commits": stats.commits,
+            "commit_ms": round(stats.commit_seconds * 1000, 3),
+            "size": stats.size_bytes,
+            "failures": stats.failures,
+            "refused": stats.refused,
+        }
