@@ -160,7 +160,6 @@ class Daemon:
                     keep.start_soon(self._timers)
                     if self.backend is not None:
                         await keep.start(self.backend.run)
-                    keep.start_soon(self._serve_admin)
                     announce()
                     await self._serve_clients(aiter(signals))
                     keep.cancel_scope.cancel()
@@ -196,13 +195,16 @@ class Daemon:
 
     @asynccontextmanager
     async def _journal(self) -> AsyncIterator[None]:
-        """What outlives everything else: the journal is written until the backend has been told of the end."""
+        """What outlives the clients: the API answers, and the journal is written, until the backend knows of the end."""
         async with trio.open_nursery() as writing:
             if self.keeping is not None:
                 await writing.start(self.keeping.journal.run)
-            yield
-            if self.backend is not None:
-                await self._part_from(self.backend)
+            async with trio.open_nursery() as serving:
+                serving.start_soon(self._serve_admin)
+                yield
+                if self.backend is not None:
+                    await self._part_from(self.backend)
+                serving.cancel_scope.cancel()
             if self.keeping is not None:
                 await self.keeping.journal.aclose()
 

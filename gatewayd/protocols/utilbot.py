@@ -127,7 +127,8 @@ class Utilbot(Behaviour[Options]):
         claim = identify.claim if type(identify.claim) is dict else {}
         optional = {"id": (str,)} if "id" in claim else {}
         need(claim, {"type": (str,), "key": (str,), **optional})
-        grant = await self.port.verify(Claim("secret", claim["key"]))
+        who = Claim("secret", claim["key"], claim.get("id"), {"type": claim["type"]})
+        grant = await self.port.verify(who)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED, "the key is wrong or expired")
         bot, kind = claim.get("id") or secrets.token_hex(8), claim["type"]

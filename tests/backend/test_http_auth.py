@@ -49,7 +49,9 @@ async def test_what_is_asked() -> None:
     with backend() as server:
         async with asking(server.url) as auth:
             assert await auth.verify(CLAIM, "pages", "dmod")
-        assert server.question() == {
+        question = server.question()
+        assert len(question.pop("id")) == 32
+        assert question == {
             "kind": "user",
             "token": "t0ken",
             "subject": "7",

@@ -135,6 +135,12 @@ async def test_the_subject_is_who_is_claimed(kind: str) -> None:
     assert await judged(auth(), token(sub="anyone"), "secret")
 
 
+async def test_a_secret_that_names_somebody_is_good_for_that_one_only() -> None:
+    assert await judged(auth(), token(sub="7"), "secret", "7")
+    assert await judged(auth(), token(), "secret", "7")
+    assert await reason(auth(), token(sub="8"), "secret", "7") == "wrong subject"
+
+
 def forge_signed(said: Any) -> str:
     """Rightly signed, with what no library would write."""
     text = said if isinstance(said, bytes) else json.dumps(said).encode()
