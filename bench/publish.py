@@ -54,7 +54,7 @@ def _body(how: str) -> tuple[bytes, str, int]:
     return json.dumps(items).encode(), "application/json", BATCH
 
 
-def measure(how: str, tools: Tools, work: Work) -> Figures:
+def measure(how: str, tools: Tools, work: Work, name: str = "gatewayd") -> Figures:
     """Publish for about the time asked for; it counts until every client has everything.
 
     rate: events a second; frames: to clients a second; cpu_us: per event; p50, p99, max: ms of one request.
@@ -62,7 +62,7 @@ def measure(how: str, tools: Tools, work: Work) -> Figures:
     body, kind, size = _body(how)
     clients = 1 if how == ONE_CLIENT else work.clients
     # The generator must know how many to wait for: what a second carries is estimated in a trial on the same server.
-    with serve("gatewayd", work.protocol, tools) as server:
+    with serve(name, work.protocol, tools) as server:
         admin = Admin(server.admin)
         with generator(tools, server, Work("drain", work.protocol, clients, 0, (f"events={TRIAL}",))) as trial:
             trial.go()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench import admin, flood, measure, publish, scaling
+from bench import admin, flood, journal, measure, publish, scaling
 from bench.measure import Measure, Work
 
 
@@ -124,6 +124,16 @@ def _delivery(seconds: float) -> list[Scenario]:
             publish.measure,
             note="gatewayd only, no peer has this; the client is Python; times: of one request",
             alone=publish.ROWS,
+        ),
+        Scenario(
+            "journal",
+            "Publishing with durability none, batched and always",
+            Work("drain", "rooms", 1000, seconds),
+            EVENTS,
+            (),
+            journal.measure,
+            note="there: 1,000 clients; away: 1,000 detached sessions, lists of 100 for both; 1 away: single events",
+            alone=journal.ROWS,
         ),
     ]
 

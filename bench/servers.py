@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import shutil
@@ -165,11 +166,15 @@ def _admin(tools: Tools, instance: int = 0) -> Path:
 
 
 def _gatewayd(
-    tools: Tools, port: int, protocol: str, tls: tuple[str, ...], instance: int = 0, *, shared: bool = False
-) -> list[str]:
-    text = CONFIG.format(admin=_admin(tools, instance), secret=SECRET, protocol=protocol, port=port)
+    tools: Tools, port: int, protocol: str, tls: tuple[str, ...], instance: int = 0, *,
+    shared: bool = False, durability: str | None = None,
+) -> list[str]:  # fmt: skip
+    text = "" if durability is None else f'[gateway]\nstate_dir = "{tempfile.mkdtemp(dir=tools.folder)}"\n'
+    text += CONFIG.format(admin=_admin(tools, instance), secret=SECRET, protocol=protocol, port=port)
     if shared:
         text += "reuse_port = true\n"
+    if durability is not None:
+        text += f'durability = "{durability}"\n'
     if tls:
         text += f'tls_cert = "{tls[0]}"\ntls_key = "{tls[1]}"\n'
     text += OPTIONS.get(protocol, "")
@@ -206,6 +211,7 @@ def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
 
 COMMANDS: dict[str, Command] = {
     "gatewayd": _gatewayd,
+    **{f"gatewayd, {kept}": functools.partial(_gatewayd, durability=kept) for kept in ("none", "batched", "always")},
     "Node.js ws": _node,
     "Node.js ws, unbound": lambda tools, port, protocol, tls: _node(tools, port, protocol, tls, "unbound"),
     "picows (uvloop)": _python("picows_server", "picows", "uvloop"),
@@ -226,7 +232,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _running(name: str, command: list[str]) -> Iterator[int]:
     """A process, from when it listens; it is killed at the end."""
-    ready = "admin socket" if name == "gatewayd" else "ready"
+    ready = "admin socket" if name.startswith("gatewayd") else "ready"
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE.parent

@@ -195,7 +195,7 @@ class Daemon:
 
     @asynccontextmanager
     async def _journal(self) -> AsyncIterator[None]:
-        """What outlives the clients: the API answers, and the journal is written, until the backend knows of the end."""
+        """What outlives the clients: the API answers and the journal is written until the backend knows of the end."""
         async with trio.open_nursery() as writing:
             if self.keeping is not None:
                 await writing.start(self.keeping.journal.run)

@@ -35,6 +35,7 @@ class Keeper:
         self._touched: dict[Session, None] = {}
         self._lagging: dict[Session, None] = {}
         self._fresh: dict[Event, None] = {}
+        self._latest: Event | None = None  # of the fresh ones
 
     def touch(self, session: Session) -> None:
         """Something about this session has changed."""
@@ -52,13 +53,20 @@ class Keeper:
 
     def hold(self, session: Session, event: Event) -> None:
         """The session has not got this event. Twice is once."""
-        if not session.durable or (session.unsaid and session.unsaid[-1].number >= event.number):
+        unsaid = session.unsaid
+        if not session.durable or (unsaid and unsaid[-1].number >= event.number):
             return
-        if session.unsaid is NOTHING:
-            session.unsaid = deque()
-        session.unsaid.append(event)
-        self.wait(event, session.id)
-        self.touch(session)
+        if unsaid is NOTHING:
+            unsaid = session.unsaid = deque()
+        unsaid.append(event)
+        # A publish may come here for thousands of sessions in a row: what is the same for all of them is done once.
+        event.holders.append(session.id)
+        event.waiting += 1
+        self._touched[session] = None
+        if self._latest is not event:
+            self._latest = event
+            self._fresh[event] = None
+            self._store.stir()
 
     def wait(self, event: Event, holder: str) -> None:
         """The event waits for somebody, a session or the first receiver of a channel."""
@@ -72,6 +80,8 @@ class Keeper:
         event.waiting -= 1
         if event.waiting == 0:
             self._fresh.pop(event, None)
+            if self._latest is event:
+                self._latest = None
             self._store.delete(Table.EVENTS, event.number)
         elif holder is not None:
             event.holders.remove(holder)
@@ -103,7 +113,7 @@ class Keeper:
         for session in touched:
             self._settle(session, _oldest(session))
             self._store.put(Table.SESSIONS, session.id, self._row(session))
-        fresh, self._fresh = self._fresh, {}
+        fresh, self._fresh, self._latest = self._fresh, {}, None
         for event in fresh:
             self._store.put(Table.EVENTS, event.number, _event_row(event, self._clock()))
 
