@@ -209,9 +209,8 @@ class Daemon:
                 await self.keeping.journal.aclose()
 
     async def _part_from(self, backend: Service) -> None:
-        """Without a journal the sessions end with the process; the backend learns of it, if it is there to."""
-        if self.keeping is None:
-            self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
+        """What no journal keeps ends with the process; the backend learns of it, if it is there to."""
+        self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
         await backend.finish(max(1.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
         await backend.close()
 

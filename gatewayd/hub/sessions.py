@@ -248,9 +248,10 @@ class Sessions:
         self._has_ended(session, unsaid)
 
     def end_all(self, verdict: Verdict) -> None:
-        """The node stops, and keeps nothing."""
+        """The node stops: what no journal keeps ends with it."""
         for session in tuple(self.sessions.values()):
-            self.end(session, verdict)
+            if not session.durable:
+                self.end(session, verdict)
 
     def by_state(self) -> Counter[str]:
         """How many sessions are in each state."""
