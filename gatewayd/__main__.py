@@ -19,9 +19,9 @@ from gatewayd.config.load import ConfigError, load
 from gatewayd.config.model import Config
 from gatewayd.config.show import dump
 from gatewayd.core.protocol import Protocol
-from gatewayd.daemon import Daemon, StartError
+from gatewayd.daemon import Daemon
 from gatewayd.log import logging_to_stderr
-from gatewayd.parts import url
+from gatewayd.parts import StartError, url
 from gatewayd.protocols.registry import installed
 
 DONE, FAILED, BAD_CONFIG = 0, 1, 2

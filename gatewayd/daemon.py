@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,19 +44,17 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
-from gatewayd.parts import listener_view, settings_of, within_descriptors
+from gatewayd.parts import StartError, listener_view, settings_of, tls_of, within_descriptors
 from gatewayd.sockets import Sockets
 
 log = logging.getLogger("gatewayd")
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP stops a daemon whose terminal is closed, and is only logged where there is none."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
 JUDGED_AGAIN = 16
 """Expired logins that are asked about at the same time."""
-
-
-class StartError(Exception):
-    """Something stops the start; the text is one sentence for the operator."""
 
 
 class Daemon:
@@ -126,7 +124,7 @@ class Daemon:
             gate=self.gate,
             turn=self.turn,
             poll=self.poll,
-            tls=_tls(config),
+            tls=tls_of(config),
             fast_lane=self.config.gateway.fast_lane,
         )
 
@@ -153,7 +151,7 @@ class Daemon:
         """
         try:
             self._take_up()
-            with self.turn, self.poll, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with self.turn, self.poll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
                 async with closing(self.auths), self._journal(), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
                     self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
@@ -182,7 +180,7 @@ class Daemon:
                     for name, sock in self.sockets.clients:
                         accepting.start_soon(self._by_name[name].serve, Acceptor(name, sock), clients)
                     sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
-                    told = signal.Signals(await anext(signals)).name
+                    told = await _told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", told, self.gate.clients)
                     sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
                     self.gate.draining = True
@@ -223,7 +221,7 @@ class Daemon:
 
     async def _hurry(self, signals: Any, scope: trio.CancelScope) -> None:
         """A second signal: stop now."""
-        await anext(signals)
+        await _told_to_stop(signals)
         log.warning("told twice: stopping now")
         scope.cancel()
 
@@ -278,16 +276,10 @@ class Daemon:
         )
 
 
-def _tls(config: ListenerConfig) -> ssl.SSLContext | None:
-    if config.tls_cert is None or config.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.options |= ssl.OP_NO_RENEGOTIATION  # a write would have to wait for what the client says
-    try:
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-    except OSError as exc:  # ssl.SSLError is one too
-        raise StartError(
-            f"listener {config.name}: cannot use tls_cert {config.tls_cert} with tls_key {config.tls_key}: "
-            f"{exc.strerror or exc}"
-        ) from exc
-    return context
+async def _told_to_stop(signals: AsyncIterator[int]) -> str:
+    """Wait for a signal that means it; its name."""
+    async for number in signals:
+        if number != signal.SIGHUP or sys.stderr.isatty():
+            return signal.Signals(number).name
+        log.warning("SIGHUP: the configuration is not read again by this version; restart to change it")
+    raise AssertionError("signals never end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import ssl
 
 from gatewayd.admin.node import ListenerView
 from gatewayd.config.model import ListenerConfig
@@ -15,6 +16,10 @@ log = logging.getLogger("gatewayd")
 
 SPARE_DESCRIPTORS = 64
 """Kept free of clients: listeners, the admin socket, files."""
+
+
+class StartError(Exception):
+    """Something stops the start; the text is one sentence for the operator."""
 
 
 def listener_view(listener: Listener, gate: Gate) -> ListenerView:
@@ -69,3 +74,19 @@ def within_descriptors(wanted: int) -> int:
         return wanted
     log.warning("max_clients is %d, but only %d descriptors may be open (ulimit -n)", wanted, hard)
     return max(1, hard - SPARE_DESCRIPTORS)
+
+
+def tls_of(config: ListenerConfig) -> ssl.SSLContext | None:
+    """The server's side of TLS, where the listener has it. Raises `StartError`."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a write would have to wait for what the client says
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except OSError as exc:  # ssl.SSLError is one too
+        raise StartError(
+            f"listener {config.name}: cannot use tls_cert {config.tls_cert} with tls_key {config.tls_key}: "
+            f"{exc.strerror or exc}"
+        ) from exc
+    return context

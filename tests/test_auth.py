@@ -137,13 +137,18 @@ def test_the_backend_is_asked_and_asked_again(place: Place) -> None:
     place.app.answer = say({"allow": True, "channels": ["news"], "expires_in": 0.1})
     with place.bot() as bot:
         assert json.loads(bot.recv(5))["t"] == "bot_connect_success"
-        assert place.app.question() == {
-            "kind": "secret", "token": "t0ken", "subject": None, "listener": "bots", "protocol": "utilbot", "extra": {},
+        first = place.app.question()
+        assert len(first.pop("id")) == 32
+        assert first == {
+            "kind": "secret", "token": "t0ken", "subject": "a", "listener": "bots", "protocol": "utilbot",
+            "extra": {"type": "bot"},
         }  # fmt: skip
         assert place.app.arrived.acquire(timeout=5)
         place.app.answer = say({"allow": False})
         assert closed(bot) == (4001, "the login has expired")
-    assert place.app.question(0) == place.app.question(-1)
+    again = place.app.question(-1)
+    assert again.pop("id")
+    assert again == first
     place.app.answer = say({}, 500)
     with place.bot() as bot:
         assert closed(bot) == (4001, "the key is wrong or expired")

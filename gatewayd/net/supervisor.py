@@ -142,7 +142,7 @@ async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disco
     said = entry.part(talk.hub, talk.connection, verdict)
     session = talk.connection.session
     log.info(
-        "ended listener=%s session=%s remote=%s cause=%s reason=%s",
+        "left listener=%s session=%s remote=%s cause=%s reason=%s",
         talk.behaviour.listener, session.id if session else "-", talk.remote, said.cause.value, printable(said.reason),
     )  # fmt: skip
     try:
