@@ -154,6 +154,7 @@ class Daemon:
             with self.turn, self.poll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
                 async with closing(self.auths), self._journal(), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
+                    self.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
                     self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
                     keep.start_soon(self._timers)
                     if self.backend is not None:
@@ -251,12 +252,13 @@ class Daemon:
                 self.hub.end(session, LOGIN_EXPIRED)
 
     async def _serve_admin(self) -> None:
-        app = make_app(self._view())
+        view = self._view()
+        app = make_app(view)
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(admin.serve_unix, app, self.sockets.admin)
             if self.sockets.api is not None and self.config.api is not None:
-                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, self.config.api.tokens)
+                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, self.config.api.tokens, view.refused)
 
     def _view(self) -> NodeView:
         views = [listener_view(listener, self.gate) for listener in self.listeners]

@@ -19,8 +19,6 @@ import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import attrs
-
 from gatewayd.backend.static import OpenAuth, StaticAuth
 from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Claim, Grant, Handshake
@@ -133,7 +131,8 @@ class Playbook:
 
     def publish(self, channel: str, name: str, data: Any) -> tuple[int, int, int]:
         """What a backend publishes; (delivered, buffered, dropped)."""
-        return attrs.astuple(self.hub.post(channel, name, data))
+        counts = self.hub.post(channel, name, data)
+        return counts.delivered, counts.buffered, counts.dropped
 
 
 class Person:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.node import NodeView
+from gatewayd.admin.publishing import Publishing
 from gatewayd.admin.routes import Routes
 
 log = logging.getLogger("gatewayd.admin")
@@ -19,7 +20,13 @@ log = logging.getLogger("gatewayd.admin")
 
 def make_app(node: NodeView) -> Starlette:
     """The application over one node."""
-    do = Routes(node)
+    do, say = Routes(node), Publishing(node)
+
+    def refused(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, ApiError)
+        node.refused[exc.code] += 1
+        return answer(exc.body, exc.status)
+
     return Starlette(
         routes=[
             Route("/v1/status", do.status),
@@ -28,8 +35,8 @@ def make_app(node: NodeView) -> Starlette:
             Route("/v1/sessions/{id}", do.session, methods=["GET", "DELETE"]),
             Route("/v1/channels", do.channels),
             Route("/v1/channels/{name:path}", do.channel),
-            Route("/v1/publish", do.publish, methods=["POST"]),
-            Route("/v1/notify", do.notify, methods=["POST"]),
+            Route("/v1/publish", say.publish, methods=["POST"]),
+            Route("/v1/notify", say.notify, methods=["POST"]),
             Route("/v1/documents/{key:path}", do.document, methods=["GET", "PUT", "DELETE"]),
             Route("/v1/rooms", do.rooms, methods=["POST"]),
             Route("/v1/rooms/{id:path}", do.room, methods=["GET", "PUT", "DELETE"]),
@@ -37,17 +44,12 @@ def make_app(node: NodeView) -> Starlette:
             Route("/readyz", do.readyz),
         ],
         exception_handlers={
-            ApiError: _refused,
+            ApiError: refused,
             HTTPException: _http_error,
             ClientDisconnect: _gone,
             Exception: _fault,
         },
     )
-
-
-def _refused(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, ApiError)
-    return answer(exc.body, exc.status)
 
 
 def _http_error(request: Request, exc: Exception) -> Response:

@@ -7,25 +7,29 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
+import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
 MAX_BODY = 8 * 1024 * 1024
+BODY_SECONDS = 15.0
+"""How long the next part of a body may take."""
 
 
 class ApiError(Exception):
-    """An answer with a fitting status, a slug for programs and a sentence for people."""
+    """An answer with a fitting status, a slug for programs and a sentence for people; `more` is for programs too."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(status, code, message)
         self.status = status
         self.code = code
         self.message = message
+        self.more = more
 
     @property
     def body(self) -> dict[str, Any]:
         """The one shape of errors."""
-        return {"error": {"code": self.code, "message": self.message}}
+        return {"error": {"code": self.code, "message": self.message, **self.more}}
 
 
 def answer(value: object, status: int = 200) -> Response:
@@ -37,11 +41,16 @@ async def body_of(request: Request) -> bytes:
     """The body, read in pieces and refused as soon as it is too large."""
     parts, size = [], 0
     async with aclosing(request.stream()) as stream:
-        async for part in stream:
-            size += len(part)
-            if size > MAX_BODY:
-                raise ApiError(413, "too_large", f"a body may have {MAX_BODY} bytes; send fewer events at a time")
-            parts.append(part)
+        with trio.move_on_after(BODY_SECONDS) as patience:
+            async for part in stream:
+                patience.deadline = trio.current_time() + BODY_SECONDS
+                size += len(part)
+                if size > MAX_BODY:
+                    text = f"a body may have {MAX_BODY} bytes; send fewer events at a time"
+                    raise ApiError(413, "too_large", text, limit=MAX_BODY)
+                parts.append(part)
+    if patience.cancelled_caught:
+        raise ApiError(408, "too_slow", f"nothing of the body came for {BODY_SECONDS:g} s")
     return b"".join(parts)
 
 

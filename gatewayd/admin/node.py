@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
+from starlette.responses import Response
 
+from gatewayd.admin.http import answer
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.hub.hub import Hub
 
@@ -44,3 +47,14 @@ class NodeView:
     committed: Callable[[], Awaitable[bool]] | None = None
     """Waits until all that was done is kept, and tells whether it is; None where nobody has to wait for that."""
     remembered: Remembered = field(factory=Remembered)
+    refused: Counter[str] = field(factory=Counter)
+    """Requests, and single events of a list, by the code of their error."""
+
+
+async def kept(node: NodeView, said: Any, status: int = 200) -> Response:
+    """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
+    if node.committed is not None and not await node.committed():
+        for item in said if isinstance(said, list) else [said]:
+            if "error" not in item:
+                item["durable"] = False
+    return answer(said, status)

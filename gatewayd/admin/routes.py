@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import trio
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,21 +13,19 @@ from starlette.responses import Response
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
 from gatewayd.admin.listing import CHUNK, page
-from gatewayd.admin.node import NodeView
+from gatewayd.admin.node import NodeView, kept
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 
-TEXT, ANYTHING = (str,), ()
-EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "except": TEXT}
+TEXT = (str,)
 ROOM_STATE = {
     "chatLocked": (bool,),
     "roomLocked": (bool,),
     "maxParticipants": (int,),
     "discordWebhookLink": (str, type(None)),
 }
-LONGEST_NAME = 512
 DEFAULT_REASON = "kicked by an operator"
 
 
@@ -64,7 +60,10 @@ class Routes:
                     "delivered": totals.delivered,
                     "buffered": totals.buffered,
                     "dropped": totals.dropped,
+                    "reasons": totals.reasons,
+                    "unheard": totals.unheard,
                 },
+                "api": {"refused": node.refused, "waiting": len(hub.following)},
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
                 "auth": node.auth(),
@@ -131,64 +130,6 @@ class Routes:
         name = request.path_params["name"]
         return answer({"name": name, "subscribers": await self._views(self.hub.subscribers(name))})
 
-    # --- saying ---------------------------------------------------------------------------------------------
-
-    async def publish(self, request: Request) -> Response:
-        """One event, a list, or NDJSON; a list is answered by a list in the same order."""
-        body = await body_of(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
-            return await self._kept(await self._publish_all(body.split(b"\n")))
-        value = parse(body)
-        if isinstance(value, list):
-            return await self._kept(await self._publish_all(value))
-        return await self._kept(self._publish(value))
-
-    async def _publish_all(self, items: Iterable[Any]) -> list[dict[str, Any]]:
-        """Each item for itself: a bad one has its error in its place, and the others are published."""
-        answers = []
-        for index, item in enumerate(items):
-            if isinstance(item, bytes) and not item.strip():
-                continue
-            try:
-                answers.append(self._publish(parse(item) if isinstance(item, bytes) else item))
-            except ApiError as error:
-                answers.append(error.body)
-            if index % 50 == 49:
-                await trio.lowlevel.checkpoint()
-        return answers
-
-    def _publish(self, value: Any) -> dict[str, Any]:
-        item = fields(value, EVENT, ("channel", "event"))
-        channel, name, key = item["channel"], item["event"], item.get("id")
-        for text in (channel, name):
-            if not text or len(text) > LONGEST_NAME or not text.isprintable():
-                raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
-        now = self.hub.clock()
-        known = self.node.remembered.get(key, now) if key is not None else None
-        if known is not None:
-            return dict(known)
-        besides = self.hub.sessions.get(item.get("except", ""))
-        try:
-            counts = attrs.asdict(self.hub.post(channel, name, item.get("data", {}), besides=besides))
-        except Unpublishable as exc:
-            raise ApiError(400, "unpublishable", str(exc)) from None
-        if key is not None:
-            self.node.remembered.put(key, counts, now)
-        return counts
-
-    async def notify(self, request: Request) -> Response:
-        """Tell a user now, or keep it until one of its clients comes."""
-        item = fields(parse(await body_of(request)), {"user": TEXT, "data": ANYTHING}, ("user", "data"))
-        return await self._kept(attrs.asdict(self.hub.notify(item["user"], item["data"])))
-
-    async def _kept(self, said: Any, status: int = 200) -> Response:
-        """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
-        if self.node.committed is not None and not await self.node.committed():
-            for item in said if isinstance(said, list) else [said]:
-                if "error" not in item:
-                    item["durable"] = False
-        return answer(said, status)
-
     # --- documents and rooms --------------------------------------------------------------------------------
 
     async def document(self, request: Request) -> Response:
@@ -197,12 +138,12 @@ class Routes:
         if request.method == "PUT":
             if not documents.put(key, parse(await body_of(request))):
                 raise ApiError(507, "full", "there is no room for more documents")
-            return await self._kept({"key": key})
+            return await kept(self.node, {"key": key})
         if key not in documents:
             raise ApiError(404, "not_found", f"there is no document {key!r}")
         if request.method == "DELETE":
             documents.delete(key)
-            return await self._kept({"deleted": key})
+            return await kept(self.node, {"deleted": key})
         return answer(documents.get(key))
 
     async def rooms(self, request: Request) -> Response:
@@ -215,7 +156,7 @@ class Routes:
             raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
         if not self.hub.rooms.create(name, item):
             raise ApiError(507, "full", "there are too many rooms")
-        return await self._kept(views.room(self.hub, name), 201)
+        return await kept(self.node, views.room(self.hub, name), 201)
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
@@ -225,7 +166,7 @@ class Routes:
         if request.method == "DELETE":
             self._say_to_room(name, "room_close", {})
             self.hub.rooms.close(name)
-            return await self._kept({"closed": name})
+            return await kept(self.node, {"closed": name})
         if request.method == "PUT":
             changes = fields(parse(await body_of(request)), ROOM_STATE, ())
             self._say_to_room(name, "room_update", changes)

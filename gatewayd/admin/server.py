@@ -10,6 +10,7 @@ import hmac
 import logging
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from gatewayd.admin.http import ApiError, answer
+from gatewayd.admin.waiting import LONGEST_WAIT
 from gatewayd.core.text import printable
 
 MAX_CONNECTIONS = 64
@@ -48,7 +50,7 @@ class Peer:
 def _config() -> Config:
     config = Config()
     config.keep_alive_timeout = IDLE_SECONDS
-    config.read_timeout = int(IDLE_SECONDS)
+    config.read_timeout = int(IDLE_SECONDS + LONGEST_WAIT)  # a client that waits for its answer says nothing
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     config.accesslog = None
@@ -61,9 +63,9 @@ async def serve_unix(app: Asgi, sock: socket.socket) -> None:
     await _serve(_logged(app), sock, _peer)
 
 
-async def serve_tcp(app: Asgi, sock: socket.socket, tokens: Iterable[Any]) -> None:
-    """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled."""
-    await _serve(_Guarded(_logged(app), tokens), sock, lambda stream: None)
+async def serve_tcp(app: Asgi, sock: socket.socket, tokens: Iterable[Any], refused: Counter[str] | None = None) -> None:
+    """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
+    await _serve(_Guarded(_logged(app), tokens, Counter() if refused is None else refused), sock, lambda stream: None)
 
 
 async def _serve(app: Asgi, sock: socket.socket, identify: Callable[[trio.SocketStream], Peer | None]) -> None:
@@ -118,8 +120,9 @@ def _logged(app: Asgi) -> Asgi:
 class _Guarded:
     """Bearer tokens with scopes: `read` to look, `publish` to say, `admin` for everything."""
 
-    def __init__(self, app: Asgi, tokens: Iterable[Any]) -> None:
+    def __init__(self, app: Asgi, tokens: Iterable[Any], refused: Counter[str]) -> None:
         self._app = app
+        self._refused = refused
         self._tokens = [(token.token.reveal().encode(), token.name, frozenset(token.scopes)) for token in tokens]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -127,6 +130,7 @@ class _Guarded:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             error = self._judge(scope)
             if error is not None:
+                self._refused[error.code] += 1
                 await answer(error.body, error.status)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -140,6 +144,6 @@ class _Guarded:
         name, scopes = held[0]
         wanted = "publish" if scope["path"] in PUBLISHING else "read" if scope["method"] in ("GET", "HEAD") else "admin"
         if wanted not in scopes and "admin" not in scopes:
-            return ApiError(403, "forbidden", f"token {name} has no scope {wanted}")
+            return ApiError(403, "forbidden", f"token {name} has no scope {wanted}", scope=wanted)
         scope.setdefault("state", {})["token"] = name
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from gatewayd.core.counts import Counts
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
 
@@ -36,6 +37,9 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
     if whole:
         view["channels"] = sorted(item.channels)
         view |= {
+            "said": item.given,
+            "written": item.written,
+            "acknowledged": item.acknowledged,
             "metadata": item.metadata,
             "generation": item.generation,
             "resumes": item.resumes,
@@ -56,6 +60,16 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
                 "variant": client.variant,
             },
         }
+    return view
+
+
+def counts(item: Counts) -> dict[str, Any]:
+    """What became of an event; the reasons only where something was dropped, the number only where it has one."""
+    view: dict[str, Any] = {"delivered": item.delivered, "buffered": item.buffered, "dropped": item.dropped}
+    if item.dropped:
+        view["reasons"] = item.reasons
+    if item.number:
+        view["number"] = item.number
     return view
 
 

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.counts import Counts as Counts
 from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
@@ -61,17 +62,16 @@ class Handshake:
     headers: Mapping[str, str] = field(factory=dict)
 
 
-@frozen
-class Counts:
-    """What became of a published event, counted in sessions."""
-
-    delivered: int = 0
-    buffered: int = 0
-    dropped: int = 0
-
-
 class Unpublishable(Exception):
     """An event that the protocol behind its channel has no way to say."""
+
+
+class EventTooBig(Unpublishable):
+    """An event that no outbox of a listener that hears it could ever hold; `limit` is that outbox's bytes."""
+
+    def __init__(self, size: int, limit: int, listener: str) -> None:
+        super().__init__(f"a frame of {size} bytes does not fit an outbox of {listener}, which holds {limit}")
+        self.limit = limit
 
 
 class Timer(Protocol):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
+from gatewayd.core.asked import Asked
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
@@ -56,6 +57,7 @@ class Connection:
         "_next_beat",
         "_probed_at",
         "_window_start",
+        "asked",
         "beats",
         "identify_by",
         "lags",
@@ -95,6 +97,7 @@ class Connection:
         self.identify_by = math.inf
         self.beats = self.received = 0
         self.latency: float | None = None
+        self.asked = Asked() if wire.acknowledges else None
         self._next_beat = math.inf
         self._probed_at = -math.inf
         self._busy_since: float | None = None
@@ -166,10 +169,17 @@ class Connection:
         if type(event) is e.Heartbeat:
             self.last_life = now
             self.beats += 1
+            if self.asked is not None:
+                self._acknowledge(self.asked)
             if self._probed_at > -math.inf:
                 self.latency = now - self._probed_at
                 self._probed_at = -math.inf
         return event
+
+    def _acknowledge(self, asked: Asked) -> None:
+        number, session = asked.answer(), self.session
+        if number is not None and session is not None:
+            session.acknowledged = max(session.acknowledged or 0, number)
 
     def _count(self, event: e.ClientEvent, rate: Rate, now: float) -> None:
         """Hold the client to its rate. Heartbeats have a count of their own, of the same size."""
@@ -223,13 +233,27 @@ class Connection:
             raise Disconnect(Cause.HEARTBEAT_MISSED, f"no heartbeat in {self.settings.patience:g} s")
         if now >= self._next_beat:
             self._next_beat = now + self.settings.interval
-            if not self.wire.probes:
-                self._probed_at = now
-            self.send(e.Beat(), now)
+            self._beat(now)
         silent = now >= self.last_life + self.settings.interval
         if self.wire.probes and listening and silent and self._probed_at < self.last_life:
             self._probed_at = now
             self.send(e.BeatRequest(), now)
+
+    def _beat(self, now: float) -> None:
+        if not self.wire.probes:
+            self._probed_at = now
+        if self.asked is not None:
+            self.asked.beat(0 if self.session is None else self.session.given, now)
+        self.send(e.Beat(), now)
+
+    def ask(self, now: float) -> float | None:
+        """Have the client show now what it has read, or say when it may be asked. Raises `Disconnect`."""
+        if self.asked is None or self.asked.unanswered:
+            return None
+        earliest = self.asked.again(self.settings.rate_limit)
+        if now >= earliest:
+            self._beat(now)
+        return earliest if now < earliest else None
 
     # --- the end --------------------------------------------------------------------------------------------
 

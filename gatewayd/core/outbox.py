@@ -50,7 +50,7 @@ class Outbox:
 
     __slots__ = (
         "_entries", "_offset", "_sent_in", "charged", "events", "finished", "max_age", "max_bytes", "max_events",
-        "pace", "send", "wake",
+        "pace", "send", "wake", "written",
     )  # fmt: skip
 
     def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
@@ -67,6 +67,8 @@ class Outbox:
         self.pace: Pace = _Never
         self.send: Callable[[bytes], int] = len
         self.wake: Callable[[], None] = _nobody
+        self.written: Callable[[list[Event]], None] | None = None
+        """Told of events that are out whole after they had to wait here; only while somebody follows one of them."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -163,6 +165,8 @@ class Outbox:
         self._offset = count
         if not entries:
             self._entries = _NONE
+        if self.written is not None and done:
+            self.written(done)
         return done
 
     def cut(self) -> list[Event]:
@@ -182,4 +186,4 @@ class Outbox:
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
-        self.send, self.wake, self.pace = len, _nobody, _Never
+        self.send, self.wake, self.pace, self.written = len, _nobody, _Never, None

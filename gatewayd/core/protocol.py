@@ -61,6 +61,8 @@ class Wire:
     """The daemon sends a heartbeat every interval."""
     probes: bool = False
     """The daemon asks for a heartbeat at one interval of silence."""
+    acknowledges: bool = False
+    """A client's heartbeat is nothing but the answer to the daemon's: it has read what was said before that."""
     any_message_is_life: bool = False
     close_detaches: bool = False
     """Every close by the client leaves the session to be resumed, 1000 included."""

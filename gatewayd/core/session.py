@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 
 if TYPE_CHECKING:
@@ -43,10 +44,19 @@ class Missed:
         """The first of them."""
         return self._events[0] if self._events else None
 
+    def __contains__(self, event: Event) -> bool:
+        return event in self._events
+
+    def refuses(self, event: Event) -> Drop | None:
+        """Why it could not even keep this event alone."""
+        if self.max_events < 1:
+            return Drop.NOT_KEPT
+        return Drop.TOO_BIG if event.size > self.max_bytes else None
+
     def keep(self, event: Event) -> int:
         """Append one event; the answer is how many were lost to make room (the event itself, if it is too big)."""
         before = self.lost
-        if event.size > self.max_bytes or self.max_events < 1:
+        if self.refuses(event) is not None:
             self.lost += 1
             return 1
         if self._events is NOTHING:
@@ -58,11 +68,13 @@ class Missed:
             self.lost += 1
         return self.lost - before
 
-    def forget(self, event: Event) -> None:
-        """The oldest event reached its client after all: do not say it twice."""
-        if self._events and self._events[0] is event:
-            self._events.popleft()
-            self.bytes -= event.size
+    def forget(self, event: Event) -> bool:
+        """The oldest event reached its client after all: do not say it twice. Whether it is the oldest."""
+        if not self._events or self._events[0] is not event:
+            return False
+        self._events.popleft()
+        self.bytes -= event.size
+        return True
 
     def take(self) -> tuple[list[Event], int]:
         """All that was kept, in order, and how many were lost; the buffer is empty afterwards."""
@@ -107,6 +119,10 @@ class Session:
     """Number of the newest event that was among them and is no more."""
     lost: int = 0
     delivered: int = 0
+    given: int = 0
+    """Number of the newest event that its client was given; what was taken back from a client does not count."""
+    acknowledged: int | None = None
+    """Number of the newest event that a client has shown to have; None where its protocol has no way to."""
     channels: set[str] = field(factory=set)
     metadata: dict[str, Any] = field(factory=dict)
     data: Any = None
@@ -122,3 +138,14 @@ class Session:
         if self.ended is not None:
             return "ended"
         return self.connection.state.value if self.connection is not None else "detached"
+
+    @property
+    def written(self) -> int:
+        """Of the events that it was given, a socket has taken all up to this number whole."""
+        waiting = self.connection.outbox.waiting() if self.connection is not None else []
+        return min(self.given, waiting[0].number - 1) if waiting else self.given
+
+    def reached(self, event: Event) -> None:
+        """The socket had taken a part of this event when it was taken back, and has the whole of it now."""
+        if self.missed.forget(event):
+            self.given = max(self.given, event.number)

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from gatewayd.config.find import runtime_socket, socket_candidates
 
-TIMEOUT = 30.0  # seconds for each of connect, send and receive
+TIMEOUT = 45.0  # seconds for each of connect, send and receive; the daemon may be asked to wait for 30
 NDJSON = "application/x-ndjson"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 SHELLS = ("bash", "zsh", "tcsh")
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # what shtab.FILE means, without importing shtab
+GOALS = ("written", "acknowledged")
 FILTERS = {
     "listener": "sessions of this listener",
     "protocol": "sessions that speak this protocol",
@@ -91,13 +92,20 @@ def _paging(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _publish(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "gatewayctl publish [-h] [--socket PATH] [--json] [--id ID] CHANNEL EVENT [JSON|-]\n"
-        "       gatewayctl publish [-h] [--socket PATH] [--json] --ndjson FILE|-"
+        "gatewayctl publish [-h] [--socket PATH] [--json] [--wait GOAL [--timeout TIME]] [--id ID]\n"
+        "                          CHANNEL EVENT [JSON|-]\n"
+        "       gatewayctl publish [-h] [--socket PATH] [--json] [--wait GOAL [--timeout TIME]] --ndjson FILE|-"
     )
     parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
     _json(parser, "the event's data")
     parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
+    parser.add_argument(
+        "--wait", metavar="GOAL", choices=GOALS, help=f"wait until it is {' or '.join(GOALS)}, and say for how many"
+    )
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=word, help="wait no longer than this (default: 2s; up to 30s)"
+    )
     ndjson = parser.add_argument(
         "--ndjson", metavar="FILE", type=word, help='many: a {"channel", "event", "data"} a line; - is standard input'
     )

@@ -144,17 +144,25 @@ def publish(call: Call) -> int:
     event = {"channel": args.channel, "event": args.event, "data": data.argument(args.data)}
     if args.id is not None:
         event["id"] = args.id
-    return _counted(call, call.client.ask("POST", "publish", body=data.encode(event)))
+    return _counted(call, call.client.ask("POST", "publish", query=_wait(args), body=data.encode(event)))
+
+
+def _wait(args: Namespace) -> dict[str, str]:
+    if args.timeout is not None and args.wait is None:
+        raise data.UsageError("--timeout goes with --wait")
+    query = {"wait": args.wait, "timeout": args.timeout}
+    return {name: given for name, given in query.items() if given is not None}
 
 
 def _publish_lines(call: Call) -> int:
     """Send the batches; the answers to all of them are one list, as if they had been one."""
+    query = _wait(call.args)
     results: list[Any] = []
     totals: dict[str, int] = {}
     published = refused = 0
     try:
         for batch in data.batches(call.args.ndjson):
-            answer = call.client.ask("POST", "publish", body=batch.body, kind=NDJSON)
+            answer = call.client.ask("POST", "publish", query=query, body=batch.body, kind=NDJSON)
             said = answer.value if isinstance(answer.value, list) else [answer.value]
             for number, result in zip(batch.numbers, said, strict=False):
                 if views.dig(result, "error") is None:
@@ -179,7 +187,9 @@ def _publish_lines(call: Call) -> int:
 
 def _add(totals: dict[str, int], result: Any) -> None:
     for key, amount in result.items() if isinstance(result, dict) else ():
-        if isinstance(amount, int) and not isinstance(amount, bool):
+        if key == "reasons":
+            _add(totals, amount)
+        elif isinstance(amount, int) and not isinstance(amount, bool) and key != "number":
             totals[key] = totals.get(key, 0) + amount
 
 

@@ -83,7 +83,7 @@ def counts(value: Any) -> str:
     """An object of counts on one line: `delivered 3, buffered 0`."""
     if not isinstance(value, Mapping):
         return cell(value)
-    return ", ".join(f"{clean(key)} {cell(item)}" for key, item in value.items()) or "-"
+    return ", ".join(f"{clean(name)} {text}" for name, text in flatten(value)) or "-"
 
 
 def status(out: Screen, value: Any) -> None:

@@ -57,6 +57,8 @@ def hear(
         if event is None or session is None:
             pass
         elif type(event) is e.Heartbeat:  # by far the most frequent, and it never waits
+            if hub.following.sessions:
+                hub.following.answered(session)
             behaviour.heartbeat(connection, session, event)
             if event.acked:
                 behaviour.acknowledge(connection, event)
@@ -112,6 +114,7 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     missed, _ = session.missed.take()
     for event in missed:
         connection.replay(event, hub.clock())
+    hub.replayed(session, missed)
     if resumed:
         connection.send(e.Resumed(), hub.clock())
     hub.drain_waiting(session)

@@ -1,40 +1,37 @@
-"""Who hears what: channels, subscriptions and publish, over the sessions of the node.
-
-Law 1: no publisher ever waits for a reader; what a client cannot take makes it a slow consumer, then and there.
-Law 2: an event is said to a client only when all that its session missed before has been said.
-"""
+"""Who hears what: channels, subscriptions and publish, over the sessions of the node."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from gatewayd.core.behaviour import Admission, Behaviour, Counts
-from gatewayd.core.close import Verdict
+from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
+from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.session import Session
+from gatewayd.hub.following import Watch
+from gatewayd.hub.giving import Given, Giving
 from gatewayd.hub.grants import release, settle
 from gatewayd.hub.keeper import Keeper
 from gatewayd.hub.rooms import Rooms
-from gatewayd.hub.sessions import Sessions
 from gatewayd.hub.waiting import Waiting
 from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gatewayd.core.connection import Connection
-
 NOTIFICATION = "NOTIFICATION"
+MOST_AROUND = 8192
+"""No protocol puts as many bytes around an event's data: an event that is smaller than an outbox by more fits it."""
 
 
-class Hub(Sessions):
+class Hub(Giving):
     """The node's sessions and their channels, with what its behaviours share."""
 
     def __init__(self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None) -> None:
-        super().__init__(clock, limit=limit)
+        super().__init__(clock, limit=limit, keeper=Keeper(store or Nowhere(), clock, self._data))
         self.rooms = Rooms()
         self.documents = MemoryDocuments()
         self.notifications = MemoryNotifications()
@@ -42,7 +39,6 @@ class Hub(Sessions):
         self.behaviours: dict[str, Behaviour[Any]] = {}
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
-        self.keeper = Keeper(store or Nowhere(), clock, self._data)
         self.waiting = Waiting(self.keeper)
         self.numbers = 0
         """Of the newest event."""
@@ -107,26 +103,36 @@ class Hub(Sessions):
             behaviour.ended(session)
         for event in unsaid:
             self._rescue(event)
+        self.following.ended(session, unsaid)
 
     def _rescue(self, event: Event) -> None:
         """An event whose only receiver is gone: another one gets it, or it waits."""
         if event.one:
             self._to_one(self._again(event))
         elif event.name == NOTIFICATION and event.channel not in self.channels:
-            self.notifications.keep(event.channel.partition(":")[2], event.data)
+            self._keep_notification(event.channel.partition(":")[2], event.data)
+        else:
+            self.totals.drop(Drop.LOST_WITH_SESSION)
 
     # --- publishing -----------------------------------------------------------------------------------------
 
-    def post(self, channel: str, name: str, data: Any, *, besides: Session | None = None) -> Counts:
+    def post(
+        self, channel: str, name: str, data: Any, *, besides: Session | None = None, watch: Watch | None = None
+    ) -> Counts:
         """Publish what a backend or an operator says: checked by its protocol, with the effects it has there.
 
-        Raises `Unpublishable` when the protocol behind the channel cannot say it.
+        Raises `Unpublishable` when the protocol behind the channel cannot say it, or a client could never be given it.
         """
         concerned = self._concerned(channel)
         for behaviour in concerned:
             behaviour.check(channel, name, data)
         one = any(behaviour.delivers_one(channel, name) for behaviour in concerned)
-        counts = self.publish(channel, name, data, one=one, besides=besides)
+        event = self._event(channel, name, data, one=one)
+        receivers = self._receivers(event, besides)
+        self._refuse_too_big(event, receivers)
+        if watch is not None:
+            self.following.follow(event, watch)
+        counts = self._publish(event, receivers)
         for behaviour in concerned:
             behaviour.published(channel, name, data)
         return counts
@@ -147,12 +153,29 @@ class Hub(Sessions):
     ) -> Counts:
         """Publish an event from within the daemon: no check of names, no effects."""
         event = self._event(channel, name, data, one=one)
+        return self._publish(event, self._receivers(event, besides))
+
+    def _publish(self, event: Event, receivers: list[Session]) -> Counts:
         self.totals.published += 1
-        counts = self._to_one(event) if one else self._give(self._receivers(event, besides), event)
+        if event.one:
+            counts = self._counted(event, lambda: self._to_one(event))
+        else:
+            counts = self._counted(event, lambda: self._give(receivers, event))
+            self.totals.unheard += not receivers
         self.totals.delivered += counts.delivered
         self.totals.buffered += counts.buffered
-        self.totals.dropped += counts.dropped
         return counts
+
+    def _refuse_too_big(self, event: Event, receivers: list[Session]) -> None:
+        """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
+        if event.size + MOST_AROUND < self.smallest_outbox:
+            return
+        for session in receivers:
+            connection = session.connection
+            if connection is not None and connection.open:
+                limit, size = connection.settings.outbox_bytes, len(connection.wire.frame(event, connection.variant))
+                if size > limit:
+                    raise EventTooBig(size, limit, session.listener)
 
     def _event(self, channel: str, name: str, data: Any, *, one: bool = False) -> Event:
         self.numbers += 1
@@ -177,63 +200,51 @@ class Hub(Sessions):
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
-        return self._give((session,), self._event(f"session:{session.id}", name, data))
+        event = self._event(f"session:{session.id}", name, data)
+        return self._counted(event, lambda: self._give((session,), event))
 
     def notify(self, user: str, data: Any) -> Counts:
         """Tell a user now if one of its sessions is there, else keep it for later."""
         channel = f"user:{user}"
         if channel in self.channels:
             return self.publish(channel, NOTIFICATION, data)
-        return Counts(buffered=1, dropped=self.notifications.keep(user, data))
+        dropped = self._keep_notification(user, data)
+        return Counts(0, 1, dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
 
-    def _give(self, receivers: Iterable[Session], event: Event) -> Counts:
-        delivered = buffered = dropped = 0
-        now = self.clock()
-        for session in receivers:
-            connection = session.connection
-            if connection is not None and connection.deliver(event, now):
-                session.delivered += 1
-                delivered += 1
-                continue
-            if connection is not None and session.connection is connection:
-                self._cut_off(session, connection)
-            if session.ended is not None:
-                dropped += 1
-                continue
-            lost = session.missed.keep(event)
-            self.keeper.hold(session, event)
-            session.lost += lost
-            dropped += lost
-            buffered += 1
-        return Counts(delivered, buffered, dropped)
-
-    def _cut_off(self, session: Session, connection: Connection) -> None:
-        """The client has its verdict but is still leaving: settle now where its session goes."""
-        verdict = connection.verdict
-        assert verdict is not None, "an identified client that is not open has its verdict"
-        if session.resumable and verdict.cause.detaches:
-            self.detach(session)
-        else:
-            self.end(session, Verdict(verdict.cause, verdict.reason))
+    def _keep_notification(self, user: str, data: Any) -> int:
+        lost = self.notifications.keep(user, data)
+        self.totals.drop(Drop.NOTIFICATIONS_FULL, lost)
+        return lost
 
     # --- events for exactly one receiver --------------------------------------------------------------------
 
-    def _to_one(self, event: Event) -> Counts:
+    def _to_one(self, event: Event) -> Given:
         """The receiver with the fewest events not yet written to its socket; equals take turns."""
         subscribers = self.channels.get(event.channel, {})
         present = [(s.connection.outbox.events, s) for s in subscribers if s.connection and s.connection.open]
         if not present:
-            return Counts(buffered=1, dropped=self.waiting.keep(event))
+            return 0, int(self._park(event))
         fewest = min(waiting for waiting, _ in present)
         chosen = next(session for waiting, session in present if waiting == fewest)
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
-        counts = self._give((chosen,), event)
-        # A receiver that could not take it has ended, and an ended session's `one` events were given on before this.
-        return counts if not counts.dropped else self._to_one(event)
+        given = self._give((chosen,), event)
+        # One that could not take it, and cannot keep it, is cut off; its own `one` events were given on before this.
+        return given if any(given) else self._to_one(event)
+
+    def _park(self, event: Event) -> bool:
+        """Let it wait for the first receiver; whether it does."""
+        refused = self.waiting.refuses(event)
+        lost = self.waiting.keep(event)
+        self.totals.drop(refused or Drop.WAITING_FULL, lost)
+        if refused is None:
+            self.following.parked(event)
+        return refused is None
 
     def _again(self, event: Event) -> Event:
         """The same event for another receiver: it has its place among what that one has yet to hear."""
-        return self._event(event.channel, event.name, event.data, one=True)
+        again = self._event(event.channel, event.name, event.data, one=True)
+        self.following.again(event, again)
+        return again
 
     def drain_waiting(self, session: Session) -> None:
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""

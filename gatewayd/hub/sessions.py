@@ -7,6 +7,7 @@ Law 3: of a claimed session, `lifecycle` is told: opened once, then detached and
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from attrs import define, field
 
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.counts import Drop
 from gatewayd.core.session import Missed, Realm, Session
 from gatewayd.hub.timers import Timers
 
@@ -43,11 +45,21 @@ class Totals:
     delivered: int = 0
     buffered: int = 0
     dropped: int = 0
+    reasons: Counter[str] = field(factory=Counter)
+    """Of what was dropped."""
+    unheard: int = 0
+    """Published where nobody heard the channel."""
     opened: int = 0
     resumed: int = 0
     ended: int = 0
     faults: int = 0
     closed: Counter[str] = field(factory=Counter)
+
+    def drop(self, reason: Drop, count: int = 1) -> None:
+        """Whatever is dropped, by whom and for whom ever, is counted here."""
+        if count:
+            self.dropped += count
+            self.reasons[reason.value] += count
 
 
 class Sessions:
@@ -63,6 +75,8 @@ class Sessions:
         self.sessions: dict[str, Session] = {}
         self._identities: dict[tuple[Realm, str], list[Session]] = {}
         self._detached: dict[Session, None] = {}
+        self.smallest_outbox = math.inf
+        """Bytes of the smallest that any client has had."""
 
     # What the hub does about a session's channels and events, at the moments that only this class knows.
     def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
@@ -89,6 +103,7 @@ class Sessions:
             oldest = next(iter(self._detached))
             self.end(oldest, Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
         settings = connection.settings
+        self.smallest_outbox = min(self.smallest_outbox, settings.outbox_bytes)
         session = Session(
             id=secrets.token_hex(8),
             listener=listener,
@@ -101,6 +116,7 @@ class Sessions:
             resume_window=settings.resume_window,
             connection=connection,
             durable=self.keeper.on and settings.durable,
+            acknowledged=0 if connection.wire.acknowledges else None,
         )
         if session.durable:
             connection.lags = self.keeper.lags
@@ -162,6 +178,7 @@ class Sessions:
         older.detached_at = None
         older.generation += 1
         older.resumes += 1
+        older.acknowledged = fresh.acknowledged if older.acknowledged is None else older.acknowledged
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         connection.session = older
         if replaced is None:
@@ -171,9 +188,23 @@ class Sessions:
 
     def _take_back(self, session: Session, connection: Connection) -> None:
         """What the client's socket did not take is missed, and older than whatever is missed later."""
-        for event in connection.outbox.cut():
-            session.lost += session.missed.keep(event)
-            self.keeper.hold(session, event)
+        taken = connection.outbox.cut()
+        if taken:
+            session.given = min(session.given, taken[0].number - 1)
+        for event in taken:
+            self._miss(session, event, Drop.RESUME_BUFFER_FULL)
+
+    def _miss(self, session: Session, event: Event, refused: Drop | None = None) -> bool:
+        """The session has not got an event; whether it will when it is resumed. `refused` names why not, if not."""
+        reason = session.missed.refuses(event)
+        lost = session.missed.keep(event)
+        session.lost += lost
+        if reason is not None:
+            self.totals.drop(refused or reason, lost)
+            return False
+        self.totals.drop(Drop.RESUME_BUFFER_FULL, lost)
+        self.keeper.hold(session, event)
+        return True
 
     def left(self, connection: Connection, verdict: Disconnect) -> None:
         """A client is ending, with that verdict: its session waits for the next one, or ends."""

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from gatewayd.core.counts import Drop
+
 if TYPE_CHECKING:
     from gatewayd.core.events import Event
     from gatewayd.hub.keeper import Keeper
@@ -28,11 +30,16 @@ class Waiting:
         for events in self._channels.values():
             yield from events
 
+    def refuses(self, event: Event) -> Drop | None:
+        """Why it cannot wait here."""
+        if event.channel not in self._channels and len(self._channels) >= MAX_CHANNELS:
+            return Drop.TOO_MANY_WAIT
+        return Drop.TOO_BIG if event.size > MAX_BYTES else None
+
     def keep(self, event: Event) -> int:
         """Let it wait; how many are lost for it, which may be itself."""
         channel = event.channel
-        full = channel not in self._channels and len(self._channels) >= MAX_CHANNELS
-        if full or event.size > MAX_BYTES:
+        if self.refuses(event) is not None:
             return 1
         events = self._channels.setdefault(channel, deque())
         events.append(event)

@@ -120,7 +120,7 @@ class Writer:
         connection = self._connection
         if connection.verdict is not None and done and connection.session is not None:
             for event in done:  # taken back as unsent while its frame was half out: it did go out after all
-                connection.session.missed.forget(event)
+                connection.session.reached(event)
 
     def _give_up(self) -> None:
         """The peer does not read: that is the verdict, and what is left can only be taken back."""

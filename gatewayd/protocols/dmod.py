@@ -96,6 +96,7 @@ WIRE = Wire(
         Cause.BACKEND_FAILED: Ending(None, payload=_failed),
     },
     beats=True,
+    acknowledges=True,
 )
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import json
 import logging
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,110 +12,12 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin import server
-from gatewayd.admin.app import make_app
 from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
-from gatewayd.admin.node import ListenerView, NodeView
 from gatewayd.admin.routes import _rss
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Grant
-from gatewayd.net.bind import bind_tcp, bind_unix
-from gatewayd.protocols import rooms, utilbot
-from tests.playbook import Person, Playbook
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("gatewayd", timeout=5)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(5)
-        self.sock.connect(self.path)
-
-
-class Api:
-    """The API as a client sees it."""
-
-    def __init__(self, connect: Callable[[], http.client.HTTPConnection], node: NodeView, talk: Playbook) -> None:
-        self._connect = connect
-        self.node = node
-        self.talk = talk
-        self.draining = False
-
-    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-
-        def do() -> tuple[int, Any]:
-            connection = self._connect()
-            try:
-                connection.request(method, path, data, {k.replace("_", "-"): v for k, v in headers.items()})
-                response = connection.getresponse()
-                text = response.read()
-                return response.status, json.loads(text) if text else None
-            finally:
-                connection.close()
-
-        with trio.fail_after(10):
-            return await trio.to_thread.run_sync(do)
-
-    async def get(self, path: str) -> Any:
-        status, value = await self.ask("GET", path)
-        assert status == 200, value
-        return value
-
-
-def bot(talk: Playbook, name: str) -> Person:
-    person = talk.connect()
-    person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": name}})
-    person.heard()
-    return person
-
-
-@asynccontextmanager
-async def api(tmp_path: Path, *, tokens: Any = None, bots: int = 0) -> AsyncIterator[Api]:
-    talk = Playbook(utilbot.PROTOCOL)
-    Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", options={"ad_hoc": True})
-    for number in range(bots):
-        bot(talk, f"b{number}")
-    holder: list[Api] = []
-    node = NodeView(
-        hub=talk.hub,
-        node="edge",
-        version="1",
-        started_wall=0.0,
-        clients=lambda: len(talk.people),
-        draining=lambda: holder[0].draining,
-        listeners=[
-            ListenerView(
-                name="main",
-                protocol="utilbot",
-                address="a:1",
-                url="ws://a:1",
-                tls=False,
-                settings={"x": 1},
-                clients=lambda: 7,
-            )
-        ],
-    )
-    app = make_app(node)
-    sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
-    place = sock.getsockname()
-    connect = (
-        (lambda: UnixConnection(place))
-        if tokens is None
-        else lambda: http.client.HTTPConnection(place[0], place[1], timeout=5)
-    )
-    holder.append(Api(connect, node, talk))
-    async with trio.open_nursery() as nursery:
-        if tokens is None:
-            nursery.start_soon(server.serve_unix, app, sock)
-        else:
-            nursery.start_soon(server.serve_tcp, app, sock, tokens)
-        yield holder[0]
-        nursery.cancel_scope.cancel()
-    sock.close()
+from tests.admin.served import api
 
 
 async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
@@ -209,35 +107,6 @@ async def test_channels(tmp_path: Path) -> None:
         assert (await node.get("/v1/channels/room%3Aa%2Fb"))["name"] == "room:a/b"
 
 
-async def test_publish_one_a_list_and_ndjson(tmp_path: Path) -> None:
-    async with api(tmp_path, bots=2) as node:
-        one, two = node.talk.people
-        event = {"channel": "service:bot", "event": "E", "data": {"n": 1}}
-        assert await node.ask("POST", "/v1/publish", event) == (200, {"delivered": 2, "buffered": 0, "dropped": 0})
-        assert one.heard() == two.heard() == [{"op": 0, "t": "E", "d": {"n": 1}}]
-        status, answers = await node.ask(
-            "POST",
-            "/v1/publish",
-            [{**event, "except": one.session.id}, {"channel": 1}, {"channel": "user:b0", "event": "F"}],
-        )
-        assert status == 200
-        assert [answer.get("delivered") for answer in answers] == [1, None, 1]
-        assert answers[1]["error"]["message"] == "channel is of the wrong type"
-        assert one.heard() == [{"op": 0, "t": "F", "d": {}}]
-        lines = b"\n".join(json.dumps({**event, "data": n}).encode() for n in range(120)) + b"\n\nnot json\n"
-        status, answers = await node.ask("POST", "/v1/publish", lines, content_type="application/x-ndjson")
-        assert [answer.get("delivered") for answer in answers] == [2] * 120 + [None]
-        assert [payload["d"] for payload in one.heard()] == list(range(120))
-
-
-async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
-    async with api(tmp_path, bots=1) as node:
-        event = {"channel": "user:b0", "event": "E", "id": "one"}
-        for _ in range(2):
-            assert (await node.ask("POST", "/v1/publish", event))[1]["delivered"] == 1
-        assert len(node.talk.people[0].heard()) == 1
-
-
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatewayd.admin.idempotency.KEEP_COUNT", 2)
     known = Remembered()
@@ -246,38 +115,6 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [known.get(str(number), 3.0) for number in range(3)] == [None, 2, 3]
     assert known.get("1", 1.0 + KEEP_SECONDS) is None
     assert known.get("2", 1.0 + KEEP_SECONDS) == 3
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"", "bad_json"),
-        (b"{", "bad_json"),
-        (b"\xff", "bad_json"),
-        (b"[" * 100_000, "bad_json"),
-        (b"1", "bad_request"),
-        (b"{}", "bad_request"),
-        ({"channel": "x"}, "bad_request"),
-        ({"channel": "", "event": "x"}, "bad_request"),
-        ({"channel": "a\nb", "event": "x"}, "bad_request"),
-        ({"channel": "x" * 600, "event": "x"}, "bad_request"),
-        ({"channel": "x", "event": "x", "more": 1}, "bad_request"),
-        ({"channel": "room:1", "event": "nope"}, "unpublishable"),
-    ],
-)
-async def test_bad_events(tmp_path: Path, body: Any, code: str) -> None:
-    async with api(tmp_path) as node:
-        status, value = await node.ask("POST", "/v1/publish", body)
-        assert (status, value["error"]["code"]) == (400, code)
-
-
-async def test_notify(tmp_path: Path) -> None:
-    async with api(tmp_path, bots=1) as node:
-        for user, delivered, buffered in (("b0", 1, 0), ("nobody", 0, 1)):
-            status, value = await node.ask("POST", "/v1/notify", {"user": user, "data": [1]})
-            assert (status, value["delivered"], value["buffered"]) == (200, delivered, buffered)
-        assert node.talk.people[0].heard() == [{"op": 0, "t": "NOTIFICATION", "d": [1]}]
-        assert (await node.ask("POST", "/v1/notify", {"user": "x"}))[0] == 400
 
 
 async def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from gatewayd.core.protocol import Protocol
 from gatewayd.core.rate import Rate
 from gatewayd.core.settings import Settings
 from gatewayd.protocols.registry import PROTOCOLS
+from tests.playbook import Playbook
 
 SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)
 JSON = st.recursive(
@@ -185,3 +186,52 @@ def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
 
 async def test_without_a_transport_there_is_no_sign_of_life() -> None:
     assert not await greeted(PROTOCOLS["utilbot"]).probe(1.0)
+
+
+def test_a_heartbeat_acknowledges_what_was_said_before_the_beat_that_it_answers() -> None:
+    talk = Playbook(PROTOCOLS["dmod"])
+    page = talk.connect()
+    page.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    session = page.session
+    assert session.acknowledged == 0
+    talk.publish("user:7", "E", 1)
+    page.say({"op": 4})  # an answer to nothing
+    assert (session.given, session.acknowledged) == (1, 0)
+    talk.advance(30)
+    talk.publish("user:7", "E", 2)
+    page.say({"op": 4})
+    assert (session.given, session.acknowledged) == (2, 1)
+    assert page.connection.ask(talk.now) == talk.now + 1.0
+    talk.advance(1)
+    page.heard()
+    assert page.connection.ask(talk.now) is None
+    assert [payload["op"] for payload in page.heard()] == [3]
+    assert page.connection.ask(talk.now) is None  # there is one out
+    assert page.heard() == []
+    page.say({"op": 4})
+    assert session.acknowledged == 2
+
+
+def test_an_answer_to_a_beat_from_before_the_login_takes_nothing_back() -> None:
+    talk = Playbook(PROTOCOLS["dmod"], interval=10.0)
+    login = {"op": 1, "d": {"token": "seven", "uid": "7"}}
+    page = talk.connect()
+    page.say(login)
+    talk.publish("user:7", "E", 1)
+    talk.advance(10)
+    page.say({"op": 4})
+    page.leave()
+    again = talk.connect()
+    talk.advance(10)
+    again.say(login)
+    again.say({"op": 4})
+    assert again.session is page.session
+    assert again.session.acknowledged == 1
+
+
+def test_a_beat_before_the_client_has_a_session_proves_nothing() -> None:
+    connection = greeted(PROTOCOLS["dmod"])
+    assert connection.ask(0.0) is None
+    connection.receive('{"op":4}', 0.0)
+    assert PROTOCOLS["utilbot"].wire.acknowledges is False
+    assert greeted(PROTOCOLS["utilbot"]).ask(0.0) is None

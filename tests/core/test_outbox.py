@@ -80,3 +80,20 @@ def test_what_is_written_and_what_is_taken_back_make_the_whole(sizes: list[int],
     assert len(wire + rest) in {sum(sizes[:n]) for n in range(len(sizes) + 1)}
     assert box.advance(len(rest)) == (back[:1] if rest else [])
     assert (len(box), box.size, box.charged, box.events) == (0, 0, 0, 0)
+
+
+def test_whoever_follows_is_told_of_events_that_are_out_whole() -> None:
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    told: list[list[Event]] = []
+    first, second = event(1), event(2)
+    box.push(b"12345", first, 0.0)
+    box.push(b"pong", None, 0.0, free=True)
+    box.push(b"12345", second, 0.0)
+    box.written = told.append
+    box.advance(4)
+    assert told == []
+    box.advance(5)
+    box.advance(5)
+    assert told == [[first], [second]]
+    box.release()
+    assert box.written is None

@@ -130,6 +130,8 @@ def test_publish_with_an_id(daemon: Daemon, ctl: Ctl) -> None:
         ["publish", "c", "E", "--ndjson", "-"],
         ["publish", "--id", "1", "--ndjson", "-"],
         ["publish", "--ndjson", "/nonexistent"],
+        ["publish", "c", "E", "--timeout", "2s"],
+        ["publish", "--ndjson", "-", "--timeout", "2s"],
         ["notify", "u", "{"],
         ["doc", "set", "k", "hello"],
         ["room", "create", "r", "[]"],
@@ -158,6 +160,20 @@ def test_publish_ndjson_from_a_file_and_from_stdin(daemon: Daemon, ctl: Ctl, tmp
         assert request.body == ndjson(2)
         assert request.headers["Content-Type"] == "application/x-ndjson"
     assert json.loads(ctl("--json", "publish", "--ndjson", str(file)).out) == [COUNTS, COUNTS]
+
+
+def test_publish_and_wait(daemon: Daemon, ctl: Ctl) -> None:
+    said = COUNTS | {"dropped": 1, "reasons": {"too_big": 1}, "number": 7, "written": 3, "acknowledged": None}
+    daemon.answers("POST /v1/publish?wait=acknowledged&timeout=5s", said, [said, said])
+    result = ctl("publish", "--wait", "acknowledged", "--timeout", "5s", "c", "E")
+    assert result.code == 0
+    assert result.out == (
+        "delivered 3, buffered 1, dropped 1, reasons.too_big 1, number 7, written 3, acknowledged -\n"
+    )
+    result = ctl("publish", "--ndjson", "-", "--wait", "acknowledged", "--timeout", "5s", stdin=ndjson(2))
+    assert result.out == "published 2, refused 0, delivered 6, buffered 2, dropped 2, too_big 2, written 6\n"
+    daemon.answers("POST /v1/publish?wait=written", COUNTS)
+    assert ctl("publish", "c", "E", "--wait", "written").code == 0
 
 
 def test_publish_ndjson_names_the_lines_that_were_refused(daemon: Daemon, ctl: Ctl) -> None:

@@ -12,6 +12,7 @@ from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import State
+from gatewayd.core.session import Missed, Session
 from gatewayd.core.settings import Settings
 from gatewayd.net import frames
 from gatewayd.net.transport import SocketTransport
@@ -41,9 +42,9 @@ class Pair:
         self.writer.socket.abort()
         self.far.close()
 
-    def event(self, size: int) -> bytes:
+    def event(self, size: int, number: int = 0) -> bytes:
         """Say an event of about this size; its frame."""
-        event = e.Event("user:a", "E", "x" * size, 0.0)
+        event = e.Event("user:a", "E", "x" * size, 0.0, number=number)
         assert self.connection.deliver(event, trio.current_time())
         return utilbot.WIRE.frame(event, self.connection.variant)
 
@@ -101,6 +102,24 @@ async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
             assert await pair.heard(len(said)) == said
         await trio.lowlevel.checkpoint()
         assert pair.nothing(), unsent
+
+
+async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        connection = pair.connection
+        session = Session(
+            id="s", listener="main", protocol="utilbot", realm=("utilbot", ""), remote="", opened=0.0, opened_wall=0.0,
+            missed=Missed(10, 100_000), resume_window=60.0, connection=None,
+        )  # fmt: skip
+        connection.session = session
+        said = pair.event(50_000, number=5)
+        connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
+        (event,) = connection.outbox.cut()
+        session.missed.keep(event)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.writer.flush)
+            assert await pair.heard(len(said)) == said
+        assert (len(session.missed), session.given) == (0, 5)
 
 
 async def test_nothing_follows_a_close_frame() -> None:
@@ -170,3 +189,17 @@ async def test_a_client_that_is_leaving_starts_no_task() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.writer.flush)
             assert await pair.heard(len(said)) == said
+
+
+async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of_it() -> None:
+    with Turn() as turn, Pair(turn) as pair:
+        told: list[int] = []
+        async with trio.open_nursery() as nursery:
+            pair.writer.serve(nursery)
+            said = pair.event(50_000)
+            pair.connection.outbox.written = lambda events: told.extend(len(event.data) for event in events)
+            said += pair.event(7)
+            await trio.lowlevel.checkpoint()
+            assert told == []
+            assert await pair.heard(len(said)) == said
+        assert told == [50_000, 7]

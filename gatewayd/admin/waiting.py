@@ -1,0 +1,111 @@
+"""A publisher that waits until its events have got somewhere, for a while, as long as it is there itself.
+
+Law: nothing here looks twice; the hub says when the last of it has arrived, and the connection when it is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import trio
+from attrs import frozen
+from starlette.requests import ClientDisconnect, Request
+
+from gatewayd.admin.http import ApiError
+from gatewayd.hub.following import Followed, Following, Goal, Watch
+
+DEFAULT_WAIT = 2.0
+LONGEST_WAIT = 30.0
+PARAMETERS = ("wait", "timeout")
+
+_SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s)?")
+
+
+@frozen
+class Wait:
+    """What a publisher waits for, and how long at the most, in seconds."""
+
+    goal: Goal
+    timeout: float = DEFAULT_WAIT
+
+    @classmethod
+    def of(cls, request: Request) -> Wait | None:
+        """Read it from the query; None where nobody waits."""
+        query = request.query_params
+        for name in query:
+            if name not in PARAMETERS:
+                text = f"unknown parameter {name!r}; there are {', '.join(PARAMETERS)}"
+                raise ApiError(400, "bad_request", text)
+        if "wait" not in query:
+            if "timeout" in query:
+                raise ApiError(400, "bad_request", "timeout goes with wait=written or wait=acknowledged")
+            return None
+        if query["wait"] not in set(Goal):
+            raise ApiError(400, "bad_request", f"wait is {' or '.join(Goal)}, not {query['wait']!r}")
+        return cls(Goal(query["wait"]), _seconds(query["timeout"]) if "timeout" in query else DEFAULT_WAIT)
+
+
+def _seconds(text: str) -> float:
+    found = _SECONDS.fullmatch(text)
+    seconds = float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else LONGEST_WAIT + 1
+    if seconds > LONGEST_WAIT:
+        raise ApiError(400, "bad_request", f"timeout is a time up to {LONGEST_WAIT:g}s, such as 2s or 500ms")
+    return seconds
+
+
+@contextmanager
+def watching(following: Following, wait: Wait | None) -> Iterator[Watch | None]:
+    """A watch for one request. Too many at a time are refused before anything is published."""
+    if wait is None:
+        yield None
+        return
+    watch = following.start(wait.goal)
+    if watch is None:
+        raise too_many()
+    try:
+        yield watch
+    finally:
+        following.stop(watch)
+
+
+def too_many() -> ApiError:
+    """Refused: each of those who wait holds a connection and a list of sessions."""
+    return ApiError(503, "too_many_waits", "too many publishers wait already; publish without wait, or try again")
+
+
+async def arrived(request: Request, watch: Watch, timeout: float) -> None:
+    """Wait until all that is watched has arrived, or for so long. Raises `ClientDisconnect` when nobody listens."""
+    gone = False
+    soon = (
+        trio.lowlevel.current_trio_token().run_sync_soon
+    )  # we are told at the end of a turn, where nobody can be woken
+
+    async def look_for_the_end() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + timeout
+        nursery.start_soon(look_for_the_end)
+        while watch.left:
+            done = trio.Event()
+            watch.done = partial(soon, done.set)
+            await done.wait()
+        nursery.cancel_scope.cancel()
+    if gone:
+        raise ClientDisconnect
+
+
+def reached(followed: Followed) -> dict[str, Any]:
+    """How far an event has got; `acknowledged` is null where nobody that has it could say so."""
+    counts: dict[str, Any] = {"written": followed.written}
+    if followed.watch.goal is Goal.ACKNOWLEDGED:
+        counts["acknowledged"] = followed.acknowledged if followed.answerable or not followed.written else None
+    return counts

@@ -1,0 +1,362 @@
+"""Publishing over the API: what each event is answered, what is refused and counted, and waiting for the clients."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from gatewayd.admin import http as admin_http
+from gatewayd.config.model import ApiToken
+from gatewayd.config.values import Secret
+from gatewayd.core.record import Key, Nowhere, Table
+from gatewayd.hub import following
+from gatewayd.protocols import dmod, utilbot
+from tests.admin.served import Api, api, bot
+from tests.playbook import Person, Playbook
+
+
+async def test_publish_one_a_list_and_ndjson(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=2) as node:
+        one, two = node.talk.people
+        event = {"channel": "service:bot", "event": "E", "data": {"n": 1}}
+        assert await node.ask("POST", "/v1/publish", event) == (
+            200, {"delivered": 2, "buffered": 0, "dropped": 0, "number": 1},
+        )  # fmt: skip
+        assert one.heard() == two.heard() == [{"op": 0, "t": "E", "d": {"n": 1}}]
+        status, answers = await node.ask(
+            "POST",
+            "/v1/publish",
+            [{**event, "except": one.session.id}, {"channel": 1}, {"channel": "user:b0", "event": "F"}],
+        )
+        assert status == 200
+        assert [answer.get("delivered") for answer in answers] == [1, None, 1]
+        assert answers[1]["error"]["message"] == "channel is of the wrong type"
+        assert one.heard() == [{"op": 0, "t": "F", "d": {}}]
+        lines = b"\n".join(json.dumps({**event, "data": n}).encode() for n in range(120)) + b"\n\nnot json\n"
+        status, answers = await node.ask("POST", "/v1/publish", lines, content_type="application/x-ndjson")
+        assert [answer.get("delivered") for answer in answers] == [2] * 120 + [None]
+        assert [payload["d"] for payload in one.heard()] == list(range(120))
+
+
+async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        event = {"channel": "user:b0", "event": "E", "id": "one"}
+        for _ in range(2):
+            assert (await node.ask("POST", "/v1/publish", event))[1]["delivered"] == 1
+        assert len(node.talk.people[0].heard()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad_json"),
+        (b"{", "bad_json"),
+        (b"\xff", "bad_json"),
+        (b"[" * 100_000, "bad_json"),
+        (b"1", "bad_request"),
+        (b"{}", "bad_request"),
+        ({"channel": "x"}, "bad_request"),
+        ({"channel": "", "event": "x"}, "bad_request"),
+        ({"channel": "a\nb", "event": "x"}, "bad_request"),
+        ({"channel": "x" * 600, "event": "x"}, "bad_request"),
+        ({"channel": "x", "event": "x", "more": 1}, "bad_request"),
+        ({"channel": "room:1", "event": "nope"}, "unpublishable"),
+    ],
+)
+async def test_bad_events(tmp_path: Path, body: Any, code: str) -> None:
+    async with api(tmp_path) as node:
+        status, value = await node.ask("POST", "/v1/publish", body)
+        assert (status, value["error"]["code"]) == (400, code)
+
+
+async def test_notify(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        for user, delivered, buffered in (("b0", 1, 0), ("nobody", 0, 1)):
+            status, value = await node.ask("POST", "/v1/notify", {"user": user, "data": [1]})
+            assert (status, value["delivered"], value["buffered"]) == (200, delivered, buffered)
+        assert node.talk.people[0].heard() == [{"op": 0, "t": "NOTIFICATION", "d": [1]}]
+        assert (await node.ask("POST", "/v1/notify", {"user": "x"}))[0] == 400
+
+
+async def refused(node: Api) -> Any:
+    return (await node.get("/v1/status"))["api"]["refused"]
+
+
+async def test_why_something_was_dropped(tmp_path: Path) -> None:
+    talk = Playbook(utilbot.PROTOCOL, resume_events=1, resume_bytes=1000)
+    async with api(tmp_path, bots=1, talk=talk) as node:
+        talk.people[0].leave()
+        event = {"channel": "user:b0", "event": "E"}
+        for data, buffered, dropped, reasons in (
+            (1, 1, 0, None),
+            (2, 1, 1, {"resume_buffer_full": 1}),
+            ("x" * 2000, 0, 1, {"too_big": 1}),
+        ):
+            _, counts = await node.ask("POST", "/v1/publish", {**event, "data": data})
+            assert counts.pop("number") > 0
+            expected: dict[str, Any] = {"delivered": 0, "buffered": buffered, "dropped": dropped}
+            assert counts == (expected if reasons is None else {**expected, "reasons": reasons})
+        events = (await node.get("/v1/status"))["events"]
+        assert (events["dropped"], events["reasons"]) == (2, {"resume_buffer_full": 1, "too_big": 1})
+
+
+async def test_a_channel_that_nobody_hears_is_no_error(tmp_path: Path) -> None:
+    async with api(tmp_path) as node:
+        event = {"channel": "user:nobody", "event": "E"}
+        for query in ("", "?wait=written", "?wait=acknowledged&timeout=30s"):
+            status, counts = await node.ask("POST", f"/v1/publish{query}", event)
+            assert (status, counts.pop("number") > 0) == (200, True)
+            assert set(counts.values()) == {0}
+        assert (await node.get("/v1/status"))["events"]["unheard"] == 3
+        assert await refused(node) == {}
+
+
+async def test_data_too_big_is_refused_with_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_http, "MAX_BODY", 20_000)
+    talk = Playbook(utilbot.PROTOCOL, outbox_bytes=5000)
+    async with api(tmp_path, bots=1, talk=talk) as node:
+        event = {"channel": "user:b0", "event": "E", "data": "x" * 6000}
+        status, value = await node.ask("POST", "/v1/publish", event)
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "event_too_big", 5000)
+        assert "outbox of main" in value["error"]["message"]
+        status, values = await node.ask("POST", "/v1/publish", [event, {**event, "data": 1}])
+        assert (status, values[0]["error"]["code"], values[1]["delivered"]) == (200, "event_too_big", 1)
+        status, value = await node.ask("POST", "/v1/publish", {**event, "data": "x" * 30_000})
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", 20_000)
+        assert talk.people[0].closed is None
+        assert await refused(node) == {"event_too_big": 2, "too_large": 1}
+
+
+async def test_a_wrong_scope_is_told_what_is_missing_and_counted(tmp_path: Path) -> None:
+    tokens = [
+        ApiToken(name="reader", token=Secret("r"), scopes=("read",)),
+        ApiToken(name="backend", token=Secret("p"), scopes=("publish",)),
+    ]
+    async with api(tmp_path, tokens=tokens, bots=1) as node:
+        event = {"channel": "user:b0", "event": "E"}
+        for query in ("", "?wait=written"):
+            status, value = await node.ask("POST", f"/v1/publish{query}", event, authorization="Bearer r")
+            assert (status, value["error"]["code"], value["error"]["scope"]) == (403, "forbidden", "publish")
+            assert value["error"]["message"] == "token reader has no scope publish"
+            assert (await node.ask("POST", f"/v1/publish{query}", event, authorization="Bearer p"))[0] == 200
+        session = node.talk.people[0].session.id
+        status, value = await node.ask("GET", f"/v1/sessions/{session}", authorization="Bearer p")
+        assert (status, value["error"]["scope"]) == (403, "read")
+        assert (await node.ask("POST", "/v1/publish", event))[0] == 401
+        _, value = await node.ask("GET", "/v1/status", authorization="Bearer r")
+        assert value["api"]["refused"] == {"forbidden": 3, "unauthorized": 1}
+        assert value["events"]["published"] == 2
+
+
+# --- how far it has got -------------------------------------------------------------------------------------
+
+
+def page(talk: Playbook) -> Person:
+    person = talk.connect()
+    person.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    person.heard()
+    return person
+
+
+async def waits(node: Api, count: int = 1) -> None:
+    """Until so many publishers wait."""
+    with trio.fail_after(5):
+        while len(node.talk.hub.following) != count or (count and not node.talk.hub.following.pairs):
+            await trio.sleep(0.001)
+
+
+async def test_how_far_a_session_has_got(tmp_path: Path) -> None:
+    talk = Playbook(dmod.PROTOCOL)
+    bots = Playbook(utilbot.PROTOCOL, hub=talk.hub, listener="bots")
+    async with api(tmp_path, talk=talk) as node:
+        person, other = page(talk), bot(bots, "b")
+
+        async def progress(person: Person) -> list[Any]:
+            shown = await node.get(f"/v1/sessions/{person.session.id}")
+            return [shown["said"], shown["written"], shown["acknowledged"]]
+
+        assert await progress(person) == [0, 0, 0]
+        event = {"channel": "user:7", "event": "E"}
+        (first, second) = [(await node.ask("POST", "/v1/publish", event))[1]["number"] for _ in range(2)]
+        assert await progress(person) == [second, second, 0]
+        talk.advance(30)
+        person.reads = False
+        third = (await node.ask("POST", "/v1/publish", event))[1]["number"]
+        person.say({"op": 4})
+        assert await progress(person) == [third, second, second]
+        person.leave()
+        assert await progress(person) == [second, second, second]
+        assert first < second < third
+        number = (await node.ask("POST", "/v1/publish", {"channel": "user:b", "event": "E"}))[1]["number"]
+        assert await progress(other) == [number, number, None]
+
+
+async def test_wait_until_it_is_written(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=2) as node:
+        slow = node.talk.people[0]
+        event = {"channel": "service:bot", "event": "E"}
+        _, counts = await node.ask("POST", "/v1/publish?wait=written", event)
+        assert (counts["delivered"], counts["written"]) == (2, 2)
+        assert "acknowledged" not in counts
+        slow.reads = False
+        _, counts = await node.ask("POST", "/v1/publish?wait=written&timeout=50ms", event)
+        assert (counts["delivered"], counts["written"]) == (2, 1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reads_when_waited_for, node, slow)
+            status, answers = await node.ask("POST", "/v1/publish?wait=written&timeout=30s", [event, {}, event])
+        assert status == 200
+        assert [answer.get("written") for answer in answers] == [2, None, 2]
+        assert (await node.get("/v1/status"))["api"] == {"refused": {"bad_request": 1}, "waiting": 0}
+
+
+async def _reads_when_waited_for(node: Api, person: Person) -> None:
+    await waits(node)
+    assert (await node.get("/v1/status"))["api"]["waiting"] == 1
+    person.reads = True
+    person.heard()
+
+
+async def test_wait_for_a_client_that_is_away(tmp_path: Path) -> None:
+    """The case of a push notification: it is sent when `written` is 0."""
+    async with api(tmp_path, bots=1) as node:
+        node.talk.people[0].leave()
+        event = {"channel": "user:b0", "event": "E"}
+        _, counts = await node.ask("POST", "/v1/publish?wait=written&timeout=0s", event)
+        assert (counts["buffered"], counts["written"]) == (1, 0)
+
+        async def comes_back() -> None:
+            await waits(node)
+            bot(node.talk, "b0")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes_back)
+            lines = json.dumps(event).encode() + b"\n"
+            _, (counts,) = await node.ask(
+                "POST", "/v1/publish?wait=written&timeout=30s", lines, content_type="application/x-ndjson"
+            )
+        assert (counts["buffered"], counts["written"]) == (1, 1)
+
+
+async def test_wait_until_it_is_acknowledged(tmp_path: Path) -> None:
+    talk = Playbook(dmod.PROTOCOL)
+    bots = Playbook(utilbot.PROTOCOL, hub=talk.hub, listener="bots")
+    async with api(tmp_path, talk=talk) as node:
+        person, _ = page(talk), bot(bots, "b")
+
+        async def answers() -> None:
+            await waits(node)
+            assert [payload["op"] for payload in person.heard()] == [5, 3]
+            person.say({"op": 4})
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answers)
+            event = {"channel": "user:7", "event": "E"}
+            _, counts = await node.ask("POST", "/v1/publish?wait=acknowledged&timeout=30", event)
+        assert (counts["written"], counts["acknowledged"]) == (1, 1)
+        _, counts = await node.ask("POST", "/v1/publish?wait=acknowledged&timeout=20ms", event)
+        assert (counts["written"], counts["acknowledged"]) == (1, 0)
+        _, counts = await node.ask("POST", "/v1/publish?wait=acknowledged", {"channel": "user:b", "event": "E"})
+        assert (counts["written"], counts["acknowledged"]) == (1, None)
+
+
+async def test_the_same_id_is_answered_with_what_was_waited_for(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        event = {"channel": "user:b0", "event": "E", "id": "one"}
+        first = await node.ask("POST", "/v1/publish?wait=acknowledged", event)
+        assert first[1]["written"] == 1
+        for query in ("", "?wait=written", "?wait=acknowledged"):
+            assert await node.ask("POST", f"/v1/publish{query}", event) == first
+        event["id"] = "two"
+        await node.ask("POST", "/v1/publish", event)
+        _, counts = await node.ask("POST", "/v1/publish?wait=written", event)
+        assert (counts["written"], "acknowledged" in counts) == (None, False)
+        _, counts = await node.ask("POST", "/v1/publish?wait=acknowledged", event)
+        assert (counts["written"], counts["acknowledged"]) == (None, None)
+        assert len(node.talk.people[0].heard()) == 2
+
+
+async def test_what_was_waited_for_is_journaled_with_the_answer(tmp_path: Path) -> None:
+    rows: dict[Key, bytes] = {}
+
+    class Book(Nowhere):
+        def put(self, table: Table, key: Key, value: bytes) -> None:
+            rows[key] = value
+
+    async with api(tmp_path, bots=1) as node:
+        node.node.remembered.store = Book()
+        await node.ask("POST", "/v1/publish?wait=written", {"channel": "user:b0", "event": "E", "id": "one"})
+    assert json.loads(rows["one"])["answer"]["written"] == 1
+
+
+async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        node.talk.people[0].leave()
+        body = json.dumps({"channel": "user:b0", "event": "E"}).encode()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(tmp_path / "admin.sock"))
+            head = (
+                f"POST /v1/publish?wait=written&timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            sock.sendall(head.encode() + body)
+            await waits(node)
+        await waits(node, 0)
+        assert node.talk.hub.following.pairs == 0
+        assert await node.get("/healthz")
+
+
+async def test_too_many_that_wait_are_refused_before_anything_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "MAX_WATCHES", 1)
+    async with api(tmp_path, bots=1) as node:
+        person = node.talk.people[0]
+        person.leave()
+        event = {"channel": "user:b0", "event": "E"}
+
+        async def another() -> None:
+            await waits(node)
+            status, value = await node.ask("POST", "/v1/publish?wait=written", event)
+            assert (status, value["error"]["code"]) == (503, "too_many_waits")
+            assert (await node.ask("POST", "/v1/publish", event))[0] == 200
+            bot(node.talk, "b0")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(another)
+            assert (await node.ask("POST", "/v1/publish?wait=written&timeout=30s", event))[1]["written"] == 1
+        assert node.talk.hub.totals.published == 2
+        monkeypatch.setattr(following, "MAX_PAIRS", 1)
+        node.talk.people[-1].leave()
+        status, answers = await node.ask("POST", "/v1/publish?wait=written&timeout=0s", [event, event])
+        assert [answers[0]["buffered"], answers[1]["error"]["code"]] == [1, "too_many_waits"]
+        assert (status, await refused(node)) == (200, {"too_many_waits": 2})
+
+
+async def test_what_is_not_on_disk_is_said_beside_the_counts(tmp_path: Path) -> None:
+    async def fails() -> bool:
+        return False
+
+    async with api(tmp_path, bots=1) as node:
+        node.node.committed = fails
+        event = {"channel": "user:b0", "event": "E"}
+        for query in ("", "?wait=written"):
+            _, answers = await node.ask("POST", f"/v1/publish{query}", [event, {}])
+            assert answers[0]["durable"] is False
+            assert ("written" in answers[0]) == bool(query)
+            assert "durable" not in answers[1]
+
+
+async def test_a_body_that_stops_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin_http, "BODY_SECONDS", 0.05)
+    async with api(tmp_path) as node:
+        stream = await trio.open_unix_socket(str(tmp_path / "admin.sock"))
+        async with stream:
+            await stream.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+            with trio.fail_after(5):
+                got = await stream.receive_some()
+        assert got.startswith(b"HTTP/1.1 408")
+        assert await refused(node) == {"too_slow": 1}

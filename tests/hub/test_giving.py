@@ -1,0 +1,203 @@
+"""What a publish is answered: who has the event, who gets it later, and what was dropped for which reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatewayd.core.behaviour import EventTooBig
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.counts import Counts
+from gatewayd.hub import waiting as waiting_module
+from gatewayd.protocols import oxyl, utilbot
+from tests.hub.test_hub import book, numbers, ready, ready_again
+from tests.playbook import Person, Playbook
+
+
+def post(talk: Playbook, data: Any, channel: str = "user:a") -> Counts:
+    return talk.hub.post(channel, "E", data)
+
+
+def feed(talk: Playbook, kind: str = "feeds") -> Person:
+    person = talk.connect()
+    person.say({"op": 0, "d": {"type": kind, "compress": False, "secret": "s3cret"}})
+    person.heard()
+    return person
+
+
+def test_nothing_dropped_gives_no_reason_and_numbers_grow() -> None:
+    talk = book()
+    ready(talk)
+    first, second = post(talk, 1), post(talk, 2)
+    assert first == second == Counts(1)
+    assert second.number == first.number + 1
+
+
+def test_nobody_hears() -> None:
+    talk = book()
+    assert post(talk, 1, "user:nobody") == Counts()
+    assert talk.hub.totals.unheard == 1
+
+
+def test_an_older_event_gives_way_in_the_resume_buffer() -> None:
+    talk = book(resume_events=2)
+    person = ready(talk)
+    person.leave()
+    assert [post(talk, n) for n in range(3)] == [
+        Counts(0, 1), Counts(0, 1), Counts(0, 1, 1, {"resume_buffer_full": 1}),
+    ]  # fmt: skip
+    assert numbers(ready_again(talk)) == [1, 2]
+    assert (talk.hub.totals.dropped, talk.hub.totals.reasons) == (1, {"resume_buffer_full": 1})
+
+
+def test_an_event_too_big_to_be_kept_is_not_buffered() -> None:
+    talk = book(resume_bytes=100)
+    person = ready(talk)
+    person.leave()
+    assert post(talk, "x") == Counts(0, 1)
+    assert post(talk, "x" * 200) == Counts(0, 0, 1, {"too_big": 1})
+    again = ready_again(talk)
+    assert numbers(again) == ["x"]
+    assert again.session.lost == 1
+
+
+def test_a_listener_that_keeps_nothing() -> None:
+    talk = book(resume_events=0)
+    person = ready(talk)
+    person.leave()
+    assert post(talk, 1) == Counts(0, 0, 1, {"not_kept": 1})
+
+
+def test_a_client_that_is_cut_off_for_it_gives_back_more_than_can_be_kept() -> None:
+    """Three wait in the outbox; the fourth does not fit there, and of four the resume buffer keeps two."""
+    talk = book(outbox_events=3, resume_events=2)
+    person = ready(talk)
+    person.reads = False
+    for n in range(3):
+        post(talk, n)
+    assert (person.session.given, person.session.written) == (3, 0)
+    assert post(talk, 3) == Counts(0, 1, 2, {"resume_buffer_full": 2})
+    assert (person.session.given, person.session.written) == (0, 0)
+    again = ready_again(talk)
+    assert numbers(again) == [2, 3]
+    assert (again.session.given, again.session.written) == (4, 4)
+
+
+def test_an_outbox_that_is_taken_back_may_hold_what_the_resume_buffer_never_could() -> None:
+    talk = book(resume_bytes=100)
+    person = ready(talk)
+    person.reads = False
+    post(talk, "x" * 200)
+    person.leave()
+    assert talk.hub.totals.reasons == {"resume_buffer_full": 1}
+
+
+def test_a_session_that_cannot_be_resumed_ends_and_all_it_had_to_hear_is_lost() -> None:
+    talk = Playbook(oxyl.PROTOCOL, outbox_events=1)
+    slow, fine = feed(talk), feed(talk)
+    slow.reads = False
+    assert post(talk, 1, "service:feeds") == Counts(2)
+    assert post(talk, 2, "service:feeds") == Counts(1, 0, 2, {"lost_with_session": 1, "session_ended": 1})
+    assert slow.session.ended is not None
+    assert len(fine.heard()) == 2
+    assert talk.hub.totals.dropped == 2
+
+
+def test_what_an_expired_session_missed_is_counted() -> None:
+    talk = book()
+    ready(talk).leave()
+    post(talk, 1)
+    talk.advance(60)
+    assert talk.hub.totals.reasons == {"lost_with_session": 1}
+
+
+def test_notifications_give_way() -> None:
+    talk = book()
+    for n in range(100):
+        assert talk.hub.notify("a", n) == Counts(0, 1)
+    assert talk.hub.notify("a", 100) == Counts(0, 1, 1, {"notifications_full": 1})
+    ready(talk, "b").leave()
+    for n in range(101):
+        talk.hub.notify("b", n)
+    talk.advance(60)
+    assert talk.hub.totals.reasons == {"notifications_full": 2}
+
+
+def test_waiting_for_the_first_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
+    monkeypatch.setattr(waiting_module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(waiting_module, "MAX_BYTES", 100)
+    talk = book()
+
+    def give(channel: str, data: Any) -> Counts:
+        return talk.hub.publish(channel, "E", data, one=True)
+
+    assert give("service:bot", 1) == give("service:bot", 2) == Counts(0, 1)
+    assert give("service:bot", 3) == Counts(0, 1, 1, {"waiting_full": 1})
+    assert give("service:other", 1) == Counts(0, 0, 1, {"too_many_wait": 1})
+    assert give("service:bot", "x" * 200) == Counts(0, 0, 1, {"too_big": 1})
+    assert talk.hub.totals.unheard == 0
+
+
+def test_one_event_goes_on_when_its_receiver_cannot_even_keep_it() -> None:
+    talk = Playbook(oxyl.PROTOCOL, outbox_events=1, resume_bytes=10)
+    people = feed(talk, "sharder"), feed(talk, "sharder")
+    for person in people:
+        person.reads = False
+        talk.hub.tell(person.session, "A", 1)
+    assert talk.hub.publish("service:sharder", "B", "x" * 20, one=True) == Counts(0, 1)  # it waits for another one
+    assert [person.session.state for person in people] == ["detached", "detached"]
+    again = talk.connect()
+    again.say({"op": 0, "d": {"type": "sharder", "compress": False, "secret": "s3cret"}})
+    assert [payload["t"] for payload in again.heard() if payload["op"] == 2] == ["IDENTIFIED", "A", "B"]
+
+
+def test_an_event_that_a_receiver_keeps_is_given_to_no_other() -> None:
+    """Its buffer loses an older one for it, which is no reason to say it twice."""
+    talk = Playbook(oxyl.PROTOCOL, outbox_events=2, resume_events=1)
+    first, second = feed(talk, "sharder"), feed(talk, "sharder")
+    for person in (first, second):
+        person.reads = False
+        for name in "AB":
+            talk.hub.tell(person.session, name, 1)
+    counts = talk.hub.publish("service:sharder", "C", 1, one=True)
+    assert counts == Counts(0, 1, 2, {"resume_buffer_full": 2})
+    second.reads = True
+    assert [payload["t"] for payload in second.heard()] == ["A", "B"]
+
+
+def test_an_event_that_no_outbox_could_hold_is_refused_and_cuts_nobody_off() -> None:
+    talk = book(outbox_bytes=1000)
+    person, gone = ready(talk), ready(talk, "b")
+    gone.leave()
+    assert post(talk, "x" * 900, "service:bot").delivered == 1
+    with pytest.raises(EventTooBig, match="main, which holds 1000") as caught:
+        post(talk, "x" * 1000, "service:bot")
+    assert caught.value.limit == 1000
+    assert talk.hub.totals.published == 1
+    assert person.session.state == "ready"
+    assert post(talk, "x" * 1000, "user:b").buffered == 1
+    leaving = ready(talk, "d")
+    leaving.connection.stop = lambda: None
+    leaving.connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
+    assert post(talk, "x" * 1000, "user:d").buffered == 1  # kept for its next client
+
+
+def test_a_large_outbox_is_not_looked_at_for_a_small_event() -> None:
+    talk = book()
+    person = ready(talk)
+    talk.hub.smallest_outbox = 100_000
+    person.connection.settings = talk.settings.__class__(
+        interval=60.0, patience=65.0, identify_timeout=None, resume_window=60.0, outbox_bytes=10
+    )
+    assert post(talk, "x").delivered == 1
+
+
+def test_a_notification_for_an_ended_session_is_kept_for_the_user() -> None:
+    talk = Playbook(utilbot.PROTOCOL)
+    ready(talk).leave()
+    talk.hub.notify("a", 1)
+    talk.advance(60)
+    assert talk.hub.notifications.waiting("a") == [1]
+    assert not talk.hub.totals.reasons
