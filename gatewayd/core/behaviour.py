@@ -161,6 +161,9 @@ class Port(Protocol):
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel, detached ones included, oldest subscription first."""
 
+    def changed(self, session: Session) -> None:
+        """Its metadata, or what the protocol remembers of it, is not what it was: the journal has to know."""
+
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
         """End a session and its client."""
 
