@@ -43,6 +43,11 @@ class Missed:
         """The first of them."""
         return self._events[0] if self._events else None
 
+    @property
+    def newest(self) -> Event | None:
+        """The last of them."""
+        return self._events[-1] if self._events else None
+
     def keep(self, event: Event) -> int:
         """Append one event; the answer is how many were lost to make room (the event itself, if it is too big)."""
         before = self.lost

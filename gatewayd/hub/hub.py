@@ -103,7 +103,8 @@ class Hub(Sessions):
         for channel in tuple(session.channels):
             self.unsubscribe(session, channel)
         behaviour = self.behaviours.get(session.listener)
-        if behaviour is not None:  # else it is of the last run, and its listener is no more
+        # Else it is of the last run, and its listener is no more, or speaks another protocol now.
+        if behaviour is not None and behaviour.port.realm[0] == session.protocol:
             behaviour.ended(session)
         for event in unsaid:
             self._rescue(event)
@@ -228,6 +229,8 @@ class Hub(Sessions):
         chosen = next(session for waiting, session in present if waiting == fewest)
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
         counts = self._give((chosen,), event)
+        if chosen.connection is not None:  # nobody else has it: what its socket does not take must not be lost
+            self.keeper.lags(chosen.connection)
         # A receiver that could not take it has ended, and an ended session's `one` events were given on before this.
         return counts if not counts.dropped else self._to_one(event)
 

@@ -154,6 +154,7 @@ class Sessions:
         """The verdict on the client that it is taken from, where there is still one."""
         self.totals.resumed += 1
         del self.sessions[fresh.id]
+        fresh.connection = None
         replaced = older.connection
         if replaced is not None:
             self._take_back(older, replaced)
@@ -164,6 +165,7 @@ class Sessions:
         older.resumes += 1
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         connection.session = older
+        self.keeper.turn(older, durable=fresh.durable)
         if replaced is None:
             return None
         replaced.end(Disconnect(Cause.REPLACED))
@@ -248,9 +250,10 @@ class Sessions:
         self._has_ended(session, unsaid)
 
     def end_all(self, verdict: Verdict) -> None:
-        """The node stops, and keeps nothing."""
+        """The node stops: what the journal does not keep is over."""
         for session in tuple(self.sessions.values()):
-            self.end(session, verdict)
+            if not session.durable:
+                self.end(session, verdict)
 
     def by_state(self) -> Counter[str]:
         """How many sessions are in each state."""
