@@ -102,7 +102,10 @@ class Daemon:
             app = None if config.handlers is None else load(config.handlers)
         except ImportError as exc:
             raise StartError(f"backend.handlers: {exc}") from exc
-        queue = None if self.keeping is None else self.keeping.lifecycle(config.lifecycle_queue)
+        try:
+            queue = None if self.keeping is None else self.keeping.lifecycle(config.lifecycle_queue)
+        except JournalError as exc:
+            raise StartError(str(exc)) from exc
         service = Service(config, partial(apply, self.hub), node=self.hub, app=app, queue=queue)
         if queue is not None:
             service.recorder.last = queue.last
@@ -207,9 +210,8 @@ class Daemon:
                 await self.keeping.journal.aclose()
 
     async def _part_from(self, backend: Service) -> None:
-        """Without a journal the sessions end with the process; the backend learns of it, if it is there to."""
-        if self.keeping is None:
-            self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
+        """Sessions that no journal keeps end with the process; the backend learns of it, if it is there to."""
+        self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
         await backend.finish(max(1.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
         await backend.close()
 
