@@ -155,7 +155,7 @@ class Keeping:
             remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock())
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
-            reading.place = "what is kept of a session"
+            reading.place = "what is remembered of a session"
             recall(hub, settings, sessions, events, meta.get(ALIVE, time.time()))
         journal.gather, journal.snapshot = self._gather, self._everything
         if sessions:

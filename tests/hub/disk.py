@@ -21,14 +21,16 @@ class Disk:
         self.rows: Rows = dict(rows or {})
         self.waiting: dict[tuple[Table, Key], bytes | None] = {}
         self.stirred = False
+        """Something was recorded, or said to be there, that no batch has asked for."""
+        self._gathering = False
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         self.waiting[table, key] = value
-        self.stirred = True
+        self.stirred |= not self._gathering
 
     def delete(self, table: Table, key: Key) -> None:
         self.waiting[table, key] = None
-        self.stirred = True
+        self.stirred |= not self._gathering
 
     def delete_group(self, table: Table, first: str) -> None:
         for place, key in {**self.rows, **self.waiting}:
@@ -43,7 +45,9 @@ class Disk:
         if not self.stirred:
             return set()
         self.stirred = False
+        self._gathering = True
         hub.keeper.gather()
+        self._gathering = False
         changes, self.waiting = self.waiting, {}
         for place, value in changes.items():
             if value is None:
@@ -63,7 +67,7 @@ class Disk:
     def values(self, table: Table) -> list[tuple[Key, bytes]]:
         """As a journal loads them: in the order of their keys."""
         found = [(key, value) for (place, key), value in self.rows.items() if place is table]
-        return sorted(found, key=lambda item: item[0])  # type: ignore[arg-type,return-value]
+        return sorted(found, key=lambda item: item[0])
 
 
 def snapshot(hub: Hub) -> Rows:
