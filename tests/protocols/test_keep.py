@@ -176,9 +176,9 @@ def test_a_participant_comes_back_to_a_room_that_is_as_it_was() -> None:
 
 def test_a_protocol_that_remembers_nothing_needs_no_hooks() -> None:
     node = Node(TICKER)
-    behaviour = node.book.behaviour
-    behaviour.restore(object(), {"of": "another version"})
-    assert behaviour.keep(object()) is None
+    session, behaviour = node.book.connect().session, node.book.behaviour
+    behaviour.restore(session, {"of": "another version"})
+    assert behaviour.keep(session) is None
 
 
 @pytest.mark.parametrize("protocol", [discodo.PROTOCOL, dmod.PROTOCOL])
