@@ -100,7 +100,10 @@ class Daemon:
             app = None if config.handlers is None else load(config.handlers)
         except ImportError as exc:
             raise StartError(f"backend.handlers: {exc}") from exc
-        queue = None if self.keeping is None else self.keeping.lifecycle(config.lifecycle_queue)
+        try:
+            queue = None if self.keeping is None else self.keeping.lifecycle(config.lifecycle_queue)
+        except JournalError as exc:
+            raise StartError(str(exc)) from exc
         service = Service(config, partial(apply, self.hub), node=self.hub, app=app, queue=queue)
         if queue is not None:
             service.recorder.last = queue.last

@@ -11,13 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import trio
 
 from gatewayd.backend.request import Entry
-from gatewayd.core.record import Row, Table, decode_event, decode_session, encode
+from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, encode
 from gatewayd.hub.recall import recall
 from gatewayd.journal.engine import Journal, JournalError
 
@@ -30,6 +30,8 @@ log = logging.getLogger("gatewayd.journal")
 
 ALIVE, LAST = "alive", "lifecycle"
 """Keys of the meta table: when the node was last there, and the number of its newest lifecycle event."""
+NONSENSE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What comes of a row that somebody has edited, or of a hook that does not know what it finds there."""
 
 
 class JournalQueue:
@@ -82,14 +84,43 @@ class JournalQueue:
             yield Table.LIFECYCLE, entry.n, encode(entry)
 
     def restore(self) -> None:
-        """Take up what the last run has not delivered."""
-        for _, value in self._journal.load(Table.LIFECYCLE):
-            self._entries.append(msgspec.json.decode(value, type=Entry))
-        self.last = next((int(value) for key, value in self._journal.load(Table.META) if key == LAST), 0)
+        """Take up what the last run has not delivered. Raises `JournalError`."""
+        with Reading(self._journal) as reading:
+            for _, value in reading.load(Table.LIFECYCLE):
+                self._entries.append(msgspec.json.decode(value, type=Entry))
+            for key, value in reading.load(Table.META):
+                if key == LAST:
+                    self.last = int(value)
 
 
 def _nobody() -> None:
     """There is nobody to be told."""
+
+
+class Reading:
+    """Makes whatever goes wrong with a row a `JournalError` that names it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.place = ""
+        """Where we are."""
+
+    def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
+        """The rows of a table."""
+        for key, value in self._journal.load(table):
+            self.place = f"the row {key!r} of {table}"
+            yield key, value
+        self.place = f"the table {table}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if isinstance(fault, NONSENSE):
+            raise JournalError(
+                f"{self._journal.file.path}: {self.place} makes no sense ({fault}); restore the file from a backup, "
+                f"or move it away"
+            ) from fault
 
 
 class Keeping:
@@ -111,21 +142,21 @@ class Keeping:
         """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense."""
         journal = self.journal
         self._hub, self._remembered = hub, remembered
-        try:
-            meta = {str(key): float(value) for key, value in journal.load(Table.META)}
-            hub.documents.restore(journal.load(Table.DOCUMENTS))
-            hub.notifications.restore(journal.load(Table.NOTIFICATIONS))
-            hub.rooms.restore(journal.load(Table.ROOMS))
-            remembered.restore(journal.load(Table.IDEMPOTENCY), hub.clock())
-            sessions = [(str(key), decode_session(value)) for key, value in journal.load(Table.SESSIONS)]
-            events = [(int(str(key)), decode_event(value)) for key, value in journal.load(Table.EVENTS)]
+        with Reading(journal) as reading:
+            meta = {str(key): float(value) for key, value in reading.load(Table.META)}
+            if unfit := hub.documents.restore(reading.load(Table.DOCUMENTS)):
+                raise ValueError(f"{unfit} values are no JSON, or too many")
+            if unfit := hub.notifications.restore(reading.load(Table.NOTIFICATIONS)):
+                raise ValueError(f"{unfit} values are no JSON, or too many")
+            hub.rooms.restore(reading.load(Table.ROOMS))
+            # From here on what is read has effects, and the journal has to know of them.
+            hub.documents.sink = hub.notifications.sink = journal
+            hub.rooms.store = remembered.store = journal
+            remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock())
+            sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
+            events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
+            reading.place = "what is remembered of a session"
             recall(hub, settings, sessions, events, meta.get(ALIVE, time.time()))
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as exc:
-            raise JournalError(
-                f"{journal.file.path}: a row makes no sense ({exc}); restore the file from a backup, or move it away"
-            ) from exc
-        hub.documents.sink = hub.notifications.sink = journal
-        hub.rooms.store = remembered.store = journal
         journal.gather, journal.snapshot = self._gather, self._everything
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode
 
 KEEP_SECONDS = 300.0
 KEEP_COUNT = 100_000
@@ -50,14 +50,24 @@ class Remembered:
             yield Table.IDEMPOTENCY, key, _row(answer, until - now)
 
     def restore(self, rows: Iterator[tuple[Key, bytes]], now: float) -> None:
-        """Remember what the journal does."""
+        """Remember what the journal does; it is told of what is too old."""
         wall = time.time()
-        found = [(msgspec.json.decode(value), str(key)) for key, value in rows]
-        for kept, key in sorted(found, key=lambda item: float(item[0]["until"])):
+        found = [(_decode(value), str(key)) for key, value in rows]
+        for kept, key in sorted(found, key=lambda item: item[0].until):
             # A wall clock that was set back must not make an answer immortal.
-            self._answers[key] = (now + min(kept["until"] - wall, KEEP_SECONDS), kept["answer"])
+            self._answers[key] = (now + min(kept.until - wall, KEEP_SECONDS), kept.answer)
         self._forget(now)
 
 
+class Answered(msgspec.Struct, frozen=True):
+    """One answer as it is kept; `until` is seconds since the epoch."""
+
+    answer: Any
+    until: float
+
+
+_decode = msgspec.json.Decoder(Answered).decode
+
+
 def _row(answer: Any, left: float) -> bytes:
-    return msgspec.json.encode({"answer": answer, "until": time.time() + left})
+    return encode(Answered(answer, time.time() + left))

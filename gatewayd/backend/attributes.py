@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 MAX_CHANNELS = 256
 """Channels of one verdict."""
 LONGEST_NAME = 512
+MAX_METADATA = 65536
+"""Bytes of JSON: it is written to the journal, and goes to the backend with every request."""
 
 
 class BadAttributes(ValueError):
@@ -31,4 +35,11 @@ def metadata(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise BadAttributes("metadata must be an object")
+    try:
+        body = msgspec.json.encode(value)
+        msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # half of a surrogate pair, for one
+        raise BadAttributes("metadata is nothing that JSON can say") from None
+    if len(body) > MAX_METADATA:
+        raise BadAttributes(f"metadata is larger than {MAX_METADATA} bytes")
     return value

@@ -161,6 +161,9 @@ class Port(Protocol):
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel, detached ones included, oldest subscription first."""
 
+    def changed(self, session: Session) -> None:
+        """Its metadata, or what the protocol remembers of it, is not what it was: the journal has to know."""
+
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
         """End a session and its client."""
 
@@ -251,6 +254,10 @@ class Behaviour(Generic[Options]):
 
     def detached(self, session: Session) -> None:
         """The session has lost its client and waits."""
+
+    def says(self, name: str) -> bool:
+        """Whether the protocol can say an event of this name at all; sessions of one that cannot do not hear it."""
+        return True
 
     def keep(self, session: Session) -> Any:
         """What the protocol remembers of a session, as JSON can say it: for the journal."""

@@ -145,8 +145,8 @@ class Event:
     """Grows with every event of the node, restarts included; 0 where nobody counts."""
     waiting: int = 0
     """For how many it waits: sessions that have not got it, channels where it waits for the first receiver."""
-    holders: list[str] = field(init=False, factory=list, repr=False)
-    """Whoever it has waited for, by id of the session or name of the channel."""
+    holders: dict[str, bool] = field(init=False, factory=dict, repr=False)
+    """Whoever it has waited for, by id of the session or name of the channel; true where it came out of turn."""
     body: msgspec.Raw = field(init=False)
     frames: dict[tuple[str, str], bytes] = field(init=False, factory=dict, repr=False)
 

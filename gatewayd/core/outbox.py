@@ -9,7 +9,7 @@ Law 4: where nothing waits, a frame may go to the socket without ever having bee
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
@@ -81,6 +81,15 @@ class Outbox:
     def waiting(self) -> list[Event]:
         """The events that are not written whole, in order."""
         return [event for _, event, _, _ in self._entries if event is not None]
+
+    def latest(self) -> Iterator[Event]:
+        """The same, newest first."""
+        return (event for _, event, _, _ in reversed(self._entries) if event is not None)
+
+    @property
+    def oldest(self) -> Event | None:
+        """The first of them."""
+        return next((event for _, event, _, _ in self._entries if event is not None), None)
 
     def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
         """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.

@@ -73,6 +73,8 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     sequence: int
     resumes: int
     lost: int
+    untold: int = 0
+    """How many of the lost ones its client has still to be told of."""
     delivered: int
     detached: float | None
     """When it lost its client; None while it has one."""
@@ -81,16 +83,18 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     channels: list[str]
     granted: list[str] = []
     """Those of them that it hears through its grant alone."""
+    grant: tuple[list[str], dict[str, Any]] | None = None
+    """Channels and metadata that its latest grant gave, so that the next one can take them away."""
     metadata: dict[str, Any]
     data: Any = None
     """What its protocol remembers."""
 
 
-class EventRecord(msgspec.Struct, kw_only=True, frozen=True):
+class EventRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One event that somebody has not got. Its number is the key of the row.
 
     `holders` are ids of sessions, and names of channels where it waits for the first receiver. A session whose `said`
-    is this number or more has it already.
+    is this number or more has it already, unless it is one of `late`: to those it came behind newer events.
     """
 
     channel: str
@@ -98,6 +102,7 @@ class EventRecord(msgspec.Struct, kw_only=True, frozen=True):
     data: msgspec.Raw
     at: float
     holders: list[str]
+    late: list[str] = []
     one: bool = False
 
 

@@ -44,6 +44,11 @@ class Missed:
         """The first of them."""
         return self._events[0] if self._events else None
 
+    @property
+    def newest(self) -> Event | None:
+        """The last of them."""
+        return self._events[-1] if self._events else None
+
     def __contains__(self, event: Event) -> bool:
         return event in self._events
 

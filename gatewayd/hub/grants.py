@@ -39,6 +39,7 @@ def settle(hub: Hub, session: Session, grant: Grant) -> None:
             session.granted.add(channel)
             hub.subscribe(session, channel)
     session.metadata.update({name: value for name, value in grant.metadata.items() if name not in own})
+    hub.keeper.touch(session)
     release(session)
     session.grant = grant
     if grant.until is not None:

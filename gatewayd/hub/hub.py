@@ -38,6 +38,7 @@ class Hub(Giving):
         self.channels: dict[str, dict[Session, None]] = {}
         self.behaviours: dict[str, Behaviour[Any]] = {}
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
+        self._says: dict[str, Callable[[str], bool]] = {}
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
         self.waiting = Waiting(self.keeper)
         self.numbers = 0
@@ -53,6 +54,8 @@ class Hub(Giving):
             self._by_prefix.setdefault(prefix, []).append(behaviour)
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
+        if type(behaviour).says is not Behaviour.says:
+            self._says[behaviour.listener] = behaviour.says
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the node share under one name, made at the first asking."""
@@ -99,7 +102,8 @@ class Hub(Giving):
         for channel in tuple(session.channels):
             self.unsubscribe(session, channel)
         behaviour = self.behaviours.get(session.listener)
-        if behaviour is not None:  # else it is of the last run, and its listener is no more
+        # Else it is of the last run, and its listener is no more, or speaks another protocol now.
+        if behaviour is not None and behaviour.port.realm[0] == session.protocol:
             behaviour.ended(session)
         for event in unsaid:
             self._rescue(event)
@@ -188,15 +192,20 @@ class Hub(Giving):
     def _receivers(self, event: Event, besides: Session | None) -> list[Session]:
         """Who hears an event; a copy, since a receiver that is full is unsubscribed on the way."""
         subscribers = self.channels.get(event.channel, ())
-        filters = self._filters
-        if not filters and besides is None:
+        filters, mute = self._filters, self._mute(event.name)
+        if not filters and not mute and besides is None:
             return list(subscribers)
         return [
             session
             for session in subscribers
             if session is not besides
+            and session.listener not in mute
             and ((hears := filters.get(session.listener)) is None or hears(session, event.name, event.data))
         ]
+
+    def _mute(self, name: str) -> set[str]:
+        """Listeners whose protocol has no words for such an event, whoever has subscribed their sessions to it."""
+        return {listener for listener, says in self._says.items() if not says(name)}
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
@@ -221,13 +230,20 @@ class Hub(Giving):
     def _to_one(self, event: Event) -> Given:
         """The receiver with the fewest events not yet written to its socket; equals take turns."""
         subscribers = self.channels.get(event.channel, {})
-        present = [(s.connection.outbox.events, s) for s in subscribers if s.connection and s.connection.open]
+        mute = self._mute(event.name)
+        present = [
+            (s.connection.outbox.events, s)
+            for s in subscribers
+            if s.connection and s.connection.open and s.listener not in mute
+        ]
         if not present:
             return 0, int(self._park(event))
         fewest = min(waiting for waiting, _ in present)
         chosen = next(session for waiting, session in present if waiting == fewest)
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
         given = self._give((chosen,), event)
+        if chosen.connection is not None:  # nobody else has it: what its socket does not take must not be lost
+            self.keeper.lags(chosen.connection)
         # One that could not take it, and cannot keep it, is cut off; its own `one` events were given on before this.
         return given if any(given) else self._to_one(event)
 

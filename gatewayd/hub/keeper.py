@@ -3,6 +3,7 @@
 Law 1: written is what somebody has not got. An event that every socket took at once costs the journal nothing.
 Law 2: an event is one row, however many sessions it waits for; a session's row says up to where it has been told.
 Law 3: rows are made when they are about to be written, so that what changes twice is encoded once.
+Law 4: a session that has not got something is looked at before every write, until it has.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.session import Session
 
+SLACK = 64
+"""How many events beyond what it missed a session may hold until the next write."""
+
 
 class Keeper:
     """Follows the sessions of a hub. `clock` gives monotonic seconds; `data` what a session's protocol remembers."""
@@ -33,7 +37,7 @@ class Keeper:
         self._clock = clock
         self._data = data
         self._touched: dict[Session, None] = {}
-        self._lagging: dict[Session, None] = {}
+        self._behind: dict[Session, None] = {}
         self._fresh: dict[Event, None] = {}
         self._latest: Event | None = None  # of the fresh ones
 
@@ -45,35 +49,45 @@ class Keeper:
             self._touched[session] = None
 
     def lags(self, connection: Connection) -> None:
-        """The client's socket takes no more for now: what waits in its outbox could be lost."""
+        """The client's socket may have taken less than all: what waits in its outbox could be lost."""
         session = connection.session
         if session is not None and session.durable and session.ended is None:
-            self._lagging[session] = None
+            self._behind[session] = None
             self._store.stir()
+
+    def turn(self, session: Session, *, durable: bool) -> None:
+        """The session goes on at another listener, perhaps at one that keeps its sessions where this one did not."""
+        if session.durable and not durable:
+            self.end(session)
+        session.durable = durable
 
     def hold(self, session: Session, event: Event) -> None:
         """The session has not got this event. Twice is once."""
-        unsaid = session.unsaid
-        if not session.durable or (unsaid and unsaid[-1].number >= event.number):
+        if not session.durable or session.id in event.holders:
             return
+        if session.connection is None and session.missed.newest is not event:
+            self.touch(session)  # there was no room for it: it is lost, and counted
+            return
+        unsaid = session.unsaid
         if unsaid is NOTHING:
             unsaid = session.unsaid = deque()
+        # What is published while another event is on its way may be faster; `said` cannot say that.
+        newest = next((known.number for known in reversed(unsaid) if not known.holders[session.id]), session.said)
         unsaid.append(event)
-        # A publish may come here for thousands of sessions in a row: what is the same for all of them is done once.
-        event.holders.append(session.id)
+        self.wait(event, session.id, late=event.number <= newest)
+        self._behind[session] = None
+        if session.connection is None and len(unsaid) > 2 * len(session.missed) + SLACK:
+            self._settle(session, session.missed.oldest)  # nobody may be writing: the disk can hang for hours
+            self.touch(session)
+
+    def wait(self, event: Event, holder: str, *, late: bool = False) -> None:
+        """The event waits for somebody, a session or the first receiver of a channel."""
+        event.holders[holder] = late
         event.waiting += 1
-        self._touched[session] = None
-        if self._latest is not event:
+        if self._latest is not event:  # a publish may come here for thousands of sessions in a row
             self._latest = event
             self._fresh[event] = None
             self._store.stir()
-
-    def wait(self, event: Event, holder: str) -> None:
-        """The event waits for somebody, a session or the first receiver of a channel."""
-        event.holders.append(holder)
-        event.waiting += 1
-        self._fresh[event] = None
-        self._store.stir()
 
     def release(self, event: Event, holder: str | None = None) -> None:
         """It waits for that one no more. `holder` is named where the session's row does not say it."""
@@ -84,15 +98,15 @@ class Keeper:
                 self._latest = None
             self._store.delete(Table.EVENTS, event.number)
         elif holder is not None:
-            event.holders.remove(holder)
+            del event.holders[holder]
             self._fresh[event] = None
 
     def end(self, session: Session) -> None:
-        """The session is over: it waits for nothing, and its row goes."""
+        """The session is over, for the journal: it waits for nothing, and its row goes."""
         if session.durable:
             self._settle(session, None)
             self._touched.pop(session, None)
-            self._lagging.pop(session, None)
+            self._behind.pop(session, None)
             self._store.delete(Table.SESSIONS, session.id)
 
     def forget(self, number: int) -> None:
@@ -101,29 +115,47 @@ class Keeper:
 
     def gather(self) -> None:
         """Tell the store all that has changed; called when it is about to write."""
-        for session in tuple(self._lagging):
-            connection = session.connection
-            waiting = connection.outbox.waiting() if connection is not None else []
-            for event in waiting:
-                self.hold(session, event)
-            self.touch(session)
-            if not waiting:
-                del self._lagging[session]
         touched, self._touched = self._touched, {}
-        for session in touched:
-            self._settle(session, _oldest(session))
-            self._store.put(Table.SESSIONS, session.id, self._row(session))
+        behind, self._behind = self._behind, {}
+        for session in behind | touched:
+            said = session.said
+            self._look(session)
+            if session in touched or session.said != said:
+                self._store.put(Table.SESSIONS, session.id, self._row(session))
         fresh, self._fresh, self._latest = self._fresh, {}, None
         for event in fresh:
             self._store.put(Table.EVENTS, event.number, _event_row(event, self._clock()))
 
+    def _look(self, session: Session) -> None:
+        """Hold what its client's socket has not taken, and let go of what it has got."""
+        connection = session.connection
+        oldest = session.missed.oldest
+        if connection is not None:
+            fresh = []
+            for event in connection.outbox.latest():  # back to the first that is held: all before it are, too
+                if session.id in event.holders:
+                    break
+                fresh.append(event)
+            for event in reversed(fresh):
+                self.hold(session, event)
+            oldest = connection.outbox.oldest or oldest
+        self._settle(session, oldest)
+        if connection is not None and len(connection.outbox):  # be it no event: the next one would wait behind it
+            self._behind[session] = None
+            self._store.stir()
+        else:
+            self._behind.pop(session, None)
+
     def _settle(self, session: Session, oldest: Event | None) -> None:
-        """Everything older than the oldest that the session has not got, it has got, or it is lost."""
+        """Everything before the oldest that the session has not got, it has got, or it is lost."""
         unsaid = session.unsaid
-        while unsaid and (oldest is None or unsaid[0].number < oldest.number):
+        while unsaid and unsaid[0] is not oldest:
             event = unsaid.popleft()
-            session.said = event.number
-            self.release(event)
+            if event.holders[session.id]:
+                self.release(event, session.id)
+            else:
+                session.said = event.number
+                self.release(event)
         if not unsaid:
             session.unsaid = NOTHING
 
@@ -140,7 +172,7 @@ class Keeper:
             yield Table.EVENTS, event.number, _event_row(event, now)
 
     def _row(self, session: Session) -> bytes:
-        detached = session.detached_at
+        detached, grant = session.detached_at, session.grant
         return encode(
             SessionRecord(
                 listener=session.listener,
@@ -155,29 +187,24 @@ class Keeper:
                 sequence=session.sequence,
                 resumes=session.resumes,
                 lost=session.lost,
+                untold=session.missed.lost,
                 delivered=session.delivered,
                 detached=None if detached is None else time.time() - (self._clock() - detached),
                 said=session.said,
                 channels=list(session.channels),
                 granted=list(session.granted),
+                grant=None if grant is None else (list(grant.channels), dict(grant.metadata)),
                 metadata=session.metadata,
                 data=self._data(session),
             )
         )
 
 
-def _oldest(session: Session) -> Event | None:
-    """The oldest event that the session has not got: in its outbox, or else among what it missed."""
-    if session.connection is not None:
-        waiting = session.connection.outbox.waiting()
-        if waiting:
-            return waiting[0]
-    return session.missed.oldest
-
-
 def _event_row(event: Event, now: float) -> bytes:
     at = time.time() - (now - event.at)
     body = msgspec.Raw(event.body)
+    holders = list(event.holders)
+    late = [holder for holder in holders if event.holders[holder]]
     return encode(
-        EventRecord(channel=event.channel, name=event.name, data=body, at=at, holders=event.holders, one=event.one)
+        EventRecord(channel=event.channel, name=event.name, data=body, at=at, holders=holders, late=late, one=event.one)
     )

@@ -64,6 +64,10 @@ class ListenerPort:
         """The sessions that hear a channel."""
         return self._hub.subscribers(channel)
 
+    def changed(self, session: Session) -> None:
+        """Have the journal know what the session is now."""
+        self._hub.keeper.touch(session)
+
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
         """End a session and its client."""
         self._hub.end(session, Verdict(cause, reason or cause.words))

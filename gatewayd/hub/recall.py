@@ -6,6 +6,7 @@ Law 2: a session that cannot be resumed, or that nobody serves any more, ends he
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import msgspec
 
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import Event
+from gatewayd.core.grant import Grant
 from gatewayd.core.record import EventRecord, SessionRecord
 from gatewayd.core.session import NOTHING, Missed, Session
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from gatewayd.hub.hub import Hub
 
 WENT_DOWN = Verdict(Cause.NODE_DOWN, Cause.NODE_DOWN.words)
-NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, or serves another protocol or auth")
+NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, keeps no sessions, or serves another protocol or auth")
 
 
 def recall(
@@ -35,7 +37,11 @@ def recall(
     """Give the hub the sessions and events of the last run. `settings` by listener; `alive` is the wall clock when
     that run was last seen to be there.
     """
-    orphans = [session for id_, record in sessions if (session := _session(hub, settings, id_, record, alive))]
+    over: list[tuple[Session, Verdict]] = []
+    for id_, record in sorted(sessions, key=lambda item: item[1].opened):
+        session, verdict = _session(hub, settings, id_, record, alive)
+        if verdict is not None:
+            over.append((session, verdict))
     wall = time.time()
     for number, kept in events:
         event = Event(
@@ -43,31 +49,30 @@ def recall(
         )
         hub.numbers = max(hub.numbers, number)
         for holder in kept.holders:
-            session = hub.sessions.get(holder)
-            if session is not None:
-                if number > session.said:
-                    session.missed.keep(event)
-                    hub.keeper.hold(session, event)
+            known = hub.sessions.get(holder)
+            if known is not None:
+                if number > known.said or holder in kept.late:
+                    known.lost += known.missed.keep(event)
+                    hub.keeper.hold(known, event)
             elif holder == event.channel:
                 hub.waiting.keep(event)
         if not event.waiting:
             hub.keeper.forget(number)
     # Only now is it known what each of them has missed, which its end gives to others.
-    for session in orphans:
-        hub.end(session, NOT_SERVED)
-    for session in tuple(hub.sessions.values()):
-        if not session.resumable:
-            hub.end(session, WENT_DOWN)
+    for session, verdict in over:
+        hub.end(session, verdict)
 
 
 def _session(
     hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, alive: float
-) -> Session | None:
-    """Take one up; it is returned where nobody serves it any more."""
+) -> tuple[Session, Verdict | None]:
+    """Take one up, and tell why it has to end again, where it has."""
     known = settings.get(record.listener)
     behaviour = hub.behaviours.get(record.listener)
     realm = (record.protocol, record.auth)
-    served = known is not None and behaviour is not None and behaviour.port.realm == realm
+    served = known is not None and known.durable and behaviour is not None and behaviour.port.realm == realm
+    window = known.resume_window if known is not None else 0.0
+    resumable = served and record.resumable and window > 0
     now = hub.clock()
     session = Session(
         id=id_,
@@ -77,12 +82,15 @@ def _session(
         remote=record.remote,
         opened=now - (time.time() - record.opened),
         opened_wall=record.opened,
-        missed=Missed(known.resume_events, known.resume_bytes) if known is not None else Missed(0, 0),
-        resume_window=known.resume_window if known is not None else 0,
+        # Of one that ends here, all goes to others where it can: nothing may be too much.
+        missed=Missed(known.resume_events, known.resume_bytes)
+        if known is not None and resumable
+        else Missed(sys.maxsize, sys.maxsize),
+        resume_window=window,
         connection=None,
         identity=record.identity,
         key=record.key,
-        resumable=record.resumable and known is not None and known.resume_window > 0,
+        resumable=resumable,
         detached_at=now - max(0.0, alive - record.detached) if record.detached is not None else now,
         generation=record.generation,
         sequence=record.sequence,
@@ -94,10 +102,13 @@ def _session(
         delivered=record.delivered,
         metadata=dict(record.metadata),
     )
+    session.missed.lost = record.untold
     session.granted.update(record.granted)
+    if record.grant is not None:
+        session.grant = Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1])
     hub.numbers = max(hub.numbers, record.said)
     hub.adopt(session, record.channels, gone=None if record.detached is not None else WENT_DOWN)
-    if not served or behaviour is None or known is None or not known.durable:
-        return session
+    if not served or behaviour is None:
+        return session, NOT_SERVED
     behaviour.restore(session, record.data)
-    return None
+    return session, None if resumable else WENT_DOWN

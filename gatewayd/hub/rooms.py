@@ -8,13 +8,25 @@ from typing import Any
 
 import msgspec
 
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode
 
 CLOSED_NAMES = 10_000
 """How many names of closed rooms are remembered, the newest of them."""
 MAX_ROOMS = 100_000
 MAX_BANS = 10_000
 """Bans per room."""
+
+
+class RoomRecord(msgspec.Struct, frozen=True):
+    """One room as it is kept; `closed` tells the how manieth name to be closed it was, 0 where it is not."""
+
+    state: dict[str, Any] | None = None
+    bans: list[str] = []
+    closed: int = 0
+
+
+NO_ROOM = RoomRecord()
+_decode = msgspec.json.Decoder(RoomRecord).decode
 
 
 class Rooms:
@@ -24,7 +36,8 @@ class Rooms:
         self.store: Store = store or Nowhere()
         self._states: dict[str, dict[str, Any]] = {}
         self._bans: dict[str, OrderedDict[str, None]] = {}
-        self._closed: OrderedDict[str, None] = OrderedDict()
+        self._closed: OrderedDict[str, int] = OrderedDict()
+        """By name, the how manieth to be closed."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -85,8 +98,9 @@ class Rooms:
         """The room is gone; its name is remembered as closed."""
         self._states.pop(room, None)
         self._bans.pop(room, None)
-        self._closed[room] = None
-        self._closed.move_to_end(room)
+        last = next(reversed(self._closed.values()), 0)
+        self._closed.pop(room, None)
+        self._closed[room] = last + 1
         self._changed(room)
         if len(self._closed) > CLOSED_NAMES:
             self._changed(self._closed.popitem(last=False)[0])
@@ -101,13 +115,11 @@ class Rooms:
             self.store.put(Table.ROOMS, room, row)
 
     def _row(self, room: str) -> bytes | None:
-        state, bans, closed = self._states.get(room), self.bans(room), room in self._closed
-        if state is None and not bans and not closed:
-            return None
-        return msgspec.json.encode({"state": state, "bans": bans, "closed": closed})
+        record = RoomRecord(self._states.get(room), self.bans(room), self._closed.get(room, 0))
+        return None if record == NO_ROOM else encode(record)
 
     def rows(self) -> Iterator[Row]:
-        """All rows there have to be; names of closed rooms in the order in which they were closed."""
+        """All rows there have to be."""
         for room in {**self._states, **self._bans, **self._closed}:
             row = self._row(room)
             if row is not None:
@@ -115,11 +127,13 @@ class Rooms:
 
     def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
         """Fill these rooms from the journal."""
-        for room, value in rows:
-            kept = msgspec.json.decode(value)
-            if kept["state"] is not None:
-                self._states[str(room)] = kept["state"]
-            if kept["bans"]:
-                self._bans[str(room)] = OrderedDict.fromkeys(kept["bans"])
-            if kept["closed"]:
-                self._closed[str(room)] = None
+        closed: dict[str, int] = {}
+        for key, value in rows:
+            room, kept = str(key), _decode(value)
+            if kept.state is not None:
+                self._states[room] = kept.state
+            if kept.bans:
+                self._bans[room] = OrderedDict.fromkeys(kept.bans)
+            if kept.closed:
+                closed[room] = kept.closed
+        self._closed = OrderedDict(sorted(closed.items(), key=lambda item: item[1]))

@@ -170,6 +170,7 @@ class Sessions:
         """The verdict on the client that it is taken from, where there is still one."""
         self.totals.resumed += 1
         del self.sessions[fresh.id]
+        fresh.connection = None
         replaced = older.connection
         if replaced is not None:
             self._take_back(older, replaced)
@@ -181,6 +182,7 @@ class Sessions:
         older.acknowledged = fresh.acknowledged if older.acknowledged is None else older.acknowledged
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         connection.session = older
+        self.keeper.turn(older, durable=fresh.durable)
         if replaced is None:
             return None
         replaced.end(Disconnect(Cause.REPLACED))
@@ -201,6 +203,7 @@ class Sessions:
         session.lost += lost
         if reason is not None:
             self.totals.drop(refused or reason, lost)
+            self.keeper.touch(session)
             return False
         self.totals.drop(Drop.RESUME_BUFFER_FULL, lost)
         self.keeper.hold(session, event)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import trio
 
+from gatewayd.core.record import Row
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job, Limits, Round, Stats
 from gatewayd.journal.pending import Batch, Pending
@@ -23,8 +24,6 @@ from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS, Key, Table
 
 __all__ = ["Journal", "JournalError", "Key", "Limits", "Row", "Stats", "Table"]
-
-Row = tuple[Table, Key, bytes]
 
 log = logging.getLogger("gatewayd.journal")
 
@@ -47,11 +46,10 @@ class Journal:
         self._round = Round()
         self._job: Job | None = None
         self._threads = trio.CapacityLimiter(1)  # a thread that was left alone still counts
-        self._something = trio.Event()
-        self._urgent = trio.Event()
+        self._something, self._urgent = trio.Event(), trio.Event()
         self._scope: trio.CancelScope | None = None
+        self._stirred = self._closed = False
         self._deaf = False  # nothing is recorded: a snapshot has to come first
-        self._closed = False
         self._loading = True
         self._commits = self._failures = self._refused = self._size = 0
         self._seconds = 0.0
@@ -84,24 +82,21 @@ class Journal:
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         """Record a value. Never waits and never raises; nothing happens while degraded."""
-        if self._deaf:
-            return
-        self._pending.put(table, key, value)
-        self._recorded()
+        if not self._deaf:
+            self._pending.put(table, key, value)
+            self._recorded()
 
     def delete(self, table: Table, key: Key) -> None:
         """Record that a key is gone."""
-        if self._deaf:
-            return
-        self._pending.delete(table, key)
-        self._recorded()
+        if not self._deaf:
+            self._pending.delete(table, key)
+            self._recorded()
 
     def delete_group(self, table: Table, first: str) -> None:
         """Record that all keys that begin with this part are gone: everything that a session missed."""
-        if self._deaf:
-            return
-        self._pending.delete_group(table, first)
-        self._recorded()
+        if not self._deaf:
+            self._pending.delete_group(table, first)
+            self._recorded()
 
     def _recorded(self) -> None:
         if self._pending.bytes > self._limits.pending_bytes:
@@ -117,21 +112,27 @@ class Journal:
     def stir(self) -> None:
         """There is something that `gather` will record."""
         if not self._deaf:
+            self._stirred = True
             self._something.set()
 
     def _ask(self) -> None:
-        if self.gather is not None and not self._deaf:
-            self.gather()
+        try:
+            if self.gather is not None and not self._deaf:
+                self._stirred = False
+                self.gather()
+        except Exception:
+            log.exception("the rows for the journal could not be made")
+            self._degrade("a fault of ours, which the log tells of")
 
     async def committed(self) -> bool:
         """Wait until all that is recorded by now is written; False when it is not, at once while degraded.
 
         Written means: it outlives this process, and with `full_sync` the machine as well.
         """
+        self._ask()
         if self.degraded is not None or self._closed:
             await trio.lowlevel.checkpoint()
             return False
-        self._ask()
         if self._pending.bytes:
             waiting = self._round
             self._urgent.set()
@@ -171,6 +172,8 @@ class Journal:
         self._ask()
         taken = self._pending.take(), self._round
         self._round, self._something, self._urgent = Round(), trio.Event(), trio.Event()
+        if self._stirred:  # while we asked: there is more, that only the next batch can ask for
+            self._something.set()
         return taken
 
     async def _write(self, job: Job) -> None:
@@ -235,8 +238,7 @@ class Journal:
             await self._write(self._job)
             if self._job is not None:
                 return
-        everything = self._everything()
-        if everything is not None:
+        if (everything := self._everything()) is not None:
             await self._write(everything)
 
     def _everything(self) -> Job | None:
@@ -269,9 +271,10 @@ class Journal:
         )
 
     def close(self) -> None:
-        """Give the file back without writing: for a start that failed."""
+        """Give the file back without writing, unless a thread hangs in it: then it ends with the process."""
         self._deaf = self._closed = True
-        self.file.close()
+        if self._job is None or self._job.done:
+            self.file.close()
 
     async def aclose(self, seconds: float = 10.0) -> None:
         """Write the rest, close the file and let the lock go; all of it within so many seconds.

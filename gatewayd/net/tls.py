@@ -57,22 +57,27 @@ class TlsTransport(SocketTransport):
 
     def drained(self) -> bool:
         """Whether the kernel has taken all that is encrypted."""
+        try:
+            return self._drain()
+        except OSError as exc:
+            raise self._failure() from exc
+
+    def _drain(self) -> bool:
         if self._cipher:
             try:
                 self._cipher = self._cipher[self.sock.send(self._cipher) :]
             except BlockingIOError:
                 return False
-            except OSError as exc:
-                raise self._failure() from exc
         return not self._cipher
 
     def _send(self, data: bytes) -> int:
-        """As the socket's own: how many bytes were taken, by the kernel or into the one record that is on its way."""
-        if not self.drained():
+        """As the socket's own, `OSError` and all: how many bytes were taken, by the kernel or into the one record that
+        is on its way."""
+        if not self._drain():
             return 0
         taken = self._tls.write(data[:RECORD_BYTES])
         self._cipher = self._out.read()
-        if not self.drained():
+        if not self._drain():
             self.wake()
         return taken
 

@@ -121,6 +121,7 @@ class Writer:
         if connection.verdict is not None and done and connection.session is not None:
             for event in done:  # taken back as unsent while its frame was half out: it did go out after all
                 connection.session.reached(event)
+            connection.lags(connection)  # what the journal knows of it is out of date
 
     def _give_up(self) -> None:
         """The peer does not read: that is the verdict, and what is left can only be taken back."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+import msgspec
 from attrs import asdict, define, field, frozen
 
 from gatewayd.core import events as e
@@ -132,9 +133,7 @@ class Discodo(Behaviour[Options]):
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were."""
-        if isinstance(kept, dict):
-            clients = {guild: (client[0], client[1]) for guild, client in kept["clients"].items()}
-            session.data = Voice(kept["user"], clients, kept["last"])
+        session.data = msgspec.convert(kept, Voice | None)
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Path and password; a wrong password is told in band."""
@@ -204,6 +203,7 @@ class Discodo(Behaviour[Options]):
                     self._create(session, guild, None)
             case "VOICE_STATE_UPDATE":
                 self._voice_state(session, _object(detail))
+        self.port.changed(session)
 
     def _voice_state(self, session: Session, detail: Mapping[str, Any]) -> None:
         voice: Voice = session.data
@@ -228,6 +228,7 @@ class Discodo(Behaviour[Options]):
     def _destroy(self, session: Session, guild: str | None) -> None:
         if session.data.clients.pop(guild, None) is None:
             raise Disconnect(Cause.INVALID_PAYLOAD, "no voice client in this guild")
+        self.port.changed(session)
         self.port.tell(session, "VC_DESTROYED", {"guild_id": guild})
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+import msgspec
+from attrs import asdict, define, field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour, Claim, Timer
@@ -57,6 +58,14 @@ class Page:
     shown: list[Any] = field(factory=list)
 
 
+@frozen
+class Kept:
+    """What the journal knows of a page: of each application session, whether it has been asked who it is."""
+
+    guild: str | None
+    applications: dict[str, bool]
+
+
 def texts(command: e.Command, *names: str) -> tuple[str, ...]:
     """Fields that must be strings."""
     values = tuple(command.data.get(name) for name in names)
@@ -94,6 +103,7 @@ class Applications(Behaviour[Options]):
             raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
         application = applications[gid] = Application(gid)
         self._schedule(session, application)
+        self.port.changed(session)
         self.reply(connection, command, {"success": True})
 
     async def end(self, connection: Connection, session: Session, command: e.Command) -> None:
@@ -114,6 +124,7 @@ class Applications(Behaviour[Options]):
         for application in asked:
             application.reauth.cancel()
             application.reauth = None
+        self.port.changed(session)
         self.reply(connection, command, {"success": bool(asked)})
 
     async def beaten(self, connection: Connection, session: Session, command: e.Command) -> None:
@@ -138,17 +149,23 @@ class Applications(Behaviour[Options]):
             self._schedule(session, application)
 
     def keep(self, session: Session) -> Any:
-        """Its guild and its application sessions."""
+        """Its guild and its application sessions: whether each of them has to show again who it is."""
         page: Page | None = session.data
-        return None if page is None else {"guild": page.guild, "applications": list(page.applications)}
+        if page is None:
+            return None
+        return asdict(Kept(page.guild, {gid: item.reauth is not None for gid, item in page.applications.items()}))
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were, asked for a sign of life when the client is back."""
-        if isinstance(kept, dict):
-            page = session.data = Page(kept["guild"])
-            for gid in kept["applications"]:
-                page.applications[gid] = Application(gid)
-                self._schedule(session, page.applications[gid])
+        known = msgspec.convert(kept, Kept | None)
+        if known is None:
+            return
+        page = session.data = Page(known.guild)
+        for gid, asked in known.applications.items():
+            application = page.applications[gid] = Application(gid)
+            self._schedule(session, application)
+            if asked:
+                self._await_reauth(session, application)
 
     def came_back(self, page: Page) -> None:
         """The client resumed: what it was asked before may never have reached it, so it is asked anew."""
@@ -157,6 +174,7 @@ class Applications(Behaviour[Options]):
 
     def _finish(self, session: Session, gid: str) -> None:
         session.data.applications.pop(gid).stop()
+        self.port.changed(session)
         self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", {"gid": gid, "uid": session.key})
 
     def published(self, channel: str, name: str, data: Any) -> None:
@@ -172,10 +190,14 @@ class Applications(Behaviour[Options]):
                     self._ask_reauth(session, application)
 
     def _ask_reauth(self, session: Session, application: Application) -> None:
+        self._await_reauth(session, application)
+        self.port.changed(session)
+        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
+
+    def _await_reauth(self, session: Session, application: Application) -> None:
         application.reauth = self.port.later(
             self.options.reauth_timeout, lambda: self._finish(session, application.gid)
         )
-        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
 
     def ended(self, session: Session) -> None:
         """The connection is gone past the resume window: its application sessions end with it."""

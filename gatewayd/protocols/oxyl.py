@@ -183,6 +183,8 @@ class Oxyl(Behaviour[Options]):
         told = {name: data[name] for name in known if name in data}
         need(told, dict.fromkeys(told, NUMBER))
         session.metadata.update(told)
+        if told:
+            self.port.changed(session)
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         """An event for other services, or an object for the cache."""

@@ -151,6 +151,7 @@ class Utilbot(Behaviour[Options]):
         if command.name == "send_servers":
             need(command.data, dict.fromkeys(SUMS, (int,)))
             session.metadata["servers"] = {name: command.data[name] for name in SUMS}
+            self.port.changed(session)
             self._sum_changed()
             return
         try:

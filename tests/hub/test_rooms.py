@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gatewayd.core.record import Table
 from gatewayd.hub import rooms as module
+from gatewayd.hub.hub import Hub
 from gatewayd.hub.rooms import Rooms
+from tests.hub.disk import Disk
 
 
 def test_states() -> None:
@@ -48,3 +54,59 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         rooms.close(name)
     assert [rooms.is_closed(name) for name in "abc"] == [False, True, True]
+
+
+ROOM = st.sampled_from("abcd")
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["create", "update", "ban", "forgive", "discard", "close"]), ROOM, st.integers(0, 3)),
+    max_size=40,
+)
+
+
+@given(MOVES)
+def test_the_journal_knows_them_at_any_moment(moves: list[tuple[str, str, int]]) -> None:
+    """What is written move by move is what a snapshot says, and what is read back is what was there."""
+    rooms, disk = Rooms(), Disk()
+    rooms.store = disk
+    for move, room, number in moves:
+        match move:
+            case "create":
+                rooms.create(room, {"maxParticipants": number})
+            case "update":
+                rooms.update(room, {"maxParticipants": number})
+            case "ban" | "forgive":
+                rooms.ban(room, str(number), move == "ban")
+            case "discard":
+                rooms.discard(room)
+            case _:
+                rooms.close(room)
+    disk.write(Hub(lambda: 0.0))
+    assert {(table, key): value for table, key, value in rooms.rows()} == disk.rows
+    again = Rooms()
+    again.restore(iter(disk.values(Table.ROOMS)))
+    for room in "abcd":
+        assert again.state(room) == rooms.state(room)
+        assert again.bans(room) == rooms.bans(room)
+        assert again.is_closed(room) == rooms.is_closed(room)
+
+
+def test_the_name_that_was_closed_first_gives_way_after_a_restart_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSED_NAMES", 3)
+    disk = Disk()
+    rooms = Rooms(disk)
+    for name in ("z", "y", "x", "z"):
+        rooms.close(name)
+    disk.write(Hub(lambda: 0.0))
+    again = Rooms()
+    again.restore(iter(disk.values(Table.ROOMS)))
+    again.store = disk
+    again.close("a")
+    assert [name for name in "axyz" if again.is_closed(name)] == ["a", "x", "z"]
+    disk.write(Hub(lambda: 0.0))
+    assert disk.keys(Table.ROOMS) == set("axz")
+
+
+@pytest.mark.parametrize("row", [b"5", b'{"state": 5}', b'{"bans": [1]}', b'{"closed": "x"}', b"{"])
+def test_a_row_that_makes_no_sense(row: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Rooms().restore(iter([("a", row)]))

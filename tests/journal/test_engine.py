@@ -438,3 +438,79 @@ async def test_closed_without_having_run(tmp_path: Path) -> None:
     with trio.fail_after(5):
         await journal.run()  # nothing left to do
     assert list(on_disk(tmp_path, Table.ROOMS)) == ["a", "b"]
+
+
+async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_path: Path) -> None:
+    """Whoever has still more to say than it could says so while it is asked; nobody else has to wake us."""
+    asked = 0
+
+    def gather() -> None:
+        nonlocal asked
+        asked += 1
+        journal.put(Table.ROOMS, f"r{asked}", b"1")
+        if asked < 5:
+            journal.stir()
+
+    journal = Journal.open(tmp_path, interval=0.01)
+    journal.gather = gather
+    async with running(journal):
+        assert asked == 0
+        journal.stir()
+        await until(lambda: journal.stats.commits == 5)  # much sooner than the 5 s of an idle journal's look
+        assert asked == 5
+        journal.gather = None
+    assert len(on_disk(tmp_path, Table.ROOMS)) == 5
+
+
+async def test_who_waits_is_asked_first(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, interval=60)
+    journal.gather = lambda: journal.put(Table.ROOMS, "r", b"1")
+    async with running(journal):
+        assert journal.idle
+        assert await journal.committed()
+        assert journal.idle
+        assert journal.stats.commits == 1
+
+
+async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows: dict[str, bytes] = {}
+    bad = True
+
+    def gather() -> None:
+        journal.put(Table.ROOMS, "half", b"1")
+        if bad:
+            raise RuntimeError("oops")
+
+    def snapshot() -> Iterable[Row]:
+        if bad:
+            raise RuntimeError("oops again")
+        return [(Table.ROOMS, name, value) for name, value in rows.items()]
+
+    journal = limited(JournalFile(tmp_path), interval=0.01, first_retry=0.01, last_retry=0.02)
+    journal.gather, journal.snapshot = gather, snapshot
+    async with running(journal):
+        journal.stir()
+        await until(lambda: journal.degraded is not None)
+        assert journal.degraded == "a fault of ours, which the log tells of"
+        assert not await journal.committed()
+        journal.stir()
+        rows["whole"] = b"1"
+        await until(lambda: "oops again" in caplog.text)
+        bad = False
+        await until(lambda: journal.degraded is None)
+        journal.gather = None
+    assert on_disk(tmp_path, Table.ROOMS) == {"whole": b"1"}
+    assert "oops" in caplog.text
+
+
+async def test_a_fault_in_making_rows_is_told_to_who_waits(tmp_path: Path) -> None:
+    def gather() -> None:
+        raise RuntimeError("oops")
+
+    journal = Journal.open(tmp_path, interval=60)
+    journal.gather = gather
+    async with running(journal):
+        assert not await journal.committed()
+        journal.gather = None

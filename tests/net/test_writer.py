@@ -14,6 +14,7 @@ from gatewayd.core.connection import Connection
 from gatewayd.core.machine import State
 from gatewayd.core.session import Missed, Session
 from gatewayd.core.settings import Settings
+from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.turn import Turn
@@ -203,3 +204,21 @@ async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of
             assert told == []
             assert await pair.heard(len(said)) == said
         assert told == [50_000, 7]
+
+
+async def test_the_journal_is_told_of_what_went_out_after_all() -> None:
+    """Taken back while it was half out: its session has it after all, and whoever keeps the session has to look."""
+    with Turn() as turn, Pair(turn) as pair:
+        told: list[bool] = []
+        session = Hub(lambda: 0.0).open(pair.connection, "main", ("p", "a"), "r")
+        pair.connection.lags = lambda connection: told.append(connection is pair.connection)
+        said = pair.event(50_000)
+        (event,) = pair.connection.outbox.cut()
+        session.missed.keep(event)
+        pair.connection.end(Disconnect(Cause.SHUTDOWN))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pair.writer.flush)
+            assert await pair.heard(len(said)) == said
+        assert len(session.missed) == 0
+        assert told
+        assert all(told)

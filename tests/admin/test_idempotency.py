@@ -1,0 +1,81 @@
+"""The same id twice publishes once: within its time, its number, and over a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from gatewayd.admin import idempotency as module
+from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
+from gatewayd.core.record import Key, Table
+from gatewayd.hub.hub import Hub
+from tests.hub.disk import Disk
+
+
+def written(disk: Disk) -> Iterator[tuple[Key, bytes]]:
+    disk.write(Hub(lambda: 0.0))
+    return iter(disk.values(Table.IDEMPOTENCY))
+
+
+def test_within_its_time_and_after() -> None:
+    disk = Disk()
+    remembered = Remembered(disk)
+    remembered.put("x", {"delivered": 1}, 100.0)
+    assert remembered.get("x", 100.0 + KEEP_SECONDS - 0.1) == {"delivered": 1}
+    assert len(list(written(disk))) == 1
+    assert remembered.get("x", 100.0 + KEEP_SECONDS) is None
+    assert list(written(disk)) == []
+
+
+def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_COUNT", 2)
+    disk = Disk()
+    remembered = Remembered(disk)
+    for name in "abc":
+        remembered.put(name, name, 0.0)
+    assert [remembered.get(name, 1.0) for name in "abc"] == [None, "b", "c"]
+    assert [key for key, _ in written(disk)] == ["b", "c"]
+    assert [key for _, key, _ in remembered.rows(1.0)] == ["b", "c"]
+
+
+def test_over_a_restart_with_another_clock() -> None:
+    disk = Disk()
+    remembered = Remembered(disk)
+    remembered.put("z", 1, 1000.0)
+    remembered.put("a", 2, 1200.0)
+    again = Remembered(disk)
+    rows = {key: value for _, key, value in remembered.rows(1200.0)}
+    again.restore(iter(rows.items()), 5.0)
+    assert again.get("z", 5.0 + 99) == 1
+    assert again.get("z", 5.0 + 101) is None
+    assert again.get("a", 5.0 + 299) == 2
+    assert again.get("a", 5.0 + 301) is None
+
+
+def test_what_was_too_old_at_the_start_leaves_the_journal() -> None:
+    disk = Disk()
+    old = Remembered(disk)
+    old.put("old", 1, 0.0)
+    rows = list(written(disk))
+    late = msgspec.json.encode({"answer": 1, "until": time.time() - 1})
+    again = Remembered(disk)
+    again.restore(iter([(key, late) for key, _ in rows]), 5.0)
+    assert again.get("old", 5.0) is None
+    assert list(written(disk)) == []
+
+
+def test_a_wall_clock_that_was_set_back_makes_nothing_immortal() -> None:
+    again = Remembered()
+    row = msgspec.json.encode({"answer": 1, "until": time.time() + 1e9})
+    again.restore(iter([("x", row)]), 0.0)
+    assert again.get("x", KEEP_SECONDS - 1) == 1
+    assert again.get("x", KEEP_SECONDS) is None
+
+
+@pytest.mark.parametrize("row", [b"5", b"{}", b'{"answer": 1, "until": "soon"}', b"{"])
+def test_a_row_that_makes_no_sense(row: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        Remembered().restore(iter([("x", row)]), 0.0)

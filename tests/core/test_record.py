@@ -1,0 +1,50 @@
+"""Rows: what is written can be read, by people too, and by the version before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gatewayd.core.record import EventRecord, Nowhere, SessionRecord, Store, Table, decode_event, decode_session, encode
+
+SESSION: dict[str, Any] = {
+    "listener": "main", "protocol": "utilbot", "auth": "fleet", "remote": "127.0.0.1:5", "opened": 1.5, "identity": "a",
+    "key": "a", "resumable": True, "generation": 1, "sequence": 2, "resumes": 0, "lost": 1, "delivered": 9,
+    "detached": None, "said": 7, "channels": ["user:a"], "metadata": {"type": "bot"},
+}  # fmt: skip
+
+
+def test_a_session_row() -> None:
+    record = SessionRecord(**SESSION, untold=1, granted=["x"], grant=(["x"], {"role": "admin"}), data={"guild": None})
+    assert decode_session(encode(record)) == record
+    assert json.loads(encode(record))["grant"] == [["x"], {"role": "admin"}]
+
+
+def test_a_session_row_of_another_version() -> None:
+    record = decode_session(json.dumps({**SESSION, "newer": "field"}))
+    assert (record.untold, record.granted, record.grant, record.data) == (0, [], None, None)
+
+
+@pytest.mark.parametrize("name", SESSION)
+def test_a_session_row_that_makes_no_sense(name: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=name):
+        decode_session(json.dumps({key: value for key, value in SESSION.items() if key != name}))
+    with pytest.raises(msgspec.ValidationError, match=name):
+        decode_session(json.dumps({**SESSION, name: {"5": [5]} if name != "metadata" else 5}))
+
+
+def test_an_event_row_says_only_what_is_unusual() -> None:
+    usual = EventRecord(channel="c", name="E", data=msgspec.Raw(b'{"x": 1}'), at=1.0, holders=["s"])
+    assert json.loads(encode(usual)) == {"channel": "c", "name": "E", "data": {"x": 1}, "at": 1.0, "holders": ["s"]}
+    unusual = EventRecord(channel="c", name="E", data=msgspec.Raw(b"1"), at=1.0, holders=["s"], late=["s"], one=True)
+    assert decode_event(encode(unusual)) == unusual
+
+
+def test_nowhere_keeps_nothing() -> None:
+    store: Store = Nowhere()
+    store.put(Table.ROOMS, "a", b"1")
+    store.delete(Table.ROOMS, "a")
+    store.stir()

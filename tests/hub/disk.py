@@ -1,0 +1,103 @@
+"""A journal without a file: rows in a dictionary, applied when a batch is written, as the engine would have it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from gatewayd.core.record import Key, Row, Table, decode_event, decode_session
+from gatewayd.core.settings import Settings
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.recall import recall
+
+Rows = dict[tuple[Table, Key], bytes]
+
+
+class Disk:
+    """A `Store` with what was written (`rows`) and what only waits to be. Nothing is written that nobody asked for."""
+
+    def __init__(self, rows: Rows | None = None) -> None:
+        self.rows: Rows = dict(rows or {})
+        self.waiting: dict[tuple[Table, Key], bytes | None] = {}
+        self.stirred = False
+        """Something was recorded, or said to be there, that no batch has asked for."""
+        self._gathering = False
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        self.waiting[table, key] = value
+        self.stirred |= not self._gathering
+
+    def delete(self, table: Table, key: Key) -> None:
+        self.waiting[table, key] = None
+        self.stirred |= not self._gathering
+
+    def delete_group(self, table: Table, first: str) -> None:
+        for place, key in {**self.rows, **self.waiting}:
+            if place is table and isinstance(key, tuple) and key[0] == first:
+                self.delete(table, key)
+
+    def stir(self) -> None:
+        self.stirred = True
+
+    def write(self, hub: Hub) -> set[tuple[Table, Key]]:
+        """What one batch does, where something has stirred the journal; the keys that were put."""
+        if not self.stirred:
+            return set()
+        self.stirred = False
+        self._gathering = True
+        hub.keeper.gather()
+        self._gathering = False
+        changes, self.waiting = self.waiting, {}
+        for place, value in changes.items():
+            if value is None:
+                self.rows.pop(place, None)
+            else:
+                self.rows[place] = value
+        return {place for place, value in changes.items() if value is not None}
+
+    def anew(self, hub: Hub) -> None:
+        """The way back from a failure: what waits was dropped, and everything there is, is written."""
+        self.rows = snapshot(hub)
+        self.waiting = {}
+
+    def keys(self, table: Table) -> set[Key]:
+        return {key for place, key in self.rows if place is table}
+
+    def values(self, table: Table) -> list[tuple[Key, bytes]]:
+        """As a journal loads them: in the order of their keys."""
+        found = [(key, value) for (place, key), value in self.rows.items() if place is table]
+        return sorted(found, key=lambda item: item[0])
+
+
+def snapshot(hub: Hub) -> Rows:
+    """All rows that the hub says there have to be."""
+    rows: list[Row] = [*hub.keeper.rows(iter(hub.sessions.values()), iter(hub.waiting))]
+    return {(table, key): value for table, key, value in (*rows, *hub.rooms.rows(), *hub.notifications.rows())}
+
+
+def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], alive: float) -> None:
+    """As a start does it."""
+    hub.notifications.restore(disk.values(Table.NOTIFICATIONS))
+    hub.rooms.restore(iter(disk.values(Table.ROOMS)))
+    hub.rooms.store = hub.notifications.sink = disk
+    sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
+    events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
+    recall(hub, settings, sessions, events, alive)
+
+
+def plain(
+    rows: Rows, tables: Iterable[Table] = (Table.SESSIONS, Table.EVENTS, Table.ROOMS, Table.NOTIFICATIONS)
+) -> Any:
+    """Rows for a comparison: without what moves with the clock, and without counters that nobody relies on."""
+    found = {}
+    for (table, key), value in rows.items():
+        if table in tables:
+            row = json.loads(value)
+            if isinstance(row, dict):
+                for name in ("delivered", "at", "detached"):
+                    row[name] = row.get(name) is not None if name == "detached" else 0
+                for name in ("channels", "granted", "holders"):
+                    row[name] = sorted(row.get(name, ()))
+            found[table.value, key] = row
+    return found

@@ -1,0 +1,330 @@
+"""What is written, and when: one row per event, session rows where they changed, and nothing where nothing waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.grant import Grant
+from gatewayd.core.record import Table, decode_event, decode_session
+from gatewayd.core.session import NOTHING, Session
+from gatewayd.hub.grants import settle
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.keeper import SLACK
+from gatewayd.protocols import discodo, oxyl, utilbot
+from tests.hub.disk import Disk, plain, snapshot
+from tests.hub.test_hub import ready, ready_again
+from tests.playbook import Person, Playbook
+
+
+def kept(protocol: Any = utilbot.PROTOCOL, **settings: Any) -> tuple[Playbook, Disk]:
+    disk = Disk()
+    hub = Hub(lambda: talk.now, store=disk)
+    talk = Playbook(protocol, hub=hub, **settings)
+    return talk, disk
+
+
+def deaf(person: Person) -> None:
+    """Its socket takes no more from now on, as the writer would find at the end of the turn."""
+    person.reads = False
+    person.connection.lags(person.connection)
+
+
+def said(disk: Disk, session: Session) -> int:
+    return decode_session(disk.rows[Table.SESSIONS, session.id]).said
+
+
+def test_what_every_socket_took_costs_nothing() -> None:
+    talk, disk = kept()
+    person = ready(talk)
+    assert disk.write(talk.hub) == {(Table.SESSIONS, person.session.id)}
+    for number in range(10):
+        talk.publish("user:a", "E", number)
+    assert not disk.stirred
+    assert person.session.unsaid is NOTHING
+
+
+def test_an_event_is_one_row_however_many_wait_for_it() -> None:
+    talk, disk = kept()
+    people = [ready(talk, name) for name in "abc"]
+    for person in people:
+        person.leave()
+    disk.write(talk.hub)
+    talk.publish("service:bot", "E", {"x": 1})
+    ((table, number),) = disk.write(talk.hub)  # no session has changed: their rows say already up to where they are
+    row = decode_event(disk.rows[table, number])
+    assert table is Table.EVENTS
+    assert (row.channel, row.name, bytes(row.data), row.one) == ("service:bot", "E", b'{"x":1}', False)
+    assert (row.holders, row.late) == ([person.session.id for person in people], [])
+    again = ready_again(talk, "a")
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == {number}
+    assert said(disk, again.session) == number
+    for person in people[1:]:
+        ready_again(talk, str(person.session.key))
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+
+
+def test_a_client_that_has_not_identified_is_not_kept() -> None:
+    talk, disk = kept()
+    person = talk.connect()
+    deaf(person)
+    person.leave()
+    disk.write(talk.hub)
+    assert disk.rows == {}
+
+
+def test_a_session_that_nobody_wants_kept_is_not() -> None:
+    talk, disk = kept(durable=False)
+    person = ready(talk)
+    deaf(person)
+    talk.publish("user:a", "E", 1)
+    person.leave()
+    talk.publish("user:a", "E", 2)
+    disk.write(talk.hub)
+    assert disk.rows == {}
+    assert person.session.unsaid is NOTHING
+
+
+def test_a_slow_reader_is_looked_at_until_it_has_everything() -> None:
+    talk, disk = kept()
+    person = ready(talk)
+    disk.write(talk.hub)
+    deaf(person)
+    for number in (1, 2):
+        talk.publish("user:a", "E", number)
+    assert {table for table, _ in disk.write(talk.hub)} == {Table.EVENTS}
+    assert disk.stirred, "else what comes next would wait for somebody else's batch"
+    talk.publish("user:a", "E", 3)  # the writer has its task already and says no more
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == 3
+    assert disk.write(talk.hub) == set(), "nothing has changed, and nothing is written"
+    person.connection.outbox.advance(len(person.connection.outbox.batch()))
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+    assert not disk.stirred
+
+
+def test_what_waits_behind_a_reply_is_seen_as_well() -> None:
+    talk, disk = kept()
+    person = ready(talk)
+    deaf(person)
+    person.say({"op": 10})  # its acknowledgement is no event, and the socket takes not even that
+    disk.write(talk.hub)
+    talk.publish("user:a", "E", 1)
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == 1
+
+
+def test_a_batch_in_the_middle_of_a_replay_does_not_keep_it_for_ever() -> None:
+    talk, disk = kept()
+    ready(talk).leave()
+    talk.publish("user:a", "E", 1)
+    disk.write(talk.hub)
+    again = talk.connect()
+    again.reads = False
+    again.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
+    disk.write(talk.hub)  # before the turn is over: nobody has found that the socket takes everything
+    assert len(disk.keys(Table.EVENTS)) == 1
+    again.reads = True
+    again.heard()
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+
+
+def test_what_was_lost_for_want_of_room_is_not_kept() -> None:
+    talk, disk = kept(resume_bytes=100, resume_events=2)
+    person = ready(talk)
+    person.leave()
+    disk.write(talk.hub)
+    talk.publish("user:a", "E", "x" * 200)
+    disk.write(talk.hub)
+    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
+    assert (record.lost, record.untold) == (1, 1)
+    assert disk.keys(Table.EVENTS) == set()
+    for number in range(5):
+        talk.publish("user:a", "E", number)
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == 2
+    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
+    assert (record.lost, record.untold) == (4, 4)
+
+
+def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
+    talk, disk = kept(resume_events=10)
+    person = ready(talk)
+    person.leave()
+    for number in range(1000):
+        talk.publish("user:a", "E", number)
+    session = person.session
+    assert len(session.unsaid) <= 2 * 10 + SLACK + 1
+    disk.write(talk.hub)
+    assert len(session.unsaid) == len(disk.keys(Table.EVENTS)) == len(session.missed) == 10
+    assert said(disk, session) == session.unsaid[0].number - 1
+
+
+def test_an_event_that_was_overtaken_is_not_taken_for_said() -> None:
+    """While one is on its way to many, another may be published: who got that first still has to get the older one."""
+    talk, disk = kept()
+    person = ready(talk)
+    session = person.session
+    person.leave()
+    hub = talk.hub
+    old, new, newest = (hub._event("user:a", "E", number) for number in range(3))
+    for event in (new, old, newest):
+        session.missed.keep(event)
+        hub.keeper.hold(session, event)
+        hub.keeper.hold(session, event)
+    disk.write(hub)
+    assert decode_event(disk.rows[Table.EVENTS, old.number]).late == [session.id]
+    assert [event.waiting for event in (old, new, newest)] == [1, 1, 1]
+    session.missed.forget(new)
+    hub.keeper.touch(session)
+    disk.write(hub)
+    assert said(disk, session) == new.number
+    assert disk.keys(Table.EVENTS) == {old.number, newest.number}
+    session.missed.forget(old)
+    hub.keeper.touch(session)
+    disk.write(hub)
+    assert said(disk, session) == new.number
+    assert disk.keys(Table.EVENTS) == {newest.number}
+
+
+def test_an_overtaken_event_that_others_wait_for_forgets_who_has_it() -> None:
+    talk, disk = kept()
+    people = [ready(talk, name) for name in "ab"]
+    hub = talk.hub
+    old, new = hub._event("service:bot", "E", 1), hub._event("service:bot", "E", 2)
+    for person in people:
+        person.leave()
+        for event in (new, old):
+            person.session.missed.keep(event)
+            hub.keeper.hold(person.session, event)
+    ready_again(talk, "a")
+    disk.write(hub)
+    row = decode_event(disk.rows[Table.EVENTS, old.number])
+    assert row.holders == row.late == [people[1].session.id]
+
+
+def test_a_session_that_moves_to_a_listener_with_another_promise() -> None:
+    talk, disk = kept(discodo.PROTOCOL)
+    loose = Playbook(discodo.PROTOCOL, hub=talk.hub, listener="loose", durable=False)
+    loose.now = talk.now
+
+    def audio(book: Playbook) -> Person:
+        person = book.connect("/ws", headers={"authorization": "s3cret"})
+        person.say({"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}})
+        return person
+
+    first = audio(loose)
+    deaf(first)
+    disk.write(talk.hub)
+    assert disk.rows == {}
+    second = audio(talk)
+    assert second.session is first.session
+    deaf(second)
+    talk.publish("user:a", "E", 1)
+    disk.write(talk.hub)
+    assert (len(disk.keys(Table.SESSIONS)), len(disk.keys(Table.EVENTS))) == (1, 1)
+    audio(loose)
+    disk.write(talk.hub)
+    assert disk.rows == {}
+
+
+def test_who_lags_before_it_takes_its_session_up_leaves_nothing_behind() -> None:
+    talk, disk = kept()
+    ready(talk).leave()
+    talk.publish("user:a", "E", 1)
+    late = talk.connect()
+    deaf(late)
+    fresh = late.session
+    late.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
+    assert late.session is not fresh
+    disk.write(talk.hub)
+    assert fresh.unsaid is NOTHING
+    late.reads = True
+    late.heard()
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+
+
+def test_one_receiver_that_was_given_an_event_of_another_is_looked_at() -> None:
+    """Its row went with the first holder's; what the second one's socket does not take must be in the same batch."""
+    talk, disk = kept(oxyl.PROTOCOL)
+
+    def service() -> Person:
+        person = talk.connect()
+        person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
+        return person
+
+    one = service()
+    deaf(one)
+    talk.hub.publish("service:feeds", "E", 1, one=True)
+    other = service()
+    disk.write(talk.hub)
+    other.reads = False
+    one.leave()
+    disk.write(talk.hub)
+    (row,) = (decode_event(value) for _, value in disk.values(Table.EVENTS))
+    assert row.holders == [other.session.id]
+    other.connection.stop = lambda: None
+    other.connection.end(Disconnect(Cause.SLOW_CONSUMER))
+    talk.hub.publish("service:feeds", "E", 2, one=True)
+    disk.write(talk.hub)
+    other.leave()
+    disk.write(talk.hub)
+    rows = [decode_event(value) for _, value in disk.values(Table.EVENTS)]
+    assert [row.holders for row in rows] == [["service:feeds"]] * 2
+
+
+def test_what_a_grant_gave_is_written() -> None:
+    talk, disk = kept()
+    person = ready(talk)
+    grant = Grant(granted=True, channels=("news",), metadata={"role": "admin"})
+    talk.hub.keeper.gather()
+    disk.waiting.clear()
+    settle(talk.hub, person.session, grant)
+    disk.write(talk.hub)
+    settle(talk.hub, person.session, Grant(granted=True, channels=("news",), metadata={"role": "guest"}))
+    disk.write(talk.hub)
+    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
+    assert record.grant == (["news"], {"role": "guest"})
+    assert record.granted == ["news"]
+    assert record.metadata["role"] == "guest"
+
+
+def test_a_snapshot_is_what_the_writes_led_to() -> None:
+    talk, disk = kept()
+    for name in "abc":
+        ready(talk, name)
+    deaf(talk.people[0])
+    talk.people[1].leave()
+    for number in range(5):
+        talk.publish("service:bot", "E", number)
+    talk.hub.publish("nobody", "E", 1, one=True)
+    disk.write(talk.hub)
+    assert plain(snapshot(talk.hub)) == plain(disk.rows)
+    talk.publish("service:bot", "E", 5)
+    before = plain(disk.rows)
+    rows = plain(snapshot(talk.hub))
+    assert rows != before
+    disk.write(talk.hub)
+    assert plain(disk.rows) == rows
+
+
+@pytest.mark.parametrize("cause", [Cause.KICKED, Cause.PEER_GONE])
+def test_the_end_takes_its_rows_with_it(cause: Cause) -> None:
+    talk, disk = kept(resume_window=0.0)
+    person = ready(talk)
+    deaf(person)
+    talk.publish("user:a", "E", 1)
+    disk.write(talk.hub)
+    person.leave(cause)
+    disk.write(talk.hub)
+    assert disk.rows == {}
+    talk.hub.keeper.touch(person.session)
+    talk.hub.keeper.lags(person.connection)
+    assert not disk.stirred

@@ -1,0 +1,278 @@
+"""The next run: who is there again, who is not and is said to have ended, and who gets what they had not got."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import pytest
+
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.grant import Grant
+from gatewayd.core.protocol import Protocol
+from gatewayd.core.record import Table, decode_session
+from gatewayd.core.session import Session
+from gatewayd.hub import waiting as waiting_module
+from gatewayd.hub.grants import settle
+from gatewayd.hub.hub import Hub
+from gatewayd.protocols import discodo, dmod, oxyl, utilbot
+from tests.hub.disk import Disk, take_up
+from tests.hub.test_hub import numbers, ready, ready_again
+from tests.playbook import Person, Playbook
+
+Told = list[tuple[str, str, str, int]]
+
+
+class Node:
+    """One run: its book, and what it told of its sessions: (identity, kind, cause, sequence)."""
+
+    def __init__(
+        self, disk: Disk, protocol: Protocol = utilbot.PROTOCOL, *, listener: str = "main", away: float = 0.0,
+        auth: str | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        self.disk = disk
+        self.told: Told = []
+        self.hub = Hub(lambda: self.book.now, store=disk)
+        self.hub.lifecycle = self._hear
+        self.book = Playbook(protocol, hub=self.hub, listener=listener, **settings)
+        self.book.now = 50_000.0
+        if auth is not None:
+            self.book.behaviour.port.realm = (protocol.name, auth)
+        take_up(disk, self.hub, {listener: self.book.settings}, time.time() - away)
+
+    def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        cause = "" if verdict is None else verdict.cause.value
+        self.told.append((str(session.identity), kind, cause, session.sequence))
+
+    def crash(self) -> Disk:
+        self.disk.write(self.hub)
+        return Disk(self.disk.rows)
+
+
+def feeds(talk: Playbook) -> Person:
+    person = talk.connect()
+    person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
+    person.heard()
+    return person
+
+
+def deaf(person: Person) -> None:
+    person.reads = False
+    person.connection.lags(person.connection)
+
+
+def test_clients_resume_as_if_only_the_network_had_gone() -> None:
+    first = Node(Disk())
+    there, away = ready(first.book, "a"), ready(first.book, "b")
+    deaf(there)
+    away.leave()
+    for number in range(3):
+        first.book.publish("service:bot", "E", number)
+    second = Node(first.crash())
+    assert second.told == [("a", "detached", "node_down", 2)]
+    again = ready_again(second.book, "a")
+    assert again.heard()[1]["d"] == {"id": "a", "resumed": True}
+    assert again.session.id == there.session.id
+    assert (again.session.generation, again.session.resumes, again.session.sequence) == (2, 1, 3)
+    second.book.publish("service:bot", "E", 3)
+    assert numbers(again) == [3]
+    assert numbers(ready_again(second.book, "b")) == [0, 1, 2, 3]
+    third = Node(second.crash())
+    assert third.disk.keys(Table.EVENTS) == set()
+    assert [entry[:3] for entry in third.told] == [("a", "detached", "node_down"), ("b", "detached", "node_down")]
+    assert third.hub.numbers >= second.hub.numbers
+
+
+def test_what_a_client_got_between_the_last_batch_and_the_crash_comes_again_and_nothing_else() -> None:
+    first = Node(Disk())
+    person = ready(first.book)
+    deaf(person)
+    for number in range(3):
+        first.book.publish("user:a", "E", number)
+    disk = first.crash()
+    person.reads = True
+    assert numbers(person) == [0, 1, 2]
+    first.book.publish("user:a", "E", 3)
+    assert numbers(ready_again(Node(disk).book)) == [0, 1, 2]
+    assert numbers(ready_again(Node(first.crash()).book)) == []
+
+
+def test_the_time_that_the_node_was_away_counts_against_nobody() -> None:
+    first = Node(Disk())
+    ready(first.book, "a").leave()
+    first.book.advance(20)
+    ready(first.book, "b")
+    disk = first.crash()
+    second = Node(disk)
+    second.book.advance(39)
+    assert {session.identity for session in second.hub.sessions.values()} == {"a", "b"}
+    second.book.advance(2)
+    assert {session.identity for session in second.hub.sessions.values()} == {"b"}
+    assert second.told[-1] == ("a", "ended", "expired", 3)
+    second.book.advance(20)
+    assert second.told[-1] == ("b", "ended", "expired", 3)
+    second.disk.write(second.hub)
+    assert second.disk.rows == {}
+
+
+def test_a_clock_that_was_set_back_gives_a_window_and_no_more() -> None:
+    first = Node(Disk())
+    ready(first.book).leave()
+    second = Node(first.crash(), away=3600.0)
+    second.book.advance(59)
+    assert second.hub.sessions
+    second.book.advance(2)
+    assert not second.hub.sessions
+
+
+def test_what_was_lost_is_said_after_the_crash_too() -> None:
+    first = Node(Disk(), resume_events=2)
+    ready(first.book).leave()
+    for number in range(5):
+        first.book.publish("user:a", "E", number)
+    again = ready_again(Node(first.crash(), resume_events=1).book)
+    assert again.heard()[1]["d"] == {"id": "a", "resumed": True, "lost": 4}
+    assert again.session.lost == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"listener": "other"}, {"auth": "renamed"}, {"protocol": discodo.PROTOCOL}, {"durable": False}],
+    ids=lambda change: next(iter(change)),
+)
+def test_whom_nobody_serves_any_more_ends_and_gives_on_what_it_missed(change: dict[str, Any]) -> None:
+    first = Node(Disk())
+    person = ready(first.book)
+    person.leave()
+    first.hub.notify("a", "n")
+    second = Node(first.crash(), **change)
+    assert second.told == [("a", "ended", "node_down", 3)]
+    assert not second.hub.sessions
+    assert second.hub.notifications.waiting("a") == ["n"]
+    second.disk.write(second.hub)
+    assert {table for table, _ in second.disk.rows} == {Table.NOTIFICATIONS}
+    third = Node(second.crash())
+    assert third.hub.notifications.waiting("a") == ["n"]
+    assert third.told == []
+
+
+@pytest.mark.parametrize("change", [{}, {"listener": "other"}, {"resume_events": 1, "resume_bytes": 1}])
+def test_events_for_one_receiver_are_given_on(change: dict[str, Any]) -> None:
+    """Their receiver cannot resume: whatever its socket had not taken, another one gets, in order."""
+    first = Node(Disk(), oxyl.PROTOCOL)
+    deaf(feeds(first.book))
+    for number in range(5):
+        first.hub.publish("service:feeds", "E", number, one=True)
+    first.book.publish("service:feeds", "F", 1)
+    second = Node(first.crash(), oxyl.PROTOCOL, **change)
+    assert [entry[1:3] for entry in second.told][-1] == ("ended", "node_down")
+    third = Node(second.crash(), oxyl.PROTOCOL)
+    late = third.book.connect()
+    late.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
+    assert numbers(late) == [0, 1, 2, 3, 4]
+    third.disk.write(third.hub)
+    assert third.disk.keys(Table.EVENTS) == set()
+
+
+def test_events_that_wait_for_the_first_receiver_still_do_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Node(Disk(), oxyl.PROTOCOL)
+    for channel, number in (("service:feeds", 1), ("service:feeds", 2), ("service:panel", 3)):
+        first.hub.publish(channel, "E", number, one=True)
+    disk = first.crash()
+    monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
+    second = Node(disk, oxyl.PROTOCOL)
+    assert [event.data for event in second.hub.waiting] == [1, 2]
+    second.disk.write(second.hub)
+    assert len(second.disk.keys(Table.EVENTS)) == 2
+
+
+def test_a_window_of_nothing_ends_them_all() -> None:
+    first = Node(Disk())
+    ready(first.book).leave()
+    second = Node(first.crash(), resume_window=0.0)
+    assert second.told == [("a", "ended", "node_down", 3)]
+
+
+def test_an_event_that_nobody_waits_for_is_forgotten() -> None:
+    first = Node(Disk())
+    people = [ready(first.book, name) for name in "ab"]
+    for person in people:
+        person.leave()
+    first.book.publish("service:bot", "E", 1)
+    disk = first.crash()
+    del disk.rows[Table.SESSIONS, people[0].session.id]
+    second = Node(disk)
+    assert numbers(ready_again(second.book, "b")) == [1]
+    second.disk.write(second.hub)
+    assert second.disk.keys(Table.EVENTS) == set()
+    orphan = Disk({key: value for key, value in disk.rows.items() if key[0] is Table.EVENTS})
+    third = Node(orphan)
+    third.disk.write(third.hub)
+    assert third.disk.rows == {}
+
+
+def test_an_overtaken_event_is_not_lost_in_the_crash() -> None:
+    first = Node(Disk())
+    person = ready(first.book)
+    session = person.session
+    person.leave()
+    old, new = first.hub._event("user:a", "E", 1), first.hub._event("user:a", "E", 2)
+    for event in (new, old):
+        session.missed.keep(event)
+        first.hub.keeper.hold(session, event)
+    session.missed.forget(new)
+    first.hub.keeper.touch(session)
+    second = Node(first.crash())
+    third = Node(second.crash())
+    assert numbers(ready_again(third.book)) == [1]
+
+
+def test_the_oldest_session_of_an_identity_is_found_first_again() -> None:
+    first = Node(Disk(), dmod.PROTOCOL)
+    pages = []
+    for _ in range(5):
+        page = first.book.connect()
+        page.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+        pages.append(page.session.id)
+        page.session.opened_wall += len(pages)
+    second = Node(first.crash(), dmod.PROTOCOL)
+    assert [session.id for session in second.hub.find(second.book.realm, "7")] == pages
+
+
+def test_a_grant_of_the_last_run_can_be_taken_away() -> None:
+    first = Node(Disk())
+    person = ready(first.book)
+    settle(first.hub, person.session, Grant(granted=True, channels=("news",), metadata={"role": "admin"}))
+    second = Node(first.crash())
+    (session,) = second.hub.sessions.values()
+    assert "news" in session.channels
+    assert session.metadata["role"] == "admin"
+    failing = Grant(granted=True, failure="timeout")
+    settle(second.hub, session, failing)
+    assert (session.metadata["role"], "news" in session.channels) == ("admin", True)
+    ready_again(second.book)
+    assert "role" not in session.metadata
+    assert "news" not in session.channels
+
+
+def test_what_the_protocol_remembers_is_checked() -> None:
+    first = Node(Disk(), dmod.PROTOCOL)
+    page = first.book.connect()
+    page.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    disk = first.crash()
+    key = Table.SESSIONS, page.session.id
+    disk.rows[key] = msgspec.json.encode(msgspec.structs.replace(decode_session(disk.rows[key]), data={"guild": 5}))
+    with pytest.raises(msgspec.ValidationError, match="guild"):
+        Node(disk, dmod.PROTOCOL)
+
+
+def test_a_kick_before_the_client_is_back_is_the_only_end() -> None:
+    first = Node(Disk())
+    ready(first.book)
+    second = Node(first.crash())
+    (session,) = second.hub.sessions.values()
+    second.hub.end(session, Verdict(Cause.KICKED, "x"))
+    third = Node(second.crash())
+    assert second.told == [("a", "detached", "node_down", 2), ("a", "ended", "kicked", 3)]
+    assert third.told == []

@@ -1,0 +1,225 @@
+"""The queue of lifecycle events in the journal, and the journal between the node's parts: in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from gatewayd.admin.idempotency import Remembered
+from gatewayd.backend.lifecycle import Recorder
+from gatewayd.backend.request import Entry
+from gatewayd.core.record import SessionRecord, Table, encode
+from gatewayd.hub.hub import Hub
+from gatewayd.journal.engine import JournalError
+from gatewayd.keeping import JournalQueue, Keeping
+from gatewayd.protocols import discodo, utilbot
+from tests.hub.test_hub import numbers, ready, ready_again
+from tests.playbook import Playbook
+
+
+def entry(number: int, **more: Any) -> Entry:
+    values: dict[str, Any] = {
+        "session": "s", "generation": 1, "sequence": number, "kind": "opened", "cause": "", "at": 1.0,
+        "listener": "main", "protocol": "utilbot", "identity": "a", **more,
+    }  # fmt: skip
+    return Entry(n=number, **values)
+
+
+class Node:
+    """One run of the parts that a journal connects."""
+
+    def __init__(self, state_dir: Path, *, limit: int = 100, protocol: Any = utilbot.PROTOCOL) -> None:
+        self.keeping = Keeping(state_dir, interval=0.01, full_sync=False)
+        try:
+            self.hub = Hub(lambda: self.book.now, store=self.keeping.journal)
+            self.queue = self.keeping.lifecycle(limit)
+            self.recorder = Recorder(self.queue, ("opened", "detached", "resumed", "ended"), last=self.queue.last)
+            self.hub.lifecycle = self.recorder
+            self.book = Playbook(protocol, hub=self.hub)
+            self.remembered = Remembered()
+            self.keeping.read(self.hub, {"main": self.book.settings}, self.remembered)
+        except BaseException:
+            self.keeping.journal.close()
+            raise
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Node]:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.keeping.journal.run)
+            yield self
+            await self.keeping.journal.aclose()
+
+
+def edit(state_dir: Path, statement: str, *values: Any) -> None:
+    """By hand, while no daemon is there."""
+    with closing(sqlite3.connect(state_dir / "journal.db")) as connection, connection:
+        connection.execute(statement, values)
+
+
+async def test_entries_wait_over_a_restart_and_their_numbers_go_on(tmp_path: Path) -> None:
+    first = Node(tmp_path)
+    woken: list[bool] = []
+    first.queue.wake = lambda: woken.append(True)
+    async with first.running():
+        for number in range(1, 6):
+            first.queue.append(entry(number))
+        assert woken == [True] * 5
+        assert [item.n for item in first.queue.peek(3)] == [1, 2, 3]
+        await first.queue.kept()
+        assert first.keeping.journal.idle
+        first.queue.done(2)
+        assert len(first.queue) == 3
+        assert first.keeping.status()["degraded"] is None
+        assert first.keeping.status()["pending"]["operations"] == 2
+    second = Node(tmp_path)
+    assert second.queue.peek(10) == [entry(number) for number in (3, 4, 5)]
+    assert second.queue.last == 5
+    async with second.running():
+        second.queue.done(5)
+    third = Node(tmp_path)
+    assert (len(third.queue), third.queue.last) == (0, 5)
+    third.keeping.journal.close()
+
+
+async def test_the_oldest_give_way_on_disk_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Node(tmp_path, limit=2)
+    async with first.running():
+        for number in range(1, 8):
+            first.queue.append(entry(number))
+        assert (len(first.queue), first.queue.dropped) == (2, 5)
+    assert [record.message.split()[-3] for record in caplog.records if "were dropped" in record.message] == [
+        "1", "2", "3", "5",
+    ]  # fmt: skip
+    second = Node(tmp_path)
+    assert [item.n for item in second.queue.peek(10)] == [6, 7]
+    second.keeping.journal.close()
+
+
+async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_path: Path) -> None:
+    first = Node(tmp_path)
+    async with first.running():
+        person = ready(first.book)
+        person.leave()
+        first.book.publish("user:a", "E", 1)
+        await first.queue.kept()
+        assert first.keeping.journal.idle
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+            kinds = [json.loads(value)["kind"] for _, value in connection.execute("SELECT * FROM lifecycle")]
+            (row,) = connection.execute("SELECT value FROM sessions").fetchone()
+            assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+        assert kinds == ["opened", "detached"]
+        assert json.loads(row)["sequence"] == 2
+        assert await first.keeping.committed()
+
+
+async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path: Path) -> None:
+    first = Node(tmp_path)
+    async with first.running():
+        ready(first.book).leave()
+        first.book.publish("user:a", "E", 1)
+        first.hub.documents.put("guild:1", {"name": "x"})
+        first.hub.notify("b", "hello")
+        first.hub.rooms.create("r", {"roomLocked": True})
+        first.remembered.put("id", {"delivered": 1}, first.book.now)
+        first.hub.publish("service:bot", "E", 2, one=True)
+        journal = first.keeping.journal
+        assert await journal.committed()
+        journal._degrade("a test")
+        journal._retry = 0.01
+        assert first.keeping.status()["degraded"] == "a test"
+        with trio.fail_after(5):
+            while journal.degraded is not None:
+                await trio.sleep(0.005)
+    second = Node(tmp_path)
+    async with second.running():
+        assert numbers(ready_again(second.book)) == [1, 2]
+        assert second.hub.documents.get("guild:1") == {"name": "x"}
+        assert second.hub.notifications.waiting("b") == ["hello"]
+        assert second.hub.rooms.state("r") == {"roomLocked": True}
+        assert second.remembered.get("id", second.book.now) == {"delivered": 1}
+        assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
+
+
+async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
+    first = Node(tmp_path)
+    async with first.running():
+        ready(first.book).leave()
+        first.hub.notify("a", "hello")
+        first.remembered.put("old", 1, first.book.now)
+    edit(tmp_path, "UPDATE idempotency SET value = ?", json.dumps({"answer": 1, "until": time.time() - 1}))
+    second = Node(tmp_path, protocol=discodo.PROTOCOL)
+    async with second.running():
+        assert second.hub.notifications.waiting("a") == ["hello"]
+    third = Node(tmp_path)
+    assert third.hub.notifications.waiting("a") == ["hello"]
+    assert third.remembered.get("old", 0.0) is None
+    third.keeping.journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        for table in (Table.IDEMPOTENCY, Table.SESSIONS, Table.EVENTS):
+            assert connection.execute(f"SELECT * FROM {table}").fetchall() == []
+
+
+def session_row(**changes: Any) -> str:
+    record = SessionRecord(
+        listener="main", protocol="discodo", auth="test", remote="r", opened=1.0, identity="a", key="a", resumable=True,
+        generation=1, sequence=1, resumes=0, lost=0, delivered=0, detached=None, said=0, channels=["user:a"], metadata={},
+    )  # fmt: skip
+    row: dict[str, Any] = json.loads(encode(record))
+    return json.dumps({**row, **changes})
+
+
+NONSENSE: list[tuple[str, tuple[Any, ...], str]] = [
+    ("INSERT INTO sessions VALUES ('x', ?)", ("{}",), "the row 'x' of sessions makes no sense (Object missing"),
+    ("INSERT INTO sessions VALUES ('x', ?)", (session_row(opened="soon"),), "row 'x' of sessions makes no sense"),
+    ("INSERT INTO sessions VALUES ('x', ?)", (session_row(data={"clients": []}),), "remembered of a session makes no"),
+    ("INSERT INTO sessions VALUES ('x', ?)", ("[" * 100_000,), "the row 'x' of sessions makes no sense"),
+    ("INSERT INTO sessions VALUES ('x', ?)", (b"\xff",), "the row 'x' of sessions makes no sense"),
+    ("INSERT INTO events VALUES (7, ?)", ("[]",), "the row 7 of events makes no sense"),
+    ("INSERT INTO rooms VALUES ('r', ?)", ('{"bans": 1}',), "the row 'r' of rooms makes no sense"),
+    ("INSERT INTO idempotency VALUES ('i', ?)", ("{}",), "the row 'i' of idempotency makes no sense"),
+    ("INSERT INTO documents VALUES ('d', ?)", ("{",), "documents makes no sense (1 values are no JSON"),
+    ("INSERT INTO notifications VALUES ('u', 1, ?)", ("{",), "notifications makes no sense (1 values are no JSON"),
+    ("INSERT INTO lifecycle VALUES (1, ?)", ("{}",), "the row 1 of lifecycle makes no sense"),
+    ("INSERT INTO meta VALUES ('lifecycle', ?)", ("x",), "the row 'lifecycle' of meta makes no sense"),
+    ("INSERT INTO meta VALUES ('alive', ?)", ("x",), "the row 'alive' of meta makes no sense"),
+]
+
+
+@pytest.mark.parametrize(("statement", "values", "words"), NONSENSE)
+def test_a_row_that_makes_no_sense_is_named(
+    tmp_path: Path, statement: str, values: tuple[Any, ...], words: str
+) -> None:
+    Node(tmp_path).keeping.journal.close()
+    edit(tmp_path, statement, *values)
+    with pytest.raises(JournalError) as caught:
+        Node(tmp_path, protocol=discodo.PROTOCOL)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path}/journal.db: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_faults_are_not_explained_away(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    fault: Callable[[], None] = node.keeping.journal.close
+    fault()
+    with pytest.raises(JournalError, match="is not open"):
+        node.keeping.read(node.hub, {}, node.remembered)
+
+
+async def test_a_queue_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(tmp_path)
+    queue = JournalQueue(node.keeping.journal, 10)
+    with caplog.at_level(logging.ERROR):
+        queue.append(entry(1))
+    assert (queue.last, queue.dropped, queue.peek(5)) == (1, 0, [entry(1)])
+    node.keeping.journal.close()
+    await queue.kept()
