@@ -185,3 +185,13 @@ def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
 
 async def test_without_a_transport_there_is_no_sign_of_life() -> None:
     assert not await greeted(PROTOCOLS["utilbot"]).probe(1.0)
+
+
+def test_a_client_that_goes_without_a_verdict_lets_go_of_everything() -> None:
+    client = Connection(PROTOCOLS["utilbot"].wire, SETTINGS, 0.0)
+    told: list[Connection] = []
+    client.lags, client.outbox.wake = told.append, lambda: told.append(client)
+    client.release()
+    client.lags(client)
+    client.outbox.wake()
+    assert told == []
