@@ -39,8 +39,8 @@ def test_after_a_kill_clients_resume_as_if_only_the_network_had_gone(tmp_path: P
         there, _ = site.bot("a")
         away, _ = site.bot("b")
         site.lose(away)
-        assert site.publish("user:b", 1, id="once") == {"delivered": 0, "buffered": 1, "dropped": 0}
-        assert site.publish("service:bot", 2) == {"delivered": 1, "buffered": 1, "dropped": 0}
+        assert site.publish("user:b", 1, id="once") == {"delivered": 0, "buffered": 1, "dropped": 0, "number": 1}
+        assert site.publish("service:bot", 2) == {"delivered": 1, "buffered": 1, "dropped": 0, "number": 2}
         site.ask("PUT", "/v1/documents/guild:1", {"name": "x"})
         site.ask("POST", "/v1/notify", {"user": "7", "data": {"n": 1}})
         site.ask("POST", "/v1/rooms", {"id": "r", "maxParticipants": 1})
@@ -54,7 +54,7 @@ def test_after_a_kill_clients_resume_as_if_only_the_network_had_gone(tmp_path: P
                 there.recv(5)
     with site.run() as daemon:
         assert site.sessions() == {"a": "detached", "b": "detached", "r/in": "detached"}
-        assert site.publish("user:b", 1, id="once") == {"delivered": 0, "buffered": 1, "dropped": 0}
+        assert site.publish("user:b", 1, id="once") == {"delivered": 0, "buffered": 1, "dropped": 0, "number": 1}
         site.publish("service:bot", 3)
         client, told = site.bot("b")
         assert told["d"] == {"id": "b", "resumed": True}
@@ -346,7 +346,7 @@ def test_the_journal_is_deleted_under_the_running_daemon(tmp_path: Path) -> None
         for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
             (site.state / name).unlink()
         answer = site.publish("user:a", 2)
-        assert answer == {"delivered": 0, "buffered": 1, "dropped": 0, "durable": False}
+        assert answer == {"delivered": 0, "buffered": 1, "dropped": 0, "durable": False, "number": 2}
         assert "journal.db was removed" in site.journal()["degraded"]
         answer = site.publish("user:a", 3)
         assert answer["durable"] is False

@@ -149,6 +149,20 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
 
 
+async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
+    keeping = Keeping(tmp_path, interval=0.01, full_sync=False)
+    hub = Hub(lambda: 0.0, store=keeping.journal)
+    keeping.read(hub, {}, Remembered())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(keeping.journal.run)
+        hub.documents.put("d", 1)
+        keeping.journal._degrade("a test")
+        await keeping.journal.aclose()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        assert connection.execute("SELECT * FROM documents").fetchall() == [("d", "1")]
+        assert connection.execute("SELECT key FROM meta").fetchall() == [("alive",)]
+
+
 async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
     first = Node(tmp_path)
     async with first.running():

@@ -108,22 +108,19 @@ class Rooms:
     # --- the journal ----------------------------------------------------------------------------------------
 
     def _changed(self, room: str) -> None:
-        row = self._row(room)
-        if row is None:
+        record = self._record(room)
+        if record == NO_ROOM:
             self.store.delete(Table.ROOMS, room)
         else:
-            self.store.put(Table.ROOMS, room, row)
+            self.store.put(Table.ROOMS, room, encode(record))
 
-    def _row(self, room: str) -> bytes | None:
-        record = RoomRecord(self._states.get(room), self.bans(room), self._closed.get(room, 0))
-        return None if record == NO_ROOM else encode(record)
+    def _record(self, room: str) -> RoomRecord:
+        return RoomRecord(self._states.get(room), self.bans(room), self._closed.get(room, 0))
 
     def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
         for room in {**self._states, **self._bans, **self._closed}:
-            row = self._row(room)
-            if row is not None:
-                yield Table.ROOMS, room, row
+            yield Table.ROOMS, room, encode(self._record(room))
 
     def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
         """Fill these rooms from the journal."""

@@ -101,7 +101,7 @@ class Journal:
     def _recorded(self) -> None:
         if self._pending.bytes > self._limits.pending_bytes:
             self._degrade("the disk is too slow: more has to be written than may wait in memory")
-        elif not self._something.is_set():
+        else:
             self._something.set()
 
     @property
@@ -271,13 +271,13 @@ class Journal:
         )
 
     def close(self) -> None:
-        """Give the file back without writing, unless a thread hangs in it: then it ends with the process."""
+        """Give the file back without writing; one in which a thread hangs ends with the process."""
         self._deaf = self._closed = True
         if self._job is None or self._job.done:
             self.file.close()
 
     async def aclose(self, seconds: float = 10.0) -> None:
-        """Write the rest, close the file and let the lock go; all of it within so many seconds.
+        """Write the rest, close the file and let the lock go, within so many seconds.
 
         While degraded this is the last try to write everything there is. When the time is up, the rest is lost.
         """

@@ -238,3 +238,19 @@ def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "key.pem").touch()
     text = LISTENER + f'tls_cert = "{tmp_path}"\ntls_key = "{tmp_path}/key.pem"\n'
     assert mistakes(text) == [f"bad.toml:5: listeners[0].tls_cert: '{tmp_path}' is no file that this user can read"]
+
+
+@pytest.mark.parametrize("gateway", ["", '[gateway]\nstate_dir = ""\n'])
+def test_always_needs_a_journal(gateway: str) -> None:
+    (mistake,) = mistakes(LISTENER + 'durability = "always"\n' + gateway)
+    assert mistake == (
+        "bad.toml:5: listeners[0].durability: nothing outlives the process without a journal; set state_dir under "
+        '[gateway], or "none" here'
+    )
+    assert mistakes(LISTENER + 'durability = "always"\n[gateway]\nstate_dir = "/x"\n') == []
+
+
+def test_a_durability_that_there_is_not() -> None:
+    assert mistakes(LISTENER + 'durability = "sometimes"\n') == [
+        "bad.toml:5: listeners[0].durability: expected one of: none, batched, always, got 'sometimes'"
+    ]

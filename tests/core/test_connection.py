@@ -235,3 +235,13 @@ def test_a_beat_before_the_client_has_a_session_proves_nothing() -> None:
     connection.receive('{"op":4}', 0.0)
     assert PROTOCOLS["utilbot"].wire.acknowledges is False
     assert greeted(PROTOCOLS["utilbot"]).ask(0.0) is None
+
+
+def test_a_client_that_goes_without_a_verdict_lets_go_of_everything() -> None:
+    client = Connection(PROTOCOLS["utilbot"].wire, SETTINGS, 0.0)
+    told: list[Connection] = []
+    client.lags, client.outbox.wake = told.append, lambda: told.append(client)
+    client.release()
+    client.lags(client)
+    client.outbox.wake()
+    assert told == []

@@ -23,9 +23,7 @@ from tests.hub.watch import LISTENERS, Known, Watch, assert_between, unsaid
 from tests.playbook import Person, Playbook, frames
 
 NAMES = st.sampled_from("abc")
-CHANNELS = st.sampled_from(
-    ["user:a", "user:b", "user:c", "room:x", "listener:kept", "listener:loose", "listener:brief"]
-)
+CHANNELS = st.sampled_from(["all", "all", "all", "user:a", "user:b", "room:x", "listener:kept", "listener:brief"])
 ENDS = st.sampled_from(
     [Cause.PEER_GONE, Cause.CLIENT_CLOSED, Cause.SLOW_CONSUMER, Cause.SHUTDOWN, Cause.INVALID_PAYLOAD]
 )
@@ -78,6 +76,7 @@ class Machine(Watch, RuleBasedStateMachine):
         if old is not None and old.closed is not None:
             self.task.pop(old, None)
         self.people[name] = person
+        self.hub.subscribe(person.session, "all")
         if reads:
             self.drink_all(person)
         self.end_turn(early)

@@ -98,6 +98,21 @@ def test_what_a_client_got_between_the_last_batch_and_the_crash_comes_again_and_
     assert numbers(ready_again(Node(first.crash()).book)) == []
 
 
+def test_who_has_an_event_already_does_not_hear_it_again_because_others_wait_for_it() -> None:
+    first = Node(Disk())
+    for name in "ab":
+        ready(first.book, name).leave()
+    first.book.publish("service:bot", "E", 1)
+    first.crash()
+    assert numbers(ready_again(first.book, "a")) == [1]
+    first.book.publish("service:bot", "E", 2)
+    second = Node(first.crash())
+    assert numbers(ready_again(second.book, "a")) == []
+    assert numbers(ready_again(second.book, "b")) == [1, 2]
+    second.disk.write(second.hub)
+    assert second.disk.keys(Table.EVENTS) == set()
+
+
 def test_the_time_that_the_node_was_away_counts_against_nobody() -> None:
     first = Node(Disk())
     ready(first.book, "a").leave()
