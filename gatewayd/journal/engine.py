@@ -99,10 +99,9 @@ class Journal:
             self._recorded()
 
     def _recorded(self) -> None:
+        self._something.set()
         if self._pending.bytes > self._limits.pending_bytes:
             self._degrade("the disk is too slow: more has to be written than may wait in memory")
-        else:
-            self._something.set()
 
     @property
     def idle(self) -> bool:
