@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import Table, decode_event, decode_session
 from gatewayd.core.session import NOTHING, Session
@@ -72,9 +72,13 @@ def test_a_client_that_has_not_identified_is_not_kept() -> None:
     talk, disk = kept()
     person = talk.connect()
     deaf(person)
+    talk.hub.subscribe(person.session, "news")  # an operator may
+    disk.write(talk.hub)
+    assert disk.rows == {}
     person.leave()
     disk.write(talk.hub)
     assert disk.rows == {}
+    assert talk.hub.totals.opened == 0
 
 
 def test_a_session_that_nobody_wants_kept_is_not() -> None:
@@ -153,6 +157,33 @@ def test_what_was_lost_for_want_of_room_is_not_kept() -> None:
     assert (record.lost, record.untold) == (4, 4)
 
 
+def test_what_does_not_fit_is_not_kept_behind_what_does() -> None:
+    talk, disk = kept(resume_bytes=100)
+    person = ready(talk)
+    person.leave()
+    talk.publish("user:a", "E", 1)
+    for _ in range(5):
+        talk.publish("user:a", "E", "x" * 200)
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == len(person.session.unsaid) == 1
+    assert decode_session(disk.rows[Table.SESSIONS, person.session.id]).untold == 5
+
+
+def test_what_gave_way_between_two_writes_is_said_to_be_over() -> None:
+    talk, disk = kept(resume_events=10)
+    person = ready(talk)
+    person.leave()
+    session = person.session
+    disk.write(talk.hub)
+    longest = 0
+    while len(session.unsaid) >= longest:
+        longest = len(session.unsaid)
+        talk.publish("user:a", "E", 1)
+    assert longest > len(session.unsaid)
+    disk.write(talk.hub)
+    assert said(disk, session) == session.said == session.unsaid[0].number - 1
+
+
 def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
     talk, disk = kept(resume_events=10)
     person = ready(talk)
@@ -203,6 +234,7 @@ def test_an_overtaken_event_that_others_wait_for_forgets_who_has_it() -> None:
         for event in (new, old):
             person.session.missed.keep(event)
             hub.keeper.hold(person.session, event)
+    disk.write(hub)
     ready_again(talk, "a")
     disk.write(hub)
     row = decode_event(disk.rows[Table.EVENTS, old.number])
@@ -229,9 +261,12 @@ def test_a_session_that_moves_to_a_listener_with_another_promise() -> None:
     talk.publish("user:a", "E", 1)
     disk.write(talk.hub)
     assert (len(disk.keys(Table.SESSIONS)), len(disk.keys(Table.EVENTS))) == (1, 1)
-    audio(loose)
+    third = audio(loose)
+    third.reads = False
+    talk.publish("user:a", "E", 2)
     disk.write(talk.hub)
     assert disk.rows == {}
+    assert not disk.stirred
 
 
 def test_who_lags_before_it_takes_its_session_up_leaves_nothing_behind() -> None:
@@ -313,6 +348,18 @@ def test_a_snapshot_is_what_the_writes_led_to() -> None:
     assert rows != before
     disk.write(talk.hub)
     assert plain(disk.rows) == rows
+
+
+def test_the_nodes_own_end_ends_what_it_does_not_keep() -> None:
+    talk, disk = kept()
+    loose = Playbook(utilbot.PROTOCOL, hub=talk.hub, listener="loose", durable=False)
+    loose.now = talk.now
+    ready(talk, "a")
+    ready(loose, "b")
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    assert [session.identity for session in talk.hub.sessions.values()] == ["a"]
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.SESSIONS)) == 1
 
 
 @pytest.mark.parametrize("cause", [Cause.KICKED, Cause.PEER_GONE])
