@@ -18,7 +18,7 @@ from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.grants import settle
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
-from tests.hub.disk import Disk, take_up
+from tests.hub.disk import Disk, deaf, take_up
 from tests.hub.test_hub import numbers, ready, ready_again
 from tests.playbook import Person, Playbook
 
@@ -56,11 +56,6 @@ def feeds(talk: Playbook) -> Person:
     person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
     person.heard()
     return person
-
-
-def deaf(person: Person) -> None:
-    person.reads = False
-    person.connection.lags(person.connection)
 
 
 def test_clients_resume_as_if_only_the_network_had_gone() -> None:
