@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,9 @@ from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import JournalError
 from gatewayd.keeping import JournalQueue, Keeping
+from gatewayd.net.transport import SocketTransport
+from gatewayd.net.turn import Turn
+from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import numbers, ready, ready_again
 from tests.playbook import Playbook
@@ -121,6 +125,28 @@ async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_pa
         assert await first.keeping.committed()
 
 
+async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take(tmp_path: Path) -> None:
+    """That it took only half is known when the turn is over, and not before."""
+    node = Node(tmp_path)
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    async with node.running():
+        with far, Turn() as turn:
+            person = ready(node.book)
+            writer = Writer(SocketTransport(near, "test"), person.connection, turn)
+            async with trio.open_nursery() as nursery:
+                writer.serve(nursery)
+                assert await node.keeping.committed()
+                for number in range(2):
+                    node.book.publish("user:a", "E", [number, "x" * 400_000])
+                    assert await node.keeping.committed()
+                    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+                        (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
+                    assert count == number + 1
+                nursery.cancel_scope.cancel()
+            writer.socket.abort()
+
+
 async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path: Path) -> None:
     first = Node(tmp_path)
     async with first.running():
@@ -147,6 +173,27 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
         assert second.hub.rooms.state("r") == {"roomLocked": True}
         assert second.remembered.get("id", second.book.now) == {"delivered": 1}
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
+        assert second.recorder.last == 3
+
+
+async def test_time_counts_from_when_the_node_was_last_seen(tmp_path: Path) -> None:
+    first = Node(tmp_path)
+    async with first.running():
+        ready(first.book).leave()
+        commits = first.keeping.journal.stats.commits
+        assert await first.keeping.committed()
+        assert first.keeping.journal.stats.commits == commits + 1
+        assert await first.keeping.committed()
+        assert first.keeping.journal.stats.commits == commits + 1, "to be there is no reason to write"
+    hour_ago = time.time() - 3600
+    edit(tmp_path, "UPDATE meta SET value = ? WHERE key = 'alive'", str(hour_ago))
+    edit(tmp_path, "UPDATE sessions SET value = json_set(value, '$.detached', ?)", hour_ago - 50)
+    second = Node(tmp_path)
+    second.book.advance(9)
+    assert second.hub.sessions
+    second.book.advance(2)
+    assert not second.hub.sessions
+    second.keeping.journal.close()
 
 
 async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
@@ -169,6 +216,8 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
         ready(first.book).leave()
         first.hub.notify("a", "hello")
         first.remembered.put("old", 1, first.book.now)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+        assert connection.execute("SELECT id FROM idempotency").fetchall() == [("old",)]
     edit(tmp_path, "UPDATE idempotency SET value = ?", json.dumps({"answer": 1, "until": time.time() - 1}))
     second = Node(tmp_path, protocol=discodo.PROTOCOL)
     async with second.running():

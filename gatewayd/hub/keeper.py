@@ -143,8 +143,6 @@ class Keeper:
         if connection is not None and len(connection.outbox):  # be it no event: the next one would wait behind it
             self._behind[session] = None
             self._store.stir()
-        else:
-            self._behind.pop(session, None)
 
     def _settle(self, session: Session, oldest: Event | None) -> None:
         """Everything before the oldest that the session has not got, it has got, or it is lost."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.backend.attributes import LONGEST_NAME, MAX_CHANNELS
+from gatewayd.backend.attributes import LONGEST_NAME, MAX_CHANNELS, BadAttributes, metadata
 from gatewayd.backend.jwt import MAX_TOKEN, JwtAuth
 from gatewayd.config.auth import JwtConfig
 from gatewayd.config.keys import Key, read_key, read_set
@@ -259,3 +259,10 @@ async def test_attributes_that_are_none(said: Any) -> None:
 async def test_the_most_that_may_be_given() -> None:
     names = [f"{number:03}" for number in range(MAX_CHANNELS - 1)] + ["x" * LONGEST_NAME]
     assert (await judged(auth(), token(channels=names))).channels == tuple(names)
+
+
+async def test_metadata_is_what_json_can_say() -> None:
+    """It goes to the journal and to the backend: half of a letter in a name must not stop either."""
+    assert await reason(auth(), token(metadata={"name": "\ud800"})) == "bad attributes"
+    with pytest.raises(BadAttributes, match="larger than 65536 bytes"):
+        metadata({"x": "x" * 70_000})

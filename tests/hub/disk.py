@@ -10,6 +10,8 @@ from gatewayd.core.record import Key, Row, Table, decode_event, decode_session
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.recall import recall
+from gatewayd.protocols import utilbot
+from tests.playbook import Person, Playbook
 
 Rows = dict[tuple[Table, Key], bytes]
 
@@ -68,6 +70,19 @@ class Disk:
         """As a journal loads them: in the order of their keys."""
         found = [(key, value) for (place, key), value in self.rows.items() if place is table]
         return sorted(found, key=lambda item: item[0])
+
+
+def kept(protocol: Any = utilbot.PROTOCOL, **settings: Any) -> tuple[Playbook, Disk]:
+    disk = Disk()
+    hub = Hub(lambda: talk.now, store=disk)
+    talk = Playbook(protocol, hub=hub, **settings)
+    return talk, disk
+
+
+def deaf(person: Person) -> None:
+    """Its socket takes no more from now on, as the writer would find at the end of the turn."""
+    person.reads = False
+    person.connection.lags(person.connection)
 
 
 def snapshot(hub: Hub) -> Rows:

@@ -13,7 +13,7 @@ from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Event
 from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.hub import Hub
-from gatewayd.protocols import discodo, oxyl, utilbot
+from gatewayd.protocols import discodo, oxyl, rooms, utilbot
 from tests.playbook import Person, Playbook
 
 
@@ -234,3 +234,21 @@ def test_ending_twice_is_harmless() -> None:
     talk.hub.detach(session)
     assert talk.hub.totals.ended == 1
     talk.hub.unsubscribe(session, "nothing")
+
+
+def test_a_protocol_without_words_for_an_event_does_not_hear_it() -> None:
+    """Whatever channel a grant or a backend has put its sessions on; those behind it hear it all the same."""
+    talk = Playbook(rooms.PROTOCOL, options={"ad_hoc": True})
+    ann = talk.connect("/gateway", {"roomId": "r", "participantId": "ann", "token": "s3cret"})
+    talk.hub.subscribe(ann.session, "news")
+    assert talk.publish("news", "NO_SUCH_EVENT", {})[0] == 0
+    assert talk.publish("news", "message_create", {"authorId": "a", "content": "x", "sentAt": 1})[0] == 1
+    assert book().behaviour.says("ANYTHING")
+
+
+def test_at_the_end_only_what_no_journal_keeps_is_over() -> None:
+    talk = book()
+    sessions = [ready(talk).session, ready(talk, "b").session]
+    sessions[0].durable = True
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN, ""))
+    assert [session.ended is None for session in sessions] == [True, False]

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import Table, decode_event, decode_session
 from gatewayd.core.session import NOTHING, Session
 from gatewayd.hub.grants import settle
-from gatewayd.hub.hub import Hub
 from gatewayd.hub.keeper import SLACK
-from gatewayd.protocols import discodo, oxyl, utilbot
-from tests.hub.disk import Disk, plain, snapshot
+from gatewayd.protocols import utilbot
+from tests.hub.disk import Disk, deaf, kept, plain, snapshot
 from tests.hub.test_hub import ready, ready_again
-from tests.playbook import Person, Playbook
-
-
-def kept(protocol: Any = utilbot.PROTOCOL, **settings: Any) -> tuple[Playbook, Disk]:
-    disk = Disk()
-    hub = Hub(lambda: talk.now, store=disk)
-    talk = Playbook(protocol, hub=hub, **settings)
-    return talk, disk
-
-
-def deaf(person: Person) -> None:
-    """Its socket takes no more from now on, as the writer would find at the end of the turn."""
-    person.reads = False
-    person.connection.lags(person.connection)
+from tests.playbook import Playbook
 
 
 def said(disk: Disk, session: Session) -> int:
@@ -72,9 +56,13 @@ def test_a_client_that_has_not_identified_is_not_kept() -> None:
     talk, disk = kept()
     person = talk.connect()
     deaf(person)
+    talk.hub.subscribe(person.session, "news")  # an operator may
+    disk.write(talk.hub)
+    assert disk.rows == {}
     person.leave()
     disk.write(talk.hub)
     assert disk.rows == {}
+    assert talk.hub.totals.opened == 0
 
 
 def test_a_session_that_nobody_wants_kept_is_not() -> None:
@@ -153,6 +141,33 @@ def test_what_was_lost_for_want_of_room_is_not_kept() -> None:
     assert (record.lost, record.untold) == (4, 4)
 
 
+def test_what_does_not_fit_is_not_kept_behind_what_does() -> None:
+    talk, disk = kept(resume_bytes=100)
+    person = ready(talk)
+    person.leave()
+    talk.publish("user:a", "E", 1)
+    for _ in range(5):
+        talk.publish("user:a", "E", "x" * 200)
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == len(person.session.unsaid) == 1
+    assert decode_session(disk.rows[Table.SESSIONS, person.session.id]).untold == 5
+
+
+def test_what_gave_way_between_two_writes_is_said_to_be_over() -> None:
+    talk, disk = kept(resume_events=10)
+    person = ready(talk)
+    person.leave()
+    session = person.session
+    disk.write(talk.hub)
+    longest = 0
+    while len(session.unsaid) >= longest:
+        longest = len(session.unsaid)
+        talk.publish("user:a", "E", 1)
+    assert longest > len(session.unsaid)
+    disk.write(talk.hub)
+    assert said(disk, session) == session.said == session.unsaid[0].number - 1
+
+
 def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
     talk, disk = kept(resume_events=10)
     person = ready(talk)
@@ -164,120 +179,6 @@ def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
     disk.write(talk.hub)
     assert len(session.unsaid) == len(disk.keys(Table.EVENTS)) == len(session.missed) == 10
     assert said(disk, session) == session.unsaid[0].number - 1
-
-
-def test_an_event_that_was_overtaken_is_not_taken_for_said() -> None:
-    """While one is on its way to many, another may be published: who got that first still has to get the older one."""
-    talk, disk = kept()
-    person = ready(talk)
-    session = person.session
-    person.leave()
-    hub = talk.hub
-    old, new, newest = (hub._event("user:a", "E", number) for number in range(3))
-    for event in (new, old, newest):
-        session.missed.keep(event)
-        hub.keeper.hold(session, event)
-        hub.keeper.hold(session, event)
-    disk.write(hub)
-    assert decode_event(disk.rows[Table.EVENTS, old.number]).late == [session.id]
-    assert [event.waiting for event in (old, new, newest)] == [1, 1, 1]
-    session.missed.forget(new)
-    hub.keeper.touch(session)
-    disk.write(hub)
-    assert said(disk, session) == new.number
-    assert disk.keys(Table.EVENTS) == {old.number, newest.number}
-    session.missed.forget(old)
-    hub.keeper.touch(session)
-    disk.write(hub)
-    assert said(disk, session) == new.number
-    assert disk.keys(Table.EVENTS) == {newest.number}
-
-
-def test_an_overtaken_event_that_others_wait_for_forgets_who_has_it() -> None:
-    talk, disk = kept()
-    people = [ready(talk, name) for name in "ab"]
-    hub = talk.hub
-    old, new = hub._event("service:bot", "E", 1), hub._event("service:bot", "E", 2)
-    for person in people:
-        person.leave()
-        for event in (new, old):
-            person.session.missed.keep(event)
-            hub.keeper.hold(person.session, event)
-    ready_again(talk, "a")
-    disk.write(hub)
-    row = decode_event(disk.rows[Table.EVENTS, old.number])
-    assert row.holders == row.late == [people[1].session.id]
-
-
-def test_a_session_that_moves_to_a_listener_with_another_promise() -> None:
-    talk, disk = kept(discodo.PROTOCOL)
-    loose = Playbook(discodo.PROTOCOL, hub=talk.hub, listener="loose", durable=False)
-    loose.now = talk.now
-
-    def audio(book: Playbook) -> Person:
-        person = book.connect("/ws", headers={"authorization": "s3cret"})
-        person.say({"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}})
-        return person
-
-    first = audio(loose)
-    deaf(first)
-    disk.write(talk.hub)
-    assert disk.rows == {}
-    second = audio(talk)
-    assert second.session is first.session
-    deaf(second)
-    talk.publish("user:a", "E", 1)
-    disk.write(talk.hub)
-    assert (len(disk.keys(Table.SESSIONS)), len(disk.keys(Table.EVENTS))) == (1, 1)
-    audio(loose)
-    disk.write(talk.hub)
-    assert disk.rows == {}
-
-
-def test_who_lags_before_it_takes_its_session_up_leaves_nothing_behind() -> None:
-    talk, disk = kept()
-    ready(talk).leave()
-    talk.publish("user:a", "E", 1)
-    late = talk.connect()
-    deaf(late)
-    fresh = late.session
-    late.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
-    assert late.session is not fresh
-    disk.write(talk.hub)
-    assert fresh.unsaid is NOTHING
-    late.reads = True
-    late.heard()
-    disk.write(talk.hub)
-    assert disk.keys(Table.EVENTS) == set()
-
-
-def test_one_receiver_that_was_given_an_event_of_another_is_looked_at() -> None:
-    """Its row went with the first holder's; what the second one's socket does not take must be in the same batch."""
-    talk, disk = kept(oxyl.PROTOCOL)
-
-    def service() -> Person:
-        person = talk.connect()
-        person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
-        return person
-
-    one = service()
-    deaf(one)
-    talk.hub.publish("service:feeds", "E", 1, one=True)
-    other = service()
-    disk.write(talk.hub)
-    other.reads = False
-    one.leave()
-    disk.write(talk.hub)
-    (row,) = (decode_event(value) for _, value in disk.values(Table.EVENTS))
-    assert row.holders == [other.session.id]
-    other.connection.stop = lambda: None
-    other.connection.end(Disconnect(Cause.SLOW_CONSUMER))
-    talk.hub.publish("service:feeds", "E", 2, one=True)
-    disk.write(talk.hub)
-    other.leave()
-    disk.write(talk.hub)
-    rows = [decode_event(value) for _, value in disk.values(Table.EVENTS)]
-    assert [row.holders for row in rows] == [["service:feeds"]] * 2
 
 
 def test_what_a_grant_gave_is_written() -> None:
@@ -313,6 +214,18 @@ def test_a_snapshot_is_what_the_writes_led_to() -> None:
     assert rows != before
     disk.write(talk.hub)
     assert plain(disk.rows) == rows
+
+
+def test_the_nodes_own_end_ends_what_it_does_not_keep() -> None:
+    talk, disk = kept()
+    loose = Playbook(utilbot.PROTOCOL, hub=talk.hub, listener="loose", durable=False)
+    loose.now = talk.now
+    ready(talk, "a")
+    ready(loose, "b")
+    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    assert [session.identity for session in talk.hub.sessions.values()] == ["a"]
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.SESSIONS)) == 1
 
 
 @pytest.mark.parametrize("cause", [Cause.KICKED, Cause.PEER_GONE])

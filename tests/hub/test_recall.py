@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from attrs import evolve
 
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
@@ -17,7 +18,7 @@ from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.grants import settle
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
-from tests.hub.disk import Disk, take_up
+from tests.hub.disk import Disk, deaf, take_up
 from tests.hub.test_hub import numbers, ready, ready_again
 from tests.playbook import Person, Playbook
 
@@ -55,11 +56,6 @@ def feeds(talk: Playbook) -> Person:
     person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
     person.heard()
     return person
-
-
-def deaf(person: Person) -> None:
-    person.reads = False
-    person.connection.lags(person.connection)
 
 
 def test_clients_resume_as_if_only_the_network_had_gone() -> None:
@@ -170,6 +166,17 @@ def test_whom_nobody_serves_any_more_ends_and_gives_on_what_it_missed(change: di
     third = Node(second.crash())
     assert third.hub.notifications.waiting("a") == ["n"]
     assert third.told == []
+
+
+def test_a_protocol_is_not_told_of_the_end_of_anothers_session() -> None:
+    class Strict(utilbot.Utilbot):
+        def ended(self, session: Session) -> None:
+            raise AssertionError("it knows nothing of this session")
+
+    first = Node(Disk())
+    ready(first.book)
+    second = Node(first.crash(), evolve(discodo.PROTOCOL, behaviour=Strict))
+    assert [entry[1] for entry in second.told] == ["detached", "ended"]
 
 
 @pytest.mark.parametrize("change", [{}, {"listener": "other"}, {"resume_events": 1, "resume_bytes": 1}])

@@ -45,6 +45,7 @@ class Slow(JournalFile):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        self.closed = False
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -55,6 +56,10 @@ class Slow(JournalFile):
         assert self.gate.wait(10)
         self.writes += 1
         return super().write(batch)
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
 
 
 def limited(file: JournalFile, *, interval: float = 0.1, **limits: Any) -> Journal:
@@ -357,6 +362,8 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, caplog
         with trio.fail_after(5):
             await journal.aclose(0.02)
     assert "was not closed within 0.02 s" in caplog.text
+    journal.close()  # the thread is still inside: what it uses is not taken from under it
+    assert not file.closed
     file.gate.set()
     await until(lambda: file.writes == 1)
     file.close()
