@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import Table, decode_event, decode_session
 from gatewayd.core.session import NOTHING, Session
@@ -241,3 +242,14 @@ def test_the_end_takes_its_rows_with_it(cause: Cause) -> None:
     talk.hub.keeper.touch(person.session)
     talk.hub.keeper.lags(person.connection)
     assert not disk.stirred
+
+
+def test_what_a_smaller_buffer_cannot_take_is_not_held() -> None:
+    """As when the limits were lowered between two runs."""
+    talk, disk = kept(resume_bytes=100)
+    person = ready(talk)
+    person.leave()
+    disk.write(talk.hub)
+    talk.hub.keeper.hold(person.session, Event("user:a", "E", "x" * 200, talk.now, number=99))
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()

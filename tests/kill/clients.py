@@ -37,6 +37,9 @@ class Bot:
             claim = {"type": "bot", "key": "s", "id": self.name}
             await connection.send(json.dumps({"op": 1, "t": "identify", "d": claim}))
             answer = json.loads(await connection.recv())["d"]
+            if "resumed" not in answer:  # its older connection was still there
+                limiter.release_on_behalf_of(ready)
+                raise ConnectionError(f"{self.name} was refused: {answer}")
             self.resumed.append(answer["resumed"])
             self.lost += answer.get("lost", 0)
             limiter.release_on_behalf_of(ready)
