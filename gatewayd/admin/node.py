@@ -51,10 +51,13 @@ class NodeView:
     """Requests, and single events of a list, by the code of their error."""
 
 
+def _lost(item: dict[str, Any]) -> dict[str, Any]:
+    return item if "error" in item else {**item, "durable": False}
+
+
 async def kept(node: NodeView, said: Any, status: int = 200) -> Response:
     """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
     if node.committed is not None and not await node.committed():
-        for item in said if isinstance(said, list) else [said]:
-            if "error" not in item:
-                item["durable"] = False
+        # Copies: what is remembered for the same id must not say so for ever.
+        said = [_lost(item) for item in said] if isinstance(said, list) else _lost(said)
     return answer(said, status)

@@ -114,7 +114,7 @@ class Routes:
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
             self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
-            return answer({"ended": session.id})
+            return await kept(self.node, {"ended": session.id})
         return answer(views.session(session, self.hub.clock(), whole=True))
 
     async def channels(self, request: Request) -> Response:
@@ -171,6 +171,7 @@ class Routes:
             changes = fields(parse(await body_of(request)), ROOM_STATE, ())
             self._say_to_room(name, "room_update", changes)
             self.hub.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
+            return await kept(self.node, views.room(self.hub, name))
         return answer(views.room(self.hub, name))
 
     def _say_to_room(self, name: str, event: str, data: dict[str, Any]) -> None:

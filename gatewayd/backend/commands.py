@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Reply = Callable[[Any], None]
 Apply = Callable[["Session", Answer, Reply | None], int]
+WAITING_A_PLACE = 64
+"""Commands that may wait for each of `max_concurrent`: those of clients that have gone are seen through as well."""
 QUIET_SECONDS = 5.0
 """A repeated failure is logged once in this time."""
 
@@ -74,6 +76,7 @@ class Commands:
         self._apply = apply
         self._timeout = timeout
         self._places = trio.Semaphore(max_concurrent)
+        self._most = max_concurrent * WAITING_A_PLACE
         self._nursery: trio.Nursery | None = None
         self._logged: dict[str, float] = {}
 
@@ -118,6 +121,8 @@ class Commands:
     async def _answer(self, asked: Asked) -> Answer:
         """Raises `BackendError` and `NoBackend`, and whatever a bug of ours raises."""
         placed = False
+        if self.waiting > self._most:
+            raise BackendError(errors.BUSY, f"{self._most} commands wait already")
         with trio.move_on_after(self._timeout):
             async with self._places:
                 placed = True

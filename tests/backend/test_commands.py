@@ -209,3 +209,26 @@ async def test_when_the_daemon_stops(autojump_clock: MockClock) -> None:
     with pytest.raises(BackendError, match="stopped"):
         await here.ask(session, Answer())
     assert here.replies == []
+
+
+async def test_so_many_commands_may_wait_and_no_more(
+    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of clients that have gone are seen through, so their number is no bound."""
+    monkeypatch.setattr("gatewayd.backend.commands.WAITING_A_PLACE", 2)
+    here = await desk(nursery, max_concurrent=1)
+    person = ready(here.talk)
+    slugs: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await here.ask(person.session, Answer(), 1.0)
+        except BackendError as error:
+            slugs.append(str(error))
+
+    async with trio.open_nursery() as asking:
+        for _ in range(4):
+            asking.start_soon(ask)
+        await wait_all_tasks_blocked()
+        assert slugs == ["busy: 2 commands wait already"] * 2
+    assert here.commands.totals.answered == 2
