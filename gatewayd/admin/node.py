@@ -51,13 +51,20 @@ class NodeView:
     """Requests, and single events of a list, by the code of their error."""
 
 
-def _lost(item: dict[str, Any]) -> dict[str, Any]:
-    return item if "error" in item else {**item, "durable": False}
+async def lasting(node: NodeView) -> bool:
+    """Wait until what was done is as durable as a listener demands; False where the disk fails."""
+    return node.committed is None or await node.committed()
+
+
+def marked(said: Any, *, durable: bool) -> Any:
+    """An answer, or a list of them, that says if it is not durable: in copies, since some are remembered."""
+    if durable:
+        return said
+    if isinstance(said, list):
+        return [marked(item, durable=False) for item in said]
+    return said if "error" in said else {**said, "durable": False}
 
 
 async def kept(node: NodeView, said: Any, status: int = 200) -> Response:
     """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
-    if node.committed is not None and not await node.committed():
-        # Copies: what is remembered for the same id must not say so for ever.
-        said = [_lost(item) for item in said] if isinstance(said, list) else _lost(said)
-    return answer(said, status)
+    return answer(marked(said, durable=await lasting(node)), status)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, body_of, fields, parse
-from gatewayd.admin.node import NodeView, kept
+from gatewayd.admin.node import NodeView, kept, lasting, marked
 from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.hub.following import Followed, Goal, Watch
@@ -47,12 +47,11 @@ class Publishing:
             answers = Answers(watch)
             whole = await self._publish_body(request, body, answers)
             said = answers.items if whole else answers.items[0]
-            response = await kept(self.node, said)
-            if wait is None or watch is None:
-                return response
-            await arrived(request, watch, wait.timeout)
-            self._add_progress(answers)
-            return answer(said)
+            durable = await lasting(self.node)
+            if wait is not None and watch is not None:
+                await arrived(request, watch, wait.timeout)
+                self._add_progress(answers)
+            return answer(marked(said, durable=durable))
 
     async def _publish_body(self, request: Request, body: bytes, answers: Answers) -> bool:
         """Publish all of it; whether it was a list."""

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
-from gatewayd.core.close import Cause, Ending, Refused
+from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 
 if TYPE_CHECKING:
@@ -138,8 +138,13 @@ class RoomsBehaviour(Behaviour[Options]):
             raise Refused(403, "the room is full", Cause.NOT_ALLOWED)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
-        """The request's own claim, already judged."""
+        """The request's own claim, already judged; but the room may be another by the time it is upgraded."""
         room, participant = identify.claim
+        try:
+            self._may_enter(room, participant)
+        except Refused as refused:
+            cause = Cause.ROOM_CLOSED if refused.cause is Cause.ROOM_CLOSED else Cause.KICKED
+            raise Disconnect(cause, refused.reason) from None
         if self.port.rooms.state(room) is None:
             self.port.rooms.create(room, {})
         return Admission(
