@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import trio
 
+from gatewayd.backend.lifecycle import MemoryQueue
 from gatewayd.backend.request import Entry
 from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, encode
 from gatewayd.hub.recall import recall
@@ -34,49 +34,34 @@ NONSENSE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError, LookupE
 """What comes of a row that somebody has edited, or of a hook that does not know what it finds there."""
 
 
-class JournalQueue:
-    """Lifecycle events that wait for the backend, in the journal; a `gatewayd.backend.lifecycle.Queue`.
+class JournalQueue(MemoryQueue):
+    """Lifecycle events that wait for the backend, in the journal.
 
-    An entry is handed out only when it is on disk, together with what has happened to its session: what the backend
-    knows, the next run knows too.
+    Before an entry is handed out it is on disk, together with what has happened to its session: what the backend knows,
+    the next run knows too. Where the disk fails it is handed out all the same, and a crash in that time may say an end
+    twice.
     """
 
     def __init__(self, journal: Journal, limit: int) -> None:
-        self.wake: Callable[[], None] = _nobody
-        self.dropped = 0
+        super().__init__(limit)
         self.last = 0
         self._journal = journal
-        self._limit = limit
-        self._entries: deque[Entry] = deque()
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def append(self, entry: Entry) -> None:
         """Take one more."""
-        self._entries.append(entry)
         self.last = entry.n
         self._journal.put(Table.LIFECYCLE, entry.n, encode(entry))
         self._journal.put(Table.META, LAST, b"%d" % entry.n)
-        if len(self._entries) > self._limit:
-            self._journal.delete(Table.LIFECYCLE, self._entries.popleft().n)
-            if not self.dropped & (self.dropped - 1):
-                log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
-            self.dropped += 1
-        self.wake()
-
-    def peek(self, limit: int) -> list[Entry]:
-        """The oldest, `limit` of them at most; they stay."""
-        return [self._entries[index] for index in range(min(limit, len(self._entries)))]
+        super().append(entry)
 
     async def kept(self) -> None:
         """Wait until all that was appended is on disk; at once where the disk fails, since waiting would not help."""
         await self._journal.committed()
 
-    def done(self, upto_n: int) -> None:
-        """Forget all whose `n` is not larger."""
-        while self._entries and self._entries[0].n <= upto_n:
-            self._journal.delete(Table.LIFECYCLE, self._entries.popleft().n)
+    def _drop(self) -> Entry:
+        entry = super()._drop()
+        self._journal.delete(Table.LIFECYCLE, entry.n)
+        return entry
 
     def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
@@ -91,10 +76,6 @@ class JournalQueue:
             for key, value in reading.load(Table.META):
                 if key == LAST:
                     self.last = int(value)
-
-
-def _nobody() -> None:
-    """There is nobody to be told."""
 
 
 class Reading:

@@ -69,7 +69,7 @@ class MemoryQueue:
         """Take one more; never waits."""
         self._entries.append(entry)
         if len(self._entries) > self._limit:
-            self._entries.popleft()
+            self._drop()
             if not self.dropped & (self.dropped - 1):  # at 0, 1, 2, 4, 8 …: seen, and no storm
                 log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
             self.dropped += 1
@@ -85,7 +85,11 @@ class MemoryQueue:
     def done(self, upto_n: int) -> None:
         """Forget all whose `n` is not larger."""
         while self._entries and self._entries[0].n <= upto_n:
-            self._entries.popleft()
+            self._drop()
+
+    def _drop(self) -> Entry:
+        """The oldest, which waits no more."""
+        return self._entries.popleft()
 
 
 class Recorder:
