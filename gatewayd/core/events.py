@@ -149,15 +149,14 @@ class Event:
     """Whoever it has waited for, by id of the session or name of the channel; true where it came out of turn."""
     body: msgspec.Raw = field(init=False)
     frames: dict[tuple[str, str], bytes] = field(init=False, factory=dict, repr=False)
+    size: int = field(init=False)
+    """Bytes that count against a resume buffer: name and encoded data."""
 
     def __attrs_post_init__(self) -> None:
         # Encoded here, once: an unencodable value is the publisher's error and never reaches a client's turn.
-        self.body = msgspec.Raw(msgspec.json.encode(self.data))
-
-    @property
-    def size(self) -> int:
-        """Bytes that count against a resume buffer: name and encoded data."""
-        return len(self.name) + len(memoryview(self.body))
+        body = msgspec.json.encode(self.data)
+        self.body = msgspec.Raw(body)
+        self.size = len(self.name) + len(body)
 
 
 ClientEvent = Identify | Heartbeat | Ping | Command

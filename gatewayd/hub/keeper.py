@@ -72,22 +72,32 @@ class Keeper:
         if unsaid is NOTHING:
             unsaid = session.unsaid = deque()
         # What is published while another event is on its way may be faster; `said` cannot say that.
-        newest = next((known.number for known in reversed(unsaid) if not known.holders[session.id]), session.said)
+        number, newest, name = event.number, session.said, session.id
+        for known in reversed(unsaid):
+            if not known.holders[name]:
+                newest = known.number
+                break
         unsaid.append(event)
-        self.wait(event, session.id, late=event.number <= newest)
+        event.holders[name] = number <= newest
+        event.waiting += 1
+        if self._latest is not event:
+            self._noticed(event)
         self._behind[session] = None
         if session.connection is None and len(unsaid) > 2 * len(session.missed) + SLACK:
             self._settle(session, session.missed.oldest)  # nobody may be writing: the disk can hang for hours
             self.touch(session)
 
-    def wait(self, event: Event, holder: str, *, late: bool = False) -> None:
-        """The event waits for somebody, a session or the first receiver of a channel."""
-        event.holders[holder] = late
+    def wait(self, event: Event, holder: str) -> None:
+        """The event waits for the first receiver of a channel."""
+        event.holders[holder] = False
         event.waiting += 1
-        if self._latest is not event:  # a publish may come here for thousands of sessions in a row
-            self._latest = event
-            self._fresh[event] = None
-            self._store.stir()
+        self._noticed(event)
+
+    def _noticed(self, event: Event) -> None:
+        """Somebody more waits for it. A publish may come here for thousands of sessions in a row."""
+        self._latest = event
+        self._fresh[event] = None
+        self._store.stir()
 
     def release(self, event: Event, holder: str | None = None) -> None:
         """It waits for that one no more. `holder` is named where the session's row does not say it."""
@@ -151,8 +161,11 @@ class Keeper:
             event = unsaid.popleft()
             if event.holders[session.id]:
                 self.release(event, session.id)
+                continue
+            session.said = event.number
+            if event.waiting > 1:
+                event.waiting -= 1
             else:
-                session.said = event.number
                 self.release(event)
         if not unsaid:
             session.unsaid = NOTHING
