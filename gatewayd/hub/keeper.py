@@ -99,15 +99,15 @@ class Keeper:
         self._fresh[event] = None
         self._store.stir()
 
-    def release(self, event: Event, holder: str | None = None) -> None:
-        """It waits for that one no more. `holder` is named where the session's row does not say it."""
+    def release(self, event: Event, holder: str) -> None:
+        """It waits for that one no more, and no row of a session's says so."""
         event.waiting -= 1
         if event.waiting == 0:
             self._fresh.pop(event, None)
             if self._latest is event:
                 self._latest = None
             self._store.delete(Table.EVENTS, event.number)
-        elif holder is not None:
+        else:
             del event.holders[holder]
             self._fresh[event] = None
 
@@ -166,7 +166,7 @@ class Keeper:
             if event.waiting > 1:
                 event.waiting -= 1
             else:
-                self.release(event)
+                self.release(event, session.id)
         if not unsaid:
             session.unsaid = NOTHING
 
