@@ -146,3 +146,13 @@ def test_the_disk_follows_whatever_happens(known: bool, operations: list[tuple[s
         assert pending.bytes >= len(pending) * OPERATION_BYTES
     apply(disk, pending.take())
     assert disk == truth
+
+
+def test_a_group_that_was_on_disk_is_forgotten_with_its_delete() -> None:
+    pending, disk = Pending(), Disk({(Table.NOTIFICATIONS, ("s", 3)): b"old"})
+    pending.learn(Table.NOTIFICATIONS, [("s", 3)])
+    pending.delete_group(Table.NOTIFICATIONS, "s")
+    apply(disk, pending.take())
+    assert disk == {}
+    pending.delete_group(Table.NOTIFICATIONS, "s")
+    assert len(pending) == 0  # nothing of it can be on disk any more
