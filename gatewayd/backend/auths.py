@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import trio
 
 from gatewayd.backend.auth import Auth, Counted
-from gatewayd.backend.http_auth import HttpAuth, client_for
+from gatewayd.backend.http_auth import HttpAuth
 from gatewayd.backend.jwt import JwtAuth
+from gatewayd.backend.post import client_for
 from gatewayd.backend.static import OpenAuth, StaticAuth
 from gatewayd.config.auth import AuthConfig, HttpConfig, JwtConfig, StaticConfig
 
@@ -44,5 +45,5 @@ def _make(name: str, config: AuthConfig) -> Auth:
         case JwtConfig():
             return JwtAuth(config)
         case HttpConfig():
-            return HttpAuth(name, config, client_for(config))
+            return HttpAuth(name, config, client_for(config.url, config.max_connections))
     return OpenAuth()

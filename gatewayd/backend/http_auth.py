@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
@@ -25,12 +23,14 @@ from gatewayd.backend.attributes import BadAttributes, channels, metadata
 from gatewayd.backend.auth import Auth
 from gatewayd.backend.breaker import Breaker
 from gatewayd.backend.cache import Verdicts
-from gatewayd.backend.signature import headers
+from gatewayd.backend.post import Broken, Post, Unreachable
 from gatewayd.config.auth import HttpConfig
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.text import printable
 
 log = logging.getLogger("gatewayd.auth")
+
+Payload = Mapping[str, object]
 
 MAX_ANSWER = 65536
 """Bytes of an answer."""
@@ -63,13 +63,6 @@ class _Asking:
     grant: Grant | None = None
 
 
-def client_for(config: HttpConfig) -> httpx.AsyncClient:
-    """The HTTP client of one auth; neither proxies nor redirects, and no more connections than are allowed."""
-    limits = httpx.Limits(max_connections=config.max_connections, max_keepalive_connections=config.max_connections)
-    # Trio holds the deadline, over everything; certificates are the system's.
-    return httpx.AsyncClient(verify=ssl.create_default_context(), limits=limits, timeout=None, trust_env=False)
-
-
 class HttpAuth(Auth):
     """Asks the backend of one [auth.NAME]. The client is closed with it; `wall` gives seconds since the epoch."""
 
@@ -80,49 +73,48 @@ class HttpAuth(Auth):
         self.breaker = Breaker(config.breaker_failures, config.breaker_pause)
         self.cache = Verdicts(config.cache_size, config.cache_ttl)
         self._config = config
-        self._client = client
-        self._wall = wall
-        self._secret = None if config.secret is None else config.secret.reveal()
+        secret = None if config.secret is None else config.secret.reveal()
+        self._post = Post(client, config.url, secret, most=MAX_ANSWER, wall=wall)
         self._asking: dict[bytes, _Asking] = {}
         self._slots = trio.CapacityLimiter(config.max_connections)
         self._salt = os.urandom(32)
 
     async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
         """The backend's verdict, a recent one, or what stands for one where it fails."""
+        payload = _payload(claim, listener, protocol)
         try:
-            body = _body(claim, listener, protocol)
+            key = blake2b(msgspec.json.encode(payload), key=self._salt).digest()
         except UnicodeEncodeError:
             return Grant(granted=False, reason=NO_TEXT)
-        key = blake2b(body, key=self._salt).digest()
         while True:
             known = self.cache.get(key, trio.current_time())
             if known is not None:
                 return known
             asking = self._asking.get(key)
             if asking is None:
-                return await self._lead(key, body)
+                return await self._lead(key, payload)
             await asking.done.wait()
             if asking.grant is not None:
                 return asking.grant
 
-    async def _lead(self, key: bytes, body: bytes) -> Grant:
+    async def _lead(self, key: bytes, payload: Payload) -> Grant:
         """Ask for everybody who has the same claim."""
         if len(self._asking) >= self._config.max_waiting:
             return self._failed(Failure("busy"))
         asking = self._asking[key] = _Asking()
         try:
-            asking.grant = await self._try(key, body)
+            asking.grant = await self._try(key, payload)
             return asking.grant
         finally:
             del self._asking[key]
             asking.done.set()
 
-    async def _try(self, key: bytes, body: bytes) -> Grant:
+    async def _try(self, key: bytes, payload: Payload) -> Grant:
         breaker = self.breaker
         if not breaker.enter(trio.current_time()):
             return self._failed(Failure("breaker open"))
         try:
-            grant = await self._ask(body)
+            grant = await self._ask(payload)
         except Failure as failure:
             if failure.args[0] == "busy":
                 breaker.left()
@@ -155,39 +147,19 @@ class HttpAuth(Auth):
 
     # --- one request ----------------------------------------------------------------------------------------
 
-    async def _ask(self, body: bytes) -> Grant:
+    async def _ask(self, payload: Payload) -> Grant:
         """One request. Raises `Failure`."""
         name = "busy"  # until it is its turn
         with trio.move_on_after(self._config.timeout):
             async with self._slots:
                 name = "timeout"
-                return _verdict(*await self._post(body))
+                try:
+                    return _verdict(*await self._post.send(payload))
+                except Unreachable as error:
+                    raise Failure("no connection", str(error)) from None
+                except Broken as error:
+                    raise Failure("broken answer", str(error)) from None
         raise Failure(name)
-
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer; of a body that is too large, as much as shows it."""
-        # Two who ask for the same in one second must not look like one request that is replayed.
-        body = b'{"id":"%s",' % secrets.token_hex(16).encode() + body[1:]
-        said = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "gatewayd",
-            **headers(self._secret, body, now=self._wall()),
-        }
-        try:
-            async with self._client.stream("POST", self._config.url, content=body, headers=said) as response:
-                answer = bytearray()
-                with trio.CancelScope() as enough:
-                    async for chunk in response.aiter_raw():
-                        answer += chunk
-                        if len(answer) > MAX_ANSWER:
-                            enough.cancel()  # a `break` would leave httpx's inner generators to the collector
-                return response.status_code, bytes(answer)
-        except httpx.ConnectError as error:
-            raise Failure("no connection", str(error)) from None
-        except httpx.HTTPError as error:
-            raise Failure("broken answer", str(error)) from None
 
     def status(self) -> Mapping[str, Any]:
         """The breaker, and how full the tables are."""
@@ -199,20 +171,18 @@ class HttpAuth(Auth):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._post.aclose()
 
 
-def _body(claim: Claim, listener: str, protocol: str) -> bytes:
-    return msgspec.json.encode(
-        {
-            "kind": claim.kind,
-            "token": claim.token,
-            "subject": claim.subject,
-            "listener": listener,
-            "protocol": protocol,
-            "extra": claim.extra,
-        }
-    )
+def _payload(claim: Claim, listener: str, protocol: str) -> Payload:
+    return {
+        "kind": claim.kind,
+        "token": claim.token,
+        "subject": claim.subject,
+        "listener": listener,
+        "protocol": protocol,
+        "extra": claim.extra,
+    }
 
 
 def _verdict(status: int, body: bytes) -> Grant:

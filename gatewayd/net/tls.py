@@ -18,12 +18,14 @@ from gatewayd.net.transport import SocketTransport
 
 RECORD_BYTES = 16384
 """The most that one TLS record holds (RFC 8446 §5.1)."""
+MOST_UNSENT = 65536
+"""How much of what TLS itself has to say may wait for a peer that asks for it (new keys, say) and does not read."""
 
 
 class TlsTransport(SocketTransport):
     """The server's side of TLS over a socket that nobody else uses from now on; `handshake` comes first."""
 
-    __slots__ = ("_cipher", "_in", "_out", "_tls")
+    __slots__ = ("_cipher", "_in", "_out", "_over", "_tls")
 
     def __init__(self, below: SocketTransport, context: ssl.SSLContext) -> None:
         super().__init__(below.sock, below.remote)
@@ -31,6 +33,7 @@ class TlsTransport(SocketTransport):
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self._cipher = b""  # encrypted, and not yet taken by the kernel
+        self._over = False  # the peer has said that nothing more comes
 
     async def handshake(self) -> None:
         """Agree on keys. Raises `trio.BrokenResourceError` when the peer does not speak TLS, or not ours."""
@@ -86,18 +89,16 @@ class TlsTransport(SocketTransport):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come, at least one byte; b"" at the end."""
         found = self._decrypt()  # the handshake may have read on
-        while not found:
-            data = await super().receive_some()
-            self._feed(data)
+        while not found and not self._over:
+            self._feed(await super().receive_some())
             found = self._decrypt()
-            if not data:
-                break
         return found
 
     def _feed(self, data: bytes) -> None:
         if data:
             self._in.write(data)
         else:
+            self._over = True
             self._in.write_eof()
 
     def _decrypt(self) -> bytes:
@@ -106,6 +107,7 @@ class TlsTransport(SocketTransport):
         try:
             while piece := self._tls.read(RECEIVE_BYTES):
                 found.append(piece)
+            self._over = True  # its close_notify (RFC 8446 §6.1), with which some end without hanging up
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
             pass
         except ssl.SSLError as exc:
@@ -117,6 +119,8 @@ class TlsTransport(SocketTransport):
         """Write what TLS itself has to say to what came, such as new keys."""
         if self._out.pending:
             self._cipher += self._out.read()
+            if len(self._cipher) > MOST_UNSENT:
+                raise trio.BrokenResourceError("the peer asks for more than it reads")
             if not self.drained():
                 self.wake()
 
@@ -131,10 +135,16 @@ class TlsTransport(SocketTransport):
         def opened(data: bytes) -> bool:
             self._feed(data)
             found = self._decrypt()
-            return take(found) if found or not data else True
+            if found and not take(found):
+                return False
+            return take(b"") if self._over else True
 
         assert self.ear is not None
-        await self.ear.wait(opened)
+        if not self._over:
+            await self.ear.wait(opened)
+        else:
+            await trio.lowlevel.checkpoint()
+            take(b"")
 
     # --- the end --------------------------------------------------------------------------------------------
 

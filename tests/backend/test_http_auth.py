@@ -16,7 +16,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from gatewayd.backend import signature
-from gatewayd.backend.http_auth import LONGEST, MAX_ANSWER, HttpAuth, client_for
+from gatewayd.backend.http_auth import LONGEST, MAX_ANSWER, HttpAuth
+from gatewayd.backend.post import client_for
 from gatewayd.config.auth import HttpConfig
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Claim, Grant
@@ -28,7 +29,7 @@ CLAIM = Claim("user", "t0ken", "7", {"uhash": "x"})
 @asynccontextmanager
 async def asking(url: str, **more: Any) -> AsyncIterator[HttpAuth]:
     config = HttpConfig(kind="http", url=url, **more)
-    auth = HttpAuth("app", config, client_for(config))
+    auth = HttpAuth("app", config, client_for(url, config.max_connections))
     try:
         yield auth
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -129,6 +130,55 @@ async def test_garbage_between_records_ends_that_client(contexts: Contexts) -> N
         await stream.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + b"?" * 32)
         await served.settled()
         assert served.hub.totals.closed["peer_gone"] == 1
+
+
+@pytest.mark.parametrize("behind", [b"", masked(b'{"op":10}')])
+async def test_a_peer_that_says_it_is_over_is_gone(contexts: Contexts, behind: bytes) -> None:
+    """A close_notify is an end like a FIN, whether or not the connection is closed behind it."""
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server) as served:
+        raw = await served.raw()
+        async with raw:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+
+            async def until(act: Callable[[], object]) -> object:
+                while True:
+                    try:
+                        done = act()
+                    except ssl.SSLWantReadError:
+                        await raw.send_all(outgoing.read())
+                        incoming.write(await raw.receive_some())
+                    else:
+                        await raw.send_all(outgoing.read())
+                        return done
+
+            with trio.fail_after(5):
+                await until(tls.do_handshake)
+                await until(lambda: tls.write(GOOD + IDENTIFY))
+                heard = b""
+                while b"connect_success" not in heard:
+                    heard += bytes(await until(lambda: tls.read(65536)))  # type: ignore[call-overload]
+                if behind:
+                    tls.write(behind)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.unwrap()
+                await raw.send_all(outgoing.read())
+                await served.settled()
+        assert served.hub.totals.closed["peer_gone"] == 1
+
+
+async def test_a_peer_that_asks_and_does_not_read_is_let_go(contexts: Contexts) -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
+    with Poll() as poll, near, far:
+        transport.listen(poll)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with pytest.raises(trio.BrokenResourceError, match="more than it reads"):
+            for _ in range(100):
+                transport._out.write(b"x" * 5000)
+                transport._answer()
 
 
 async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds_nothing(contexts: Contexts) -> None:
