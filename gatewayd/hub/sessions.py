@@ -20,7 +20,7 @@ from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Drop
 from gatewayd.core.session import Missed, Realm, Session
-from gatewayd.hub.timers import Timers
+from gatewayd.hub.timers import Due, Timers
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -74,7 +74,8 @@ class Sessions:
         self.keeper: Keeper
         self.sessions: dict[str, Session] = {}
         self._identities: dict[tuple[Realm, str], list[Session]] = {}
-        self._detached: dict[Session, None] = {}
+        self._detached: dict[Session, Due] = {}
+        """Those that wait for a client, longest first, and when their windows pass."""
         self.smallest_outbox = math.inf
         """Bytes of the smallest that any client has had."""
 
@@ -174,7 +175,7 @@ class Sessions:
         replaced = older.connection
         if replaced is not None:
             self._take_back(older, replaced)
-        self._detached.pop(older, None)
+        self._wait_no_more(older)
         older.connection = connection
         older.detached_at = None
         older.generation += 1
@@ -231,31 +232,33 @@ class Sessions:
             self._take_back(session, connection)
         session.connection = None
         session.detached_at = self.clock()
-        self._detached[session] = None
-        generation = session.generation
-        self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
+        self._wait_for_client(session, session.detached_at)
         self._tell(session, "detached", connection.verdict)
         self.keeper.touch(session)
         self._has_detached(session)
+
+    def _wait_for_client(self, session: Session, since: float) -> None:
+        self._detached[session] = self.timers.at(since + session.resume_window, lambda: self._expire(session))
+
+    def _wait_no_more(self, session: Session) -> None:
+        if (due := self._detached.pop(session, None)) is not None:
+            due.cancel()  # else whoever comes and goes fills the timers for as long as its window
 
     def adopt(self, session: Session, channels: Iterable[str], gone: Verdict | None) -> None:
         """Take up a session of the last run, without a client; `gone` is what it lost that to, if it had one."""
         self.sessions[session.id] = session
         if session.key is not None:
             self._identities.setdefault((session.realm, session.key), []).append(session)
-        self._detached[session] = None
+        assert session.detached_at is not None
+        self._wait_for_client(session, session.detached_at)
         for channel in channels:
             self._hears(session, channel)
-        generation = session.generation
-        assert session.detached_at is not None
-        self.timers.at(session.detached_at + session.resume_window, lambda: self._expire(session, generation))
         if gone is not None:
             self._tell(session, "detached", gone)
         self.keeper.touch(session)
 
-    def _expire(self, session: Session, generation: int) -> None:
-        if session in self._detached and session.generation == generation:
-            self.end(session, Verdict(Cause.EXPIRED, Cause.EXPIRED.words))
+    def _expire(self, session: Session) -> None:
+        self.end(session, Verdict(Cause.EXPIRED, Cause.EXPIRED.words))
 
     def end(self, session: Session, verdict: Verdict) -> None:
         """The session is over; a client that it still has is told so and has to go."""
@@ -268,7 +271,7 @@ class Sessions:
         session.ended = verdict
         self.keeper.end(session)
         del self.sessions[session.id]
-        self._detached.pop(session, None)
+        self._wait_no_more(session)
         if session.key is not None:
             self.totals.ended += 1
             known = self._identities[session.realm, session.key]

@@ -6,6 +6,7 @@ from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Event
 from gatewayd.hub.hub import Hub
+from gatewayd.hub.timers import SWEPT
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import book, numbers, ready, ready_again
 from tests.playbook import Person, Playbook
@@ -144,3 +145,12 @@ def test_an_event_written_after_all_is_not_said_again() -> None:
     session.missed.keep(event)
     session.missed.forget(event)
     assert len(session.missed) == 0
+
+
+def test_who_comes_and_goes_leaves_no_timers_behind() -> None:
+    talk = book()
+    person = ready(talk)
+    for _ in range(10 * SWEPT):
+        person.leave()
+        person = ready_again(talk)
+    assert len(talk.hub.timers) <= 2 * SWEPT
