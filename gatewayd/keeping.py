@@ -105,7 +105,7 @@ class Reading:
 
 
 class Keeping:
-    """One node's journal. `open` it, `read` it into the parts, then `run` it; `close` is the last thing of all."""
+    """One node's journal, opened when this is made; `read` it into the parts before `journal.run` is started."""
 
     def __init__(self, state_dir: Path, *, interval: float, full_sync: bool) -> None:
         self.journal = Journal.open(state_dir, interval=interval, full_sync=full_sync)
@@ -131,8 +131,7 @@ class Keeping:
                 raise ValueError(f"{unfit} values are no JSON, or too many")
             hub.rooms.restore(reading.load(Table.ROOMS))
             # From here on what is read has effects, and the journal has to know of them.
-            hub.documents.sink = hub.notifications.sink = journal
-            hub.rooms.store = remembered.store = journal
+            hub.documents.store = hub.notifications.store = hub.rooms.store = remembered.store = journal
             remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock())
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]

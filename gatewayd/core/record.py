@@ -41,6 +41,9 @@ class Store(Protocol):
     def delete(self, table: Table, key: Key) -> None:
         """Keep it no more."""
 
+    def delete_group(self, table: Table, first: str) -> None:
+        """Keep none of the keys any more that begin with this part."""
+
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
 
@@ -52,6 +55,9 @@ class Nowhere:
         """Nothing is kept."""
 
     def delete(self, table: Table, key: Key) -> None:
+        """Nothing was kept."""
+
+    def delete_group(self, table: Table, first: str) -> None:
         """Nothing was kept."""
 
     def stir(self) -> None:

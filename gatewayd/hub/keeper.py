@@ -100,7 +100,7 @@ class Keeper:
         self._store.stir()
 
     def release(self, event: Event, holder: str) -> None:
-        """It waits for that one no more, and no row of a session's says so."""
+        """It waits for that one no more; the event's own row has to say so."""
         event.waiting -= 1
         if event.waiting == 0:
             self._fresh.pop(event, None)

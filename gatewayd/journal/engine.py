@@ -93,7 +93,7 @@ class Journal:
             self._recorded()
 
     def delete_group(self, table: Table, first: str) -> None:
-        """Record that all keys that begin with this part are gone: everything that a session missed."""
+        """Record that all keys that begin with this part are gone."""
         if not self._deaf:
             self._pending.delete_group(table, first)
             self._recorded()
@@ -119,7 +119,7 @@ class Journal:
             if self.gather is not None and not self._deaf:
                 self._stirred = False
                 self.gather()
-        except Exception:
+        except Exception:  # a bug of ours must not end the daemon, nor leave a gap in the journal unseen
             log.exception("the rows for the journal could not be made")
             self._degrade("a fault of ours, which the log tells of")
 
@@ -246,7 +246,7 @@ class Journal:
             return None
         try:
             batch = self._pending.replace(self.snapshot())
-        except Exception:
+        except Exception:  # the same: half of everything must not pass for everything
             log.exception("the snapshot for the journal failed")
             self._pending.drop()
             return None

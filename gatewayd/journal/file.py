@@ -16,7 +16,8 @@ from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
 from gatewayd.journal.tables import MIGRATIONS, Key, Table, columns_of, delete, delete_groups, select, storable, upsert
 
-Row = tuple[str | int | bytes, ...]
+Parameters = tuple[str | int | bytes, ...]
+"""Of one row's part of a statement."""
 
 ROWS = 128
 """Rows a statement. Python gives up its lock at every statement, and to get it back from a busy loop takes long."""
@@ -47,7 +48,7 @@ class JournalFile:
             with explained(self.path):
                 for suffix in ("", "-wal", "-shm"):
                     pinned.append(Pinned(self.path.with_name(NAME + suffix)))
-        except BaseException:
+        except BaseException:  # whatever it is, nothing that was opened stays open
             for file in (*pinned, *(() if self._lock else (lock,))):
                 file.close()
             self._disconnect()
@@ -140,7 +141,7 @@ def write(connection: sqlite3.Connection, changes: Changes) -> int:
     return len(written) - len(kept)
 
 
-def chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def chunks(rows: Sequence[Parameters]) -> Iterator[Sequence[Parameters]]:
     """Full chunks first, then halves down to one: few different statements, so that all stay prepared."""
     start, size = 0, ROWS
     while start < len(rows):

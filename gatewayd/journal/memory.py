@@ -1,6 +1,6 @@
-"""Documents and notifications: the truth is in memory, bounded in number and bytes; a sink is told every change.
+"""Documents and notifications: the truth is in memory, bounded in number and bytes; a store is told every change.
 
-With a journal as the sink they outlive the process: `restore` fills them at the start, `rows` gives everything for a
+With a journal as the store they outlive the process: `restore` fills them at the start, `rows` gives everything for a
 snapshot. A row that is read and cannot be kept (not JSON, no room) is counted, and stays where it came from.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from gatewayd.journal.tables import Key, Table
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table
 
 MAX_DOCUMENTS = 100_000
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
@@ -21,39 +21,13 @@ MAX_PER_USER = 100
 """Notifications that wait for one user; the oldest give way."""
 
 
-class Sink(Protocol):
-    """Whoever is told of changes. Recording never waits and never raises."""
-
-    def put(self, table: Table, key: Key, value: bytes) -> None:
-        """The key has this value now."""
-
-    def delete(self, table: Table, key: Key) -> None:
-        """The key is gone."""
-
-    def delete_group(self, table: Table, first: str) -> None:
-        """All keys that begin with this part are gone."""
-
-
-class Nowhere:
-    """A sink for what is kept in memory only."""
-
-    def put(self, table: Table, key: Key, value: bytes) -> None:
-        """Not kept."""
-
-    def delete(self, table: Table, key: Key) -> None:
-        """Was not kept."""
-
-    def delete_group(self, table: Table, first: str) -> None:
-        """Was not kept."""
-
-
 class MemoryDocuments:
     """JSON values under keys, kept as encoded bytes so that the bound is in bytes and nobody can change them."""
 
     def __init__(
-        self, max_count: int = MAX_DOCUMENTS, max_bytes: int = MAX_DOCUMENT_BYTES, sink: Sink | None = None
+        self, max_count: int = MAX_DOCUMENTS, max_bytes: int = MAX_DOCUMENT_BYTES, store: Store | None = None
     ) -> None:
-        self.sink: Sink = sink or Nowhere()
+        self.store: Store = store or Nowhere()
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._values: dict[str, bytes] = {}
@@ -75,7 +49,7 @@ class MemoryDocuments:
         body = msgspec.json.encode(value)
         if not self._store(key, body):
             return False
-        self.sink.put(Table.DOCUMENTS, key, body)
+        self.store.put(Table.DOCUMENTS, key, body)
         return True
 
     def _store(self, key: str, body: bytes) -> bool:
@@ -94,14 +68,14 @@ class MemoryDocuments:
         if body is None:
             return False
         self.bytes -= len(body) + len(key)
-        self.sink.delete(Table.DOCUMENTS, key)
+        self.store.delete(Table.DOCUMENTS, key)
         return True
 
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
         """Fill from what was kept; the answer is how many could not be taken."""
         return sum(not (is_json(body) and self._store(str(key), body)) for key, body in rows)
 
-    def rows(self) -> Iterator[tuple[Table, Key, bytes]]:
+    def rows(self) -> Iterator[Row]:
         """Everything, as it is kept."""
         for key, body in self._values.items():
             yield Table.DOCUMENTS, key, body
@@ -113,8 +87,10 @@ class MemoryNotifications:
     Every notification has a number, which grows over all users: with the user it is the key under which it is kept.
     """
 
-    def __init__(self, max_users: int = MAX_USERS, max_per_user: int = MAX_PER_USER, sink: Sink | None = None) -> None:
-        self.sink: Sink = sink or Nowhere()
+    def __init__(
+        self, max_users: int = MAX_USERS, max_per_user: int = MAX_PER_USER, store: Store | None = None
+    ) -> None:
+        self.store: Store = store or Nowhere()
         self._max_users = max_users
         self._max_per_user = max_per_user
         self._waiting: dict[str, deque[tuple[int, Any]]] = {}
@@ -129,7 +105,7 @@ class MemoryNotifications:
         """Keep one for later; the answer is how many others had to give way."""
         number = self._next
         dropped = self._add(user, number, data)
-        self.sink.put(Table.NOTIFICATIONS, (user, number), msgspec.json.encode(data))
+        self.store.put(Table.NOTIFICATIONS, (user, number), msgspec.json.encode(data))
         return dropped
 
     def _add(self, user: str, number: int, data: Any) -> int:
@@ -139,12 +115,12 @@ class MemoryNotifications:
             if len(self._waiting) >= self._max_users:
                 longest = next(iter(self._waiting))
                 self.dropped += len(self._waiting.pop(longest))
-                self.sink.delete_group(Table.NOTIFICATIONS, longest)
+                self.store.delete_group(Table.NOTIFICATIONS, longest)
             self._waiting[user] = deque()
         queue = self._waiting[user]
         queue.append((number, data))
         if len(queue) > self._max_per_user:
-            self.sink.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
+            self.store.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
             self.dropped += 1
         return self.dropped - before
 
@@ -155,10 +131,10 @@ class MemoryNotifications:
             return
         if count >= len(queue):
             del self._waiting[user]
-            self.sink.delete_group(Table.NOTIFICATIONS, user)
+            self.store.delete_group(Table.NOTIFICATIONS, user)
             return
         for _ in range(count):
-            self.sink.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
+            self.store.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
 
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
         """Fill from what was kept; the answer is how many could not be taken, or had to give way."""
@@ -172,7 +148,7 @@ class MemoryNotifications:
         found.sort()  # as they came, so that the longest waiting user is the first again
         return unfit + sum(self._add(user, number, msgspec.json.decode(body)) for number, user, body in found)
 
-    def rows(self) -> Iterator[tuple[Table, Key, bytes]]:
+    def rows(self) -> Iterator[Row]:
         """Everything, as it is kept."""
         for user, queue in self._waiting.items():
             for number, data in queue:

@@ -102,7 +102,7 @@ def create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
             migrate(fresh, connection, migrations)
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
         fresh.rename(path)
-    except BaseException:
+    except BaseException:  # whatever it is, nothing half made stays behind
         discard(fresh)
         raise
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -164,7 +164,7 @@ def connect(path: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]])
             connection.execute(f"{select(table)} LIMIT 0").fetchall()
         with transaction(connection):  # the proof that we can write, which also brings the log into being
             connection.execute(f"PRAGMA user_version = {len(migrations)}")
-    except BaseException:
+    except BaseException:  # whatever it is, the connection is not left open
         connection.close()
         raise
     return connection
@@ -208,7 +208,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever it is, nothing of it may be kept
         with suppress(sqlite3.Error):  # the error that is on its way says more
             if connection.in_transaction:  # some errors have rolled back already
                 connection.execute("ROLLBACK")

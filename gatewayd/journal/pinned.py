@@ -41,7 +41,7 @@ class Lock:
             ) from error
         try:
             self._take()
-        except BaseException:
+        except BaseException:  # whatever it is, the descriptor is not left open
             os.close(self._fd)
             raise
 

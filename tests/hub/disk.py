@@ -95,7 +95,7 @@ def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], alive: float) -
     """As a start does it."""
     hub.notifications.restore(disk.values(Table.NOTIFICATIONS))
     hub.rooms.restore(iter(disk.values(Table.ROOMS)))
-    hub.rooms.store = hub.notifications.sink = disk
+    hub.rooms.store = hub.notifications.store = disk
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
     recall(hub, settings, sessions, events, alive)

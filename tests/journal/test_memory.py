@@ -9,10 +9,13 @@ from gatewayd.journal.tables import Key, Table
 
 
 class Told:
-    """A sink that remembers, as a disk would."""
+    """A store that remembers, as a disk would."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[Table, Key], bytes] = {}
+
+    def stir(self) -> None:
+        pass
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         self.rows[table, key] = value
@@ -71,7 +74,7 @@ def test_notifications_wait_in_order_and_give_way() -> None:
 
 def test_documents_outlive_the_process() -> None:
     told = Told()
-    documents = MemoryDocuments(max_count=3, sink=told)
+    documents = MemoryDocuments(max_count=3, store=told)
     documents.put("a", {"x": 1})
     documents.put("b", 2)
     documents.put("c", 3)
@@ -97,13 +100,13 @@ def waiting(notes: MemoryNotifications, *users: str) -> list[list[Any]]:
 
 def test_notifications_outlive_the_process() -> None:
     told = Told()
-    notes = MemoryNotifications(max_users=2, max_per_user=2, sink=told)
+    notes = MemoryNotifications(max_users=2, max_per_user=2, store=told)
     for user, data in (("z", 1), ("a", 1), ("a", 2), ("a", 3), ("z", 2)):
         notes.keep(user, data)
     notes.drop("z", 1)
     notes.drop("z", 0)
     assert told.of(Table.NOTIFICATIONS) == [(("a", 3), b"2"), (("a", 4), b"3"), (("z", 5), b"2")]
-    again = MemoryNotifications(max_users=2, max_per_user=2, sink=told)
+    again = MemoryNotifications(max_users=2, max_per_user=2, store=told)
     assert again.restore(told.of(Table.NOTIFICATIONS)) == 0
     assert waiting(again, "a", "z") == [[2, 3], [2]]
     assert {(t, k): v for t, k, v in again.rows()} == told.rows
@@ -116,10 +119,10 @@ def test_notifications_outlive_the_process() -> None:
 
 def test_notifications_beyond_the_bounds_give_way_on_disk_too() -> None:
     told = Told()
-    before = MemoryNotifications(sink=told)
+    before = MemoryNotifications(store=told)
     for number in range(6):
         before.keep("b" if number == 0 else "a", number)
-    notes = MemoryNotifications(max_users=1, max_per_user=3, sink=told)
+    notes = MemoryNotifications(max_users=1, max_per_user=3, store=told)
     assert notes.restore([*told.of(Table.NOTIFICATIONS), ("no user", b"1"), (("a", 99), b"nul")]) == 5
     assert waiting(notes, "a", "b") == [[3, 4, 5], []]
     assert [key for key, _ in told.of(Table.NOTIFICATIONS)] == [("a", 4), ("a", 5), ("a", 6)]
