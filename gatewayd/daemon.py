@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -155,7 +154,8 @@ class Daemon:
         try:
             self._take_up()
             with self.turn, self.poll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
-                async with closing(self.auths), self._journal(), trio.open_nursery() as keep:
+                told = aiter(signals)
+                async with closing(self.auths), self._outlive_clients(told), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
                     self.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
                     self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
@@ -163,7 +163,7 @@ class Daemon:
                     if self.backend is not None:
                         await keep.start(self.backend.run)
                     announce()
-                    await self._serve_clients(aiter(signals))
+                    await self._serve_clients(told)
                     keep.cancel_scope.cancel()
         finally:
             self.release()
@@ -177,15 +177,15 @@ class Daemon:
             except JournalError as exc:
                 raise StartError(str(exc)) from exc
 
-    async def _serve_clients(self, signals: Any) -> None:
+    async def _serve_clients(self, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as watching:
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
                     for name, sock in self.sockets.clients:
                         accepting.start_soon(self._by_name[name].serve, Acceptor(name, sock), clients)
                     sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
-                    told = await _told_to_stop(signals)
-                    log.info("%s: stopping, %d clients are told", told, self.gate.clients)
+                    signal_name = await _told_to_stop(signals)
+                    log.info("%s: stopping, %d clients are told", signal_name, self.gate.clients)
                     sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
                     self.gate.draining = True
                     accepting.cancel_scope.cancel()
@@ -196,7 +196,7 @@ class Daemon:
             watching.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def _journal(self) -> AsyncIterator[None]:
+    async def _outlive_clients(self, signals: AsyncIterator[int]) -> AsyncIterator[None]:
         """What outlives the clients: the API answers and the journal is written until the backend knows of the end."""
         async with trio.open_nursery() as writing:
             if self.keeping is not None:
@@ -205,7 +205,11 @@ class Daemon:
                 serving.start_soon(self._serve_admin)
                 yield
                 if self.backend is not None:
-                    await self._part_from(self.backend)
+                    async with trio.open_nursery() as parting:
+                        parting.start_soon(self._hurry, signals, parting.cancel_scope)
+                        await self._part_from(self.backend)
+                        parting.cancel_scope.cancel()
+                    await self.backend.close()
                 serving.cancel_scope.cancel()
             if self.keeping is not None:
                 await self.keeping.journal.aclose()
@@ -214,7 +218,6 @@ class Daemon:
         """What no journal keeps ends with the process; the backend learns of it, if it is there to."""
         self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
         await backend.finish(max(1.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
-        await backend.close()
 
     def _tell_all(self) -> None:
         for listener in self.listeners:
@@ -223,7 +226,7 @@ class Daemon:
             if session.connection is not None:
                 session.connection.end(Disconnect(Cause.SHUTDOWN))
 
-    async def _hurry(self, signals: Any, scope: trio.CancelScope) -> None:
+    async def _hurry(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         """A second signal: stop now."""
         await _told_to_stop(signals)
         log.warning("told twice: stopping now")

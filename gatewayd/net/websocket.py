@@ -65,7 +65,7 @@ class WebSocket:
         self._size = 0  # of that message, in bytes
         self._begun: frames.Text | None = None  # the text frame of which a part is here
         self._share = 0
-        self._sound = True
+        self._sound = True  # no violation so far
         self.controls = Controls(writer, close_detaches=close_detaches)
         self.answered = False
         """The client's own close frame has come, or it has hung up."""
@@ -284,12 +284,6 @@ class WebSocket:
 
     def release(self) -> None:
         """The client is gone: let go of what it sent, and of all that holds this object."""
-        self._data, self._act, self._later, self._library, self._begun, self._nursery = (
-            b"",
-            None,
-            None,
-            None,
-            None,
-            None,
-        )
+        self._data = b""
+        self._act = self._begun = self._ear = self._library = self._nursery = None
         self.controls.end = None
