@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from gatewayd import __version__, describe
+from gatewayd.config.credentials import outside_the_unit
 from gatewayd.config.embedded import default_toml, embedded_default
 from gatewayd.config.find import find, runtime_socket
 from gatewayd.config.load import ConfigError, load
@@ -62,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 
     run_ = verb("run", _run, "serve until SIGTERM or SIGINT")
     run_.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    check = verb("check", _check, "read the configuration and tell every mistake in it")
+    check = verb("check", _check, "read the configuration and tell every mistake in it, and what is probably not meant")
+    check.add_argument("--strict", action="store_true", help="exit with 2 for a warning, too")
     show = verb("config", _config, "print the default or the effective configuration as TOML")
     show.add_argument("which", choices=["default", "show"])
     for sub in (run_, check, show):
@@ -73,12 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> tuple[Config, dict[str, str], Path | None]:
+def _load(
+    args: argparse.Namespace, protocols: Mapping[str, Protocol], environ: Mapping[str, str] = os.environ
+) -> tuple[Config, dict[str, str], Path | None]:
     """The configuration, the secrets to be shown once (embedded default only), and the file it came from."""
-    path = find(args.config, os.environ, Path.cwd())
+    path = find(args.config, environ, Path.cwd())
     if path is None:
         return *embedded_default(protocols), None
-    return load(path, protocols), {}, path
+    return load(path, protocols, environ=environ), {}, path
 
 
 def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
@@ -86,7 +90,7 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     place = config.admin.socket
     admin_socket = Path(place) if place is not None else runtime_socket(os.environ)
     with logging_to_stderr(getattr(logging, args.log_level.upper())):
-        for warning in _warnings(config):
+        for warning in config.warnings:
             logging.getLogger("gatewayd").warning("%s", warning)
         daemon = Daemon(config, protocols, admin_socket)
         daemon.prepare(os.environ)
@@ -127,34 +131,12 @@ def _announce(
 
 
 def _check(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
-    config, _, path = _load(args, protocols)
-    for warning in _warnings(config):
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{path or 'embedded default'}: ok, {len(config.listeners)} listeners")
-    return DONE
-
-
-def _warnings(config: Config) -> list[str]:
-    """What is allowed, and probably not meant."""
-    found = []
-    writers = {_prefix(item.options): item.name for item in config.listeners if item.protocol == "oxyl"}
-    for item in config.listeners:
-        if item.protocol == "dmod" and _prefix(item.options) in writers:
-            found.append(
-                f"listeners {writers[_prefix(item.options)]} (oxyl) and {item.name} (dmod) share the documents prefix "
-                f"{_prefix(item.options)!r}: clients of the one write the guild: and member: documents that the other "
-                "serves; set options.documents on one of them"
-            )
-        if item.auth is None and item.bind.kind == "tcp" and item.bind.host not in ("127.0.0.1", "::1", "localhost"):
-            found.append(f"listener {item.name} is open to everyone who reaches {item.bind}: set auth")
-    backend = config.backend
-    if backend is not None and backend.url is not None and backend.secret is None:
-        found.append("backend.url is asked without a signature: set backend.secret, so that it can tell who asks")
-    return found
-
-
-def _prefix(options: object) -> str:
-    return str(getattr(options, "documents", ""))
+    config, _, path = _load(args, protocols, outside_the_unit(os.environ))
+    for warning in config.warnings:
+        print(warning, file=sys.stderr)
+    found = f", {len(config.warnings)} warnings" if config.warnings else ""
+    print(f"{path or 'embedded default'}: ok, {len(config.listeners)} listeners{found}")
+    return BAD_CONFIG if args.strict and config.warnings else DONE
 
 
 def _config(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:

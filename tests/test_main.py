@@ -51,12 +51,41 @@ def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert main(["check", "--config", str(path)]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{path}: ok, 2 listeners\n"
-    assert "share the documents prefix ''" in err
-    assert "listener o is open to everyone who reaches 0.0.0.0:1" in err
+    assert out == f"{path}: ok, 2 listeners, 2 warnings\n"
+    assert f"{path}:7: warning: listeners[1]: shares the documents prefix ''" in err
+    assert f"{path}:3: warning: listeners[0]: open to everyone who reaches 0.0.0.0:1" in err
+    assert main(["check", "--strict", "--config", str(path)]) == 2
+    path.write_text('[[listeners]]\nname = "o"\nprotocol = "oxyl"\nbind = "127.0.0.1:1"\n')
+    assert main(["check", "--strict", "--config", str(path)]) == 0
     path.write_text("[[listeners]]\n")
     assert main(["check", "--config", str(path)]) == 2
     assert "missing" in capsys.readouterr().err
+
+
+def test_only_dmod_lets_guests_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.toml"
+    text = '[auth.a]\nkind = "static"\n'
+    for name in PROTOCOLS:
+        text += f'[[listeners]]\nname = "{name}"\nprotocol = "{name}"\nbind = "127.0.0.1:0"\nauth = "a"\n'
+    path.write_text(text)
+    assert main(["check", "--config", str(path)]) == 0
+    said = capsys.readouterr().err
+    assert [name for name in PROTOCOLS if f"nobody can ever enter: {name} asks" not in said] == ["dmod"]
+
+
+def test_a_credential_is_no_mistake_outside_the_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    path = tmp_path / "a.toml"
+    path.write_text(
+        '[auth.a]\nkind = "static"\nsecrets = ["credential:fleet"]\n'
+        '[[listeners]]\nname = "o"\nprotocol = "oxyl"\nbind = "127.0.0.1:0"\nauth = "a"\n'
+    )
+    assert main(["check", "--config", str(path)]) == 0
+    assert ":3: warning: auth.a.secrets[0]: credential 'fleet' is not checked" in capsys.readouterr().err
+    assert main(["run", "--config", str(path)]) == 2  # but the daemon cannot do without
+    assert "needs $CREDENTIALS_DIRECTORY" in capsys.readouterr().err
 
 
 def test_the_readers_of_its_output_may_leave() -> None:

@@ -44,6 +44,9 @@ def _foreign(table: Mapping[str, Any], cls: type[AuthConfig]) -> list[tuple[str,
 
 def _with_files(auth: AuthConfig, environ: Mapping[str, str]) -> AuthConfig:
     """The same auth with what its files hold added to its own."""
+    named = [getattr(auth, name, None) for name in ("secrets_file", "key_file", "jwks_file")]
+    if any(path is not None and credentials.unchecked(path, environ) for path in named):
+        return auth
     key = ""
     try:
         if isinstance(auth, StaticConfig) and auth.secrets_file is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from gatewayd.config.credentials import credential_path
+from gatewayd.config.credentials import credential_path, unchecked
 from gatewayd.config.lines import Where
 from gatewayd.config.mistakes import Mistake, suggestion
 from gatewayd.config.model import LimitsConfig
@@ -70,6 +70,8 @@ def _fill_tls(filled: dict[str, Any], environ: Mapping[str, str], mistakes: list
             mistakes.append(Mistake((key,), f"needs {other} beside it"))
         if not isinstance(path, str) or not path:
             continue  # structuring the listener will say so
+        if unchecked(path, environ):
+            continue
         try:
             filled[key] = credential_path(path, environ)
         except ValueError as error:

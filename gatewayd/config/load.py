@@ -1,7 +1,7 @@
 """The configuration file becomes one `Config`, or one `ConfigError` with every mistake in it.
 
-Laws: nothing outside the files named in the text, and the environment for credentials, is looked at; paths are relative
-to the working directory; a mistake in one place never hides a mistake in another.
+Laws: no mistake depends on anything outside the files named in the text, and the environment for credentials; paths
+are relative to the working directory; a mistake in one place never hides a mistake in another.
 """
 
 import json
@@ -28,8 +28,10 @@ from gatewayd.config.model import (
     LimitsConfig,
     ListenerConfig,
 )
+from gatewayd.config.places import with_places
 from gatewayd.config.spec import ProtocolSpec
-from gatewayd.config.structure import Structurer
+from gatewayd.config.structure import Structurer, keys_of
+from gatewayd.config.warn import Seen, warnings
 
 T = TypeVar("T")
 
@@ -57,16 +59,22 @@ def load(path: Path, protocols: Mapping[str, ProtocolSpec], *, environ: Mapping[
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}:{line}: not UTF-8 text"]) from None
-    return parse(text, str(path), protocols, environ=environ)
+    return parse(text, str(path), protocols, environ=environ, path=path)
 
 
 def parse(
-    text: str, filename: str, protocols: Mapping[str, ProtocolSpec], *, environ: Mapping[str, str] | None = None
+    text: str,
+    filename: str,
+    protocols: Mapping[str, ProtocolSpec],
+    *,
+    environ: Mapping[str, str] | None = None,
+    path: Path | None = None,
 ) -> Config:
-    """The configuration that a TOML text says.
+    """The configuration that a TOML text says, with what is probably not meant as its `warnings`.
 
-    `filename` only stands in the mistakes.  `protocols` are those that listeners may speak, by name.  `environ`
-    (default: the process's) has $CREDENTIALS_DIRECTORY.  Raises ConfigError.
+    `filename` only stands in the mistakes; `path` is the file that the text came from, if any.  `protocols` are those
+    that listeners may speak, by name.  `environ` (default: the process's) has $CREDENTIALS_DIRECTORY.  Raises
+    ConfigError.
     """
     data = _read_toml(text, filename)
     if mistakes := too_deep(data):
@@ -74,8 +82,10 @@ def parse(
     reader = _Reader(data, protocols, os.environ if environ is None else environ)
     config = reader.config()
     if reader.mistakes:
-        raise ConfigError(_written(reader.mistakes, text, filename))
-    return config
+        placed = [with_places(mistake, protocols) for mistake in reader.mistakes]
+        raise ConfigError(_written(placed, text, filename))
+    seen = Seen(config=config, data=data, protocols=protocols, environ=reader.environ, path=path)
+    return attrs.evolve(config, warnings=tuple(_written(warnings(seen), text, filename, kind="warning: ")))
 
 
 def _read_toml(text: str, filename: str) -> dict[str, Any]:
@@ -93,10 +103,10 @@ def _read_toml(text: str, filename: str) -> dict[str, Any]:
         raise ConfigError([f"{filename}:{line}: the number is too large"]) from None
 
 
-def _written(mistakes: list[Mistake], text: str, filename: str) -> list[str]:
+def _written(mistakes: list[Mistake], text: str, filename: str, kind: str = "") -> list[str]:
     lines = index_lines(text)
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: line_of(lines, mistake.where))
-    return [f"{filename}:{line_of(lines, m.where)}: {_path(m.where)}: {m.text}" for m in ordered]
+    return [f"{filename}:{line_of(lines, m.where)}: {kind}{_path(m.where)}: {m.text}" for m in ordered]
 
 
 def _path(where: Where) -> str:
@@ -120,7 +130,7 @@ class _Reader:
         self.protocols = protocols
         self.environ = environ
         self.structurer = Structurer(environ)
-        self.mistakes: list[Mistake] = unknown_keys(data, [field.name for field in attrs.fields(Config)])
+        self.mistakes: list[Mistake] = unknown_keys(data, keys_of(Config))
 
     def config(self) -> Config:
         """What the file says; only worth something if `mistakes` is empty afterwards."""
@@ -150,7 +160,7 @@ class _Reader:
         if not isinstance(tables, dict):
             self.mistakes.append(Mistake(("auth",), "expected tables such as [auth.NAME]"))
             return {}
-        self.mistakes += [Mistake(("auth", *m.where), m.text) for m in never_right(dict.fromkeys(tables, ""))]
+        self.mistakes += [mistake.under("auth") for mistake in never_right(dict.fromkeys(tables, ""))]
         taken: dict[str, AuthConfig] = {}
         for name, table in tables.items():
             try:
@@ -189,7 +199,7 @@ class _Reader:
             options = self.take((*where, "options"), table.get("options", {}), protocol.options)
         timing = None if protocol is None else protocol.timing
         filled, mistakes = fill(table, limits, timing, self.environ)
-        self.mistakes += [Mistake((*where, *mistake.where), mistake.text) for mistake in mistakes]
+        self.mistakes += [mistake.under(*where) for mistake in mistakes]
         return self.take(where, {**filled, "options": options}, ListenerConfig)
 
     def protocol(self, where: Where, table: Mapping[str, object]) -> ProtocolSpec | None:

@@ -18,6 +18,12 @@ class Mistake:
 
     where: Where
     text: str
+    unknown: bool = False
+    """A key that its table does not know."""
+
+    def under(self, *where: str | int) -> "Mistake":
+        """The same mistake as seen from further out."""
+        return attrs.evolve(self, where=(*where, *self.where))
 
 
 class Refused(Exception):
@@ -34,7 +40,7 @@ class Refused(Exception):
 
     def under(self, *where: str | int) -> list[Mistake]:
         """The mistakes as seen from further out."""
-        return [Mistake((*where, *mistake.where), mistake.text) for mistake in self.mistakes]
+        return [mistake.under(*where) for mistake in self.mistakes]
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -45,7 +51,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def unknown_keys(table: Mapping[str, object], known: Sequence[str]) -> list[Mistake]:
     """One mistake for each key of the table that nobody reads."""
-    return [Mistake((key,), f"unknown key{suggestion(key, known)}") for key in table if key not in known]
+    return [Mistake((key,), f"unknown key{suggestion(key, known)}", unknown=True) for key in table if key not in known]
 
 
 def kind_of(value: object) -> str:

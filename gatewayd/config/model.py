@@ -13,6 +13,7 @@ import attrs
 
 from gatewayd.config.auth import AuthConfig
 from gatewayd.config.backend import BackendConfig
+from gatewayd.config.checks import LOADED
 from gatewayd.config.checks import named as _named
 from gatewayd.config.checks import not_empty as _not_empty
 from gatewayd.config.checks import not_negative as _not_negative
@@ -179,3 +180,5 @@ class Config:
     auth: Mapping[str, AuthConfig] = attrs.field(factory=dict)
     backend: BackendConfig | None = None
     listeners: tuple[ListenerConfig, ...] = ()
+    warnings: tuple[str, ...] = attrs.field(default=(), eq=False, metadata={LOADED: True})
+    """What is allowed, and probably not meant; a line for each, in the order of the file."""

@@ -45,6 +45,10 @@ class ProtocolSpec(Protocol):
         """As in `protocol = "…"`."""
 
     @property
+    def guests(self) -> bool:
+        """Whether some come in without proving anything, whatever the auth."""
+
+    @property
     def options(self) -> type[Any]:
         """The attrs class of [listeners.options], every attribute with a default."""
 

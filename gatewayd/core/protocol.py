@@ -137,6 +137,8 @@ class Protocol:
     """Path and query of the URL that people are shown."""
     login: str = ""
     """How to authenticate, for people; `{secret}` stands for one."""
+    guests: bool = False
+    """Some may come in without proving who they are, whatever the auth."""
 
 
 _decode_json = msgspec.json.Decoder().decode

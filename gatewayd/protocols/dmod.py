@@ -226,4 +226,5 @@ PROTOCOL = Protocol(
     behaviour=Dmod,
     summary="dashboard pages: guild data, missed notifications, live application sessions",
     login="uid 1: {secret}",
+    guests=True,
 )

@@ -60,12 +60,13 @@ class FakeProtocol:
     name: str
     timing: FakeTiming = attrs.field(factory=FakeTiming)
     options: type = FakeOptions
+    guests: bool = False
 
 
 PROTOCOLS: Mapping[str, ProtocolSpec] = {
     "oxyl": FakeProtocol("oxyl", FakeTiming(patience=lambda interval: 2 * interval)),
     "rooms": FakeProtocol("rooms", FakeTiming(identify_timeout=None)),
-    "dmod": FakeProtocol("dmod", FakeTiming(max_message_bytes=1000, rate_limit=Rate(50, 5.0))),
+    "dmod": FakeProtocol("dmod", FakeTiming(max_message_bytes=1000, rate_limit=Rate(50, 5.0)), guests=True),
     "discodo": FakeProtocol("discodo", FakeTiming(interval=15.0, patience=lambda interval: 60.0, resume_window=300.0)),
     "utilbot": FakeProtocol("utilbot", FakeTiming(interval=60.0)),
 }
