@@ -183,17 +183,24 @@ class Daemon:
                 async with trio.open_nursery() as accepting:
                     for name, sock in self.sockets.clients:
                         accepting.start_soon(self._by_name[name].serve, Acceptor(name, sock), clients)
-                    sdnotify.notify("READY=1", f"STATUS=Serving {len(self.listeners)} listeners")
+                    sdnotify.notify("READY=1", f"STATUS={self._state()}")
+                    watching.start_soon(sdnotify.beat, self._state)
                     signal_name = await _told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", signal_name, self.gate.clients)
-                    sdnotify.notify("STOPPING=1", f"STATUS=Telling {self.gate.clients} clients")
                     self.gate.draining = True
+                    sdnotify.notify("STOPPING=1", f"STATUS={self._state()}")
                     accepting.cancel_scope.cancel()
                 self._tell_all()
                 self.deadline = trio.current_time() + self.config.gateway.shutdown_grace
                 clients.cancel_scope.deadline = self.deadline
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
+
+    def _state(self) -> str:
+        """The line that `systemctl status` shows."""
+        doing = "Stopping" if self.gate.draining else "Serving"
+        clients, sessions = self.gate.clients, len(self.hub.sessions)
+        return f"{doing}: {clients} clients, {sessions} sessions, {len(self.listeners)} listeners"
 
     @asynccontextmanager
     async def _outlive_clients(self, signals: AsyncIterator[int]) -> AsyncIterator[None]:

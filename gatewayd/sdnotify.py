@@ -1,13 +1,26 @@
-"""Telling systemd how things stand: one datagram to the socket it named (sd_notify(3))."""
+"""Telling systemd how things stand: datagrams to the socket that it named (sd_notify(3)).
+
+Law 1: what cannot be sent is dropped: systemd may be busy, the daemon never waits for it.
+Law 2: the watchdog hears only of a loop that turns; nothing beside the loop may speak for it.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+
+import trio
+
+STATUS_SECONDS = 5.0
+"""How often `systemctl status` gets new figures."""
 
 
-def notify(*lines: str) -> bool:
-    """Send lines such as "READY=1"; False when not under systemd, or nobody listened."""
+def notify(*lines: str, timeout: float = 1.0) -> bool:
+    """Send lines such as "READY=1"; False when not under systemd, nobody listens, or nobody reads for so long.
+
+    Longer than a moment it must not take: meanwhile no client is served.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -15,7 +28,33 @@ def notify(*lines: str) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(timeout)
             sock.sendto("\n".join(lines).encode(), address)
     except OSError:
         return False
     return True
+
+
+def watchdog_seconds() -> float | None:
+    """After how much silence systemd kills this process (`WatchdogSec=`, sd_watchdog_enabled(3)); None for never."""
+    try:
+        microseconds = int(os.environ.get("WATCHDOG_USEC", ""))
+        meant = int(os.environ.get("WATCHDOG_PID", os.getpid()))
+    except ValueError:
+        return None
+    return microseconds / 1e6 if microseconds > 0 and meant == os.getpid() else None
+
+
+async def beat(status: Callable[[], str]) -> None:
+    """Tell systemd from time to time that the loop turns, and how the daemon is doing; ends at once without systemd.
+
+    A loop that is stuck does not come round to this task, and with `WatchdogSec=` set systemd restarts the daemon.
+    """
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return
+    patience = watchdog_seconds()
+    # A third: one late beat on a busy machine is not yet a reason to be killed.
+    pause = STATUS_SECONDS if patience is None else min(STATUS_SECONDS, patience / 3)
+    while True:
+        await trio.sleep(pause)
+        notify("WATCHDOG=1", f"STATUS={status()}")

@@ -261,11 +261,13 @@ def test_a_socket_from_systemd_and_readiness(config: Path, tmp_path: Path) -> No
         told.bind(str(tmp_path / "notify"))
         told.settimeout(10)
         daemon = Running(activated(port, "bots", config, {"NOTIFY_SOCKET": str(tmp_path / "notify")}))
-        assert told.recv(1000).startswith(b"READY=1\n")
+        assert told.recv(1000) == b"READY=1\nSTATUS=Serving: 0 clients, 0 sessions, 1 listeners"
         with connect(f"ws://127.0.0.1:{port}/", proxy=None) as bot:
             assert identify(bot)["t"] == "bot_connect_success"
         assert daemon.stop()[0] == 0
-        assert told.recv(1000).startswith(b"STOPPING=1\n")
+        while (said := told.recv(1000)).startswith(b"WATCHDOG=1\n"):
+            pass
+        assert said.startswith(b"STOPPING=1\nSTATUS=Stopping: ")
 
 
 def test_a_socket_that_systemd_did_not_hand_over(config: Path) -> None:

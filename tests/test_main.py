@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import subprocess
 import sys
 import tomllib
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd import sdnotify
 from gatewayd.__main__ import main
 from gatewayd.log import BoundedHandler, JournalFormatter, logging_to_stderr
 from gatewayd.protocols.registry import PROTOCOLS
@@ -122,15 +120,3 @@ def test_logging_for_the_journal(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with logging_to_stderr(logging.INFO):
         logging.getLogger("gatewayd.test").error("x")
     assert capsys.readouterr().err == "<3>gatewayd.test: x\n"
-
-
-def test_sdnotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    assert not sdnotify.notify("READY=1")
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    assert not sdnotify.notify("READY=1")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind("\0gatewayd-test-notify")
-        monkeypatch.setenv("NOTIFY_SOCKET", "@gatewayd-test-notify")
-        assert sdnotify.notify("READY=1", "STATUS=ü")
-        assert sock.recv(100) == "READY=1\nSTATUS=ü".encode()
