@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import msgspec
-from attrs import asdict, define, field, frozen
+from attrs import Factory, field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -26,7 +27,8 @@ SILENCE = 60.0
 """Seconds of silence after which a client is dead (orig)."""
 MAX_VOICE_CLIENTS = 10_000
 """Voice clients of one session."""
-ID = (int, str)
+INITIALIZED = "ClientManager initialized."
+"""The data of IDENTIFIED (orig). discodo.js reads a property of it: `null` ends its process."""
 
 
 def _error(verdict: Disconnect) -> object:
@@ -46,7 +48,7 @@ def _command(payload: Mapping[str, Any]) -> e.ClientEvent:
 
 def _ready(ready: e.Ready) -> object:
     if not ready.resumed:
-        return {"op": "IDENTIFIED", "d": None}
+        return {"op": "IDENTIFIED", "d": INITIALIZED}
     lost = {"lost": ready.lost} if ready.lost else {}
     return {"op": "RESUMED", "d": {"voice_clients": ready.data, **lost}}
 
@@ -104,21 +106,17 @@ WIRE = Wire(
 
 @frozen(kw_only=True)
 class Options:
-    """`path`; `resumed_format` of voice clients; `version` to put into HELLO; `documents`: prefix."""
+    """`path`; `version` to put into HELLO; `resumed_format` of voice clients; `documents`: prefix.
+
+    The clients that want a version (3.x) read a map of voice clients, so `version` makes `map` the default.
+    """
 
     path: str = "/ws"
-    resumed_format: Literal["pairs", "map"] = "pairs"
     version: str = ""
+    resumed_format: Literal["pairs", "map"] = field(
+        default=Factory(lambda self: "map" if self.version else "pairs", takes_self=True)
+    )
     documents: str = ""
-
-
-@define
-class Voice:
-    """One session's voice clients: guild -> (id, channel); ids count up."""
-
-    user: str
-    clients: dict[str, tuple[int, str | None]] = field(factory=dict)
-    last: int = 0
 
 
 class Discodo(Behaviour[Options]):
@@ -129,11 +127,14 @@ class Discodo(Behaviour[Options]):
 
     def keep(self, session: Session) -> Any:
         """Its voice clients."""
-        return None if session.data is None else asdict(session.data)
+        return msgspec.to_builtins(session.data)
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were."""
         session.data = msgspec.convert(kept, Voice | None)
+        for guild, client in () if session.data is None else session.data.clients.items():
+            if client.guild is None:  # a row of a version that kept ids as text
+                client.guild = guild
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Path and password; a wrong password is told in band."""
@@ -149,8 +150,8 @@ class Discodo(Behaviour[Options]):
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{user_id, shard_id}`: the pair is the identity."""
         claim = identify.claim if isinstance(identify.claim, dict) else {}
-        user, shard = _id(claim, "user_id"), _id(claim, "shard_id", null=True)
-        key = quote(user or "", safe="") + ("" if shard is None else "/" + quote(shard, safe=""))
+        user, shard = id_of(claim, "user_id"), id_of(claim, "shard_id", null=True)
+        key = quote(str(user), safe="") + ("" if shard is None else "/" + quote(str(shard), safe=""))
         return Admission(
             identity=key,
             label=f"{user}/{'-' if shard is None else shard}",
@@ -166,11 +167,11 @@ class Discodo(Behaviour[Options]):
     def ready(self, session: Session, *, resumed: bool) -> Any:
         """The voice clients to reconnect, as pairs or as a map."""
         if session.data is None:
-            session.data = Voice(session.metadata["user_id"])
-        clients: dict[str, tuple[int, str | None]] = session.data.clients
+            session.data = Voice(str(session.metadata["user_id"]))
+        clients: dict[str, VoiceClient] = session.data.clients
         if self.options.resumed_format == "map":
-            return {guild: {"id": number, "channel": channel} for guild, (number, channel) in clients.items()}
-        return [[guild, channel] for guild, (_, channel) in clients.items()]
+            return {guild: {"id": client.id, "channel": client.channel} for guild, client in clients.items()}
+        return [[client.guild, client.channel] for client in clients.values()]
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         """Voice clients and the status are kept here; every other operation is the backend's."""
@@ -181,71 +182,65 @@ class Discodo(Behaviour[Options]):
         if command.name == "DISCORD_EVENT":
             self._discord_event(session, command.data)
         elif command.name == "VC_DESTROY":
-            self._destroy(session, _id(_object(command.data), "guild_id"))
+            self._destroy(session, id_of(object_of(command.data), "guild_id"))
         else:
             try:
                 await self.forward(connection, session, command)
             except NoBackend:
-                raise Disconnect(Cause.UNKNOWN_OPCODE, "no backend is configured that knows this operation") from None
+                self._answer_idle(connection, session, command)
+
+    def _answer_idle(self, connection: Connection, session: Session, command: e.Command) -> None:
+        """Without a backend a voice client plays nothing, and says so; no other operation is known."""
+        if command.name not in IDLE:
+            raise Disconnect(Cause.UNKNOWN_OPCODE, "no backend is configured that knows this operation")
+        guild = id_of(object_of(command.data), "guild_id")
+        client = session.data.clients.get(str(guild))
+        if client is None:
+            raise Disconnect(Cause.INVALID_PAYLOAD, NO_VOICE_CLIENT)
+        self.reply(connection, command, {"guild_id": guild, **IDLE[command.name](client)})
 
     def _discord_event(self, session: Session, said: Any) -> None:
         """An event of the bot's own session: the voice ones say where it is."""
-        data = _object(said)
+        data = object_of(said)
         if type(data.get("t")) is not str:
             raise Disconnect(Cause.INVALID_PAYLOAD, "DISCORD_EVENT needs t, the event's name")
         detail = data.get("d")
         match data["t"]:
             case "READY" if isinstance(detail, dict) and isinstance(detail.get("user"), dict):
-                session.data.user = _id(detail["user"], "id")
+                session.data.user = str(id_of(detail["user"], "id"))
             case "VOICE_SERVER_UPDATE":
-                guild = _id(_object(detail), "guild_id")
-                if guild not in session.data.clients:
+                guild = id_of(object_of(detail), "guild_id")
+                if str(guild) not in session.data.clients:
                     self._create(session, guild, None)
             case "VOICE_STATE_UPDATE":
-                self._voice_state(session, _object(detail))
+                self._voice_state(session, object_of(detail))
         self.port.changed(session)
 
     def _voice_state(self, session: Session, detail: Mapping[str, Any]) -> None:
         voice: Voice = session.data
-        if _id(detail, "user_id") != voice.user:
+        if str(id_of(detail, "user_id")) != voice.user:
             return  # somebody else moved
-        guild, channel = _id(detail, "guild_id"), _id(detail, "channel_id", null=True)
-        assert guild is not None
-        if guild in voice.clients:
-            voice.clients[guild] = (voice.clients[guild][0], channel)
+        guild, channel = id_of(detail, "guild_id"), id_of(detail, "channel_id", null=True)
+        client = voice.clients.get(str(guild))
+        if client is not None:
+            client.channel = channel
             self.port.tell(session, "VC_CHANNEL_EDITED", {"guild_id": guild, "channel_id": channel})
         elif channel is not None:
             self._create(session, guild, channel)
 
-    def _create(self, session: Session, guild: str | None, channel: str | None) -> None:
+    def _create(self, session: Session, guild: Id | None, channel: Id | None) -> None:
         voice: Voice = session.data
         if len(voice.clients) >= MAX_VOICE_CLIENTS:
             raise Disconnect(Cause.NOT_ALLOWED, f"more than {MAX_VOICE_CLIENTS} voice clients")
         voice.last += 1
-        voice.clients[guild or ""] = (voice.last, channel)
+        voice.clients[str(guild)] = VoiceClient(voice.last, channel, guild)
         self.port.tell(session, "VC_CREATED", {"id": voice.last, "guild_id": guild})
 
-    def _destroy(self, session: Session, guild: str | None) -> None:
-        if session.data.clients.pop(guild, None) is None:
-            raise Disconnect(Cause.INVALID_PAYLOAD, "no voice client in this guild")
+    def _destroy(self, session: Session, guild: Id | None) -> None:
+        if session.data.clients.pop(str(guild), None) is None:
+            raise Disconnect(Cause.INVALID_PAYLOAD, NO_VOICE_CLIENT)
         self.port.changed(session)
         self.port.tell(session, "VC_DESTROYED", {"guild_id": guild})
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object")
-    return value
-
-
-def _id(data: Mapping[str, Any], name: str, *, null: bool = False) -> str | None:
-    """An id as text: numbers and strings are the same id."""
-    value = data.get(name)
-    if value is None and null:
-        return None
-    if type(value) not in ID:
-        raise Disconnect(Cause.INVALID_PAYLOAD, f"{name} must be a number or a string")
-    return str(value)
 
 
 PROTOCOL = Protocol(

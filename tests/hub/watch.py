@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from copy import deepcopy
 from typing import Any
 
 from attrs import define, field
@@ -12,7 +13,6 @@ from gatewayd.core.events import Event
 from gatewayd.core.record import Table
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import NOTIFICATION, Hub
-from gatewayd.protocols import discodo
 from tests.hub.disk import Disk, plain, snapshot
 
 LISTENERS: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ class Watch:
                 known.facts[session.id] = {
                     "lives": lives, "lost": session.lost, "untold": session.missed.lost,
                     "channels": set(session.channels), "metadata": dict(session.metadata),
-                    "data": discodo.Voice(session.data.user, dict(session.data.clients), session.data.last),
+                    "data": deepcopy(session.data),
                     "counts": (session.generation, session.resumes),
                 }  # fmt: skip
         for kind in ("ones", "notes"):

@@ -14,6 +14,7 @@ from tests.protocols import bad
 
 HELLO = {"op": "HELLO", "d": {"heartbeat_interval": 15.0}}
 IDENTIFY = {"op": "IDENTIFY", "d": {"user_id": "my bot id", "shard_id": None}}
+IDENTIFIED = {"op": "IDENTIFIED", "d": "ClientManager initialized."}
 PASSWORD = {"authorization": "s3cret"}
 
 
@@ -28,7 +29,8 @@ def greeted(talk: Playbook) -> Person:
 
 
 def ready(talk: Playbook, **claim: Any) -> Person:
-    person = greeted(talk)
+    person = talk.connect("/ws", headers=PASSWORD)
+    assert [payload["op"] for payload in person.heard()] == ["HELLO"]
     person.say({"op": "IDENTIFY", "d": {**IDENTIFY["d"], **claim}})  # type: ignore[dict-item]
     assert person.heard()[0]["op"] in ("IDENTIFIED", "RESUMED")
     return person
@@ -92,7 +94,7 @@ def test_identified_then_resumed_with_what_was_missed() -> None:
     talk = book()
     person = greeted(talk)
     person.say(IDENTIFY)
-    assert person.heard() == [{"op": "IDENTIFIED", "d": None}]
+    assert person.heard() == [IDENTIFIED]
     person.leave(Cause.CLIENT_LEFT)
     assert talk.publish("user:my bot id", "SomethingHappened", {"n": 1}) == (0, 1, 0)
     talk.advance(299)
@@ -106,7 +108,7 @@ def test_identified_then_resumed_with_what_was_missed() -> None:
     talk.advance(300)
     last = greeted(talk)
     last.say(IDENTIFY)
-    assert last.heard() == [{"op": "IDENTIFIED", "d": None}]
+    assert last.heard() == [IDENTIFIED]
 
 
 def test_what_was_lost_is_said() -> None:
@@ -137,7 +139,7 @@ def test_a_bad_identify_may_be_tried_again(claim: Any) -> None:
     (answer,) = person.heard()
     assert list(answer["d"]["traceback"]) == ["INVALID_PAYLOAD"]
     person.say(IDENTIFY)
-    assert person.heard() == [{"op": "IDENTIFIED", "d": None}]
+    assert person.heard() == [IDENTIFIED]
 
 
 def test_twice() -> None:
@@ -190,7 +192,7 @@ def test_the_life_of_a_voice_client() -> None:
     person = ready(talk)
     person.say(discord("READY", user={"id": 99}))
     person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=7, channel_id=8))
-    assert person.heard() == [{"op": "VC_CREATED", "d": {"id": 1, "guild_id": "7"}}]
+    assert person.heard() == [{"op": "VC_CREATED", "d": {"id": 1, "guild_id": 7}}]
     person.say(discord("VOICE_SERVER_UPDATE", guild_id="7"))
     person.say(discord("VOICE_STATE_UPDATE", user_id="someone", guild_id=7, channel_id=1))
     person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=5, channel_id=None))
@@ -198,7 +200,7 @@ def test_the_life_of_a_voice_client() -> None:
     person.say(discord("READY"))
     assert person.heard() == []
     person.say(discord("VOICE_STATE_UPDATE", user_id="99", guild_id=7, channel_id=None))
-    assert person.heard() == [{"op": "VC_CHANNEL_EDITED", "d": {"guild_id": "7", "channel_id": None}}]
+    assert person.heard() == [{"op": "VC_CHANNEL_EDITED", "d": {"guild_id": 7, "channel_id": None}}]
     person.say(discord("VOICE_SERVER_UPDATE", guild_id="9"))
     person.say(discord("VOICE_STATE_UPDATE", user_id=99, guild_id="9", channel_id="1"))
     assert person.heard() == [
@@ -208,21 +210,91 @@ def test_the_life_of_a_voice_client() -> None:
     person.leave()
     again = greeted(talk)
     again.say(IDENTIFY)
-    assert again.heard() == [{"op": "RESUMED", "d": {"voice_clients": [["7", None], ["9", "1"]]}}]
-    again.say({"op": "VC_DESTROY", "d": {"guild_id": 7}})
+    assert again.heard() == [{"op": "RESUMED", "d": {"voice_clients": [[7, None], ["9", "1"]]}}]
+    again.say({"op": "VC_DESTROY", "d": {"guild_id": "7"}})
     assert again.heard() == [{"op": "VC_DESTROYED", "d": {"guild_id": "7"}}]
     again.say({"op": "VC_DESTROY", "d": {"guild_id": 7}})
     assert again.heard() == [error("VC_DESTROY", "INVALID_PAYLOAD", "no voice client in this guild", guild_id=7)]
 
 
-def test_resumed_as_a_map() -> None:
-    talk = book(resumed_format="map")
-    person = ready(talk)
+def resumed(talk: Playbook) -> Any:
+    """The voice clients that RESUMED tells, after two calls."""
+    person = ready(talk, user_id=0)
+    person.say(discord("VOICE_STATE_UPDATE", user_id="0", guild_id=0, channel_id=0))
     person.say(discord("VOICE_SERVER_UPDATE", guild_id="9"))
     person.leave()
-    again = greeted(talk)
+    again = talk.connect("/ws", headers=PASSWORD)
+    again.heard()
+    again.say({"op": "IDENTIFY", "d": {"user_id": "0"}})
+    (payload,) = again.heard()
+    assert payload["op"] == "RESUMED"
+    return payload["d"]["voice_clients"]
+
+
+PAIRS = [[0, 0], ["9", None]]
+MAP = {"0": {"id": 1, "channel": 0}, "9": {"id": 2, "channel": None}}
+
+
+@pytest.mark.parametrize(
+    ("options", "clients"),
+    [
+        ({}, PAIRS),
+        ({"resumed_format": "pairs"}, PAIRS),
+        ({"resumed_format": "map"}, MAP),
+        ({"version": "3.0.5"}, MAP),
+        ({"version": "3.0.5", "resumed_format": "pairs"}, PAIRS),
+    ],
+)
+def test_voice_clients_come_back_as_pairs_or_as_a_map_with_ids_of_the_type_that_came(
+    options: dict[str, str], clients: Any
+) -> None:
+    assert resumed(book(**options)) == clients
+
+
+def test_two_listeners_of_one_realm_answer_each_in_its_own_format() -> None:
+    pairs = book()
+    mapped = Playbook(discodo.PROTOCOL, options={"version": "3.0.5"}, hub=pairs.hub, listener="other")
+    person = ready(pairs)
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id="9"))
+    person.leave()
+    again = mapped.connect("/ws", headers=PASSWORD)
+    assert again.heard() == [{"op": "HELLO", "d": {**HELLO["d"], "version": "3.0.5"}}]  # type: ignore[dict-item]
     again.say(IDENTIFY)
     assert again.heard() == [{"op": "RESUMED", "d": {"voice_clients": {"9": {"id": 1, "channel": None}}}}]
+
+
+def test_the_identity_keeps_the_type_that_came() -> None:
+    talk = book()
+    person = ready(talk, user_id=5, shard_id=0)
+    assert person.session.metadata == {"user_id": 5, "shard_id": 0}
+    person.leave()
+    assert ready(talk, user_id="5", shard_id="0").session.metadata == {"user_id": "5", "shard_id": "0"}
+
+
+def test_without_a_backend_a_voice_client_is_idle() -> None:
+    person = ready(book())
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id=7))
+    person.heard()
+    person.say({"op": "getQueue", "d": {"guild_id": "7"}})
+    assert person.heard() == [{"op": "getQueue", "d": {"guild_id": "7", "entries": []}}]
+    person.say({"op": "getState", "d": {"guild_id": "7"}})
+    (answer,) = person.heard()
+    assert answer["op"] == "getState"
+    assert answer["d"].items() >= {"guild_id": "7", "id": 1, "channel_id": None, "state": 0, "current": None}.items()
+    assert answer["d"]["options"].keys() == {"autoplay", "volume", "crossfade", "filter"}
+    person.say(discord("VOICE_STATE_UPDATE", user_id="my bot id", guild_id=7, channel_id=8))
+    person.heard()
+    person.say({"op": "getState", "d": {"guild_id": 7}})
+    (answer,) = person.heard()
+    assert answer["d"].items() >= {"guild_id": 7, "channel_id": 8, "state": 1}.items()
+    person.say({"op": "getState", "d": {"guild_id": 5}})
+    assert person.heard() == [error("getState", "INVALID_PAYLOAD", "no voice client in this guild", guild_id=5)]
+
+
+def test_a_backend_that_knows_the_state_of_a_voice_client_is_asked() -> None:
+    person = ready(Playbook(discodo.PROTOCOL, answers={"getState": {"guild_id": "7", "state": 3}}))
+    person.say({"op": "getState", "d": {"guild_id": "7"}})
+    assert person.heard() == [{"op": "getState", "d": {"guild_id": "7", "state": 3}}]
 
 
 @pytest.mark.parametrize(

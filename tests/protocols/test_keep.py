@@ -13,6 +13,7 @@ from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
+from gatewayd.protocols.discodo_voice import Voice, VoiceClient
 from tests.hub.disk import Disk, plain, snapshot, take_up
 from tests.playbook import Person, Playbook
 from tests.sixth import PROTOCOL as TICKER
@@ -66,8 +67,16 @@ def test_discodo_keeps_its_voice_clients() -> None:
         person.say(payload)
         assert node.written(), payload
     again = node.after_a_crash(discodo.PROTOCOL)
-    assert again.session.data == discodo.Voice("6", {"1": (1, None), "3": (3, None)}, 3)
+    assert again.session.data == Voice("6", {"1": VoiceClient(1, None, "1"), "3": VoiceClient(3, None, "3")}, 3)
     assert audio(again).heard()[1] == {"op": "RESUMED", "d": {"voice_clients": [["1", None], ["3", None]]}}
+
+
+def test_discodo_reads_voice_clients_of_the_version_that_kept_ids_as_text() -> None:
+    node = Node(discodo.PROTOCOL)
+    person = audio(node)
+    node.book.behaviour.restore(person.session, {"user": "6", "clients": {"1": [1, None], "3": [3, "7"]}, "last": 3})
+    person.leave()
+    assert audio(node).heard()[1] == {"op": "RESUMED", "d": {"voice_clients": [["1", None], ["3", "7"]]}}
 
 
 def page(node: Node) -> Person:
