@@ -22,6 +22,7 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
     times = [
         ("heartbeat interval", f"{timing.interval:g} s"),
         ("dead after silence of", f"{timing.patience(timing.interval):g} s"),
+        ("heartbeats are judged", timing.heartbeat),
         ("identify within", "-" if timing.identify_timeout is None else f"{timing.identify_timeout:g} s"),
         ("resume window", f"{timing.resume_window:g} s"),
     ]

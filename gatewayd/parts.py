@@ -32,6 +32,7 @@ def listener_view(listener: Listener, gate: Gate) -> ListenerView:
         url=url(config),
         tls=listener.tls is not None,
         settings={
+            "heartbeat": config.heartbeat,
             "heartbeat_interval": config.heartbeat_interval,
             "heartbeat_tolerance": config.heartbeat_tolerance,
             "identify_timeout": config.identify_timeout,
@@ -54,6 +55,7 @@ def settings_of(config: ListenerConfig) -> Settings:
         interval=config.heartbeat_interval,
         patience=config.heartbeat_interval + config.heartbeat_tolerance,
         identify_timeout=config.identify_timeout,
+        heartbeat=config.heartbeat,
         resume_window=config.resume_window,
         resume_events=config.resume_events,
         resume_bytes=config.resume_bytes,

@@ -72,6 +72,7 @@ class Playbook:
             "patience": timing.patience(interval),
             "identify_timeout": timing.identify_timeout,
             "resume_window": timing.resume_window,
+            "heartbeat": timing.heartbeat,
             "rate_limit": timing.rate_limit,
             **settings,
         }

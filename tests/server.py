@@ -74,6 +74,7 @@ async def serving(
         "patience": timing.patience(interval),
         "identify_timeout": timing.identify_timeout,
         "resume_window": timing.resume_window,
+        "heartbeat": timing.heartbeat,
         "rate_limit": timing.rate_limit,
         "max_message_bytes": timing.max_message_bytes or 65536,
         **settings,

@@ -26,6 +26,7 @@ def test_protocols(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["protocols", name]) == 0
         text = capsys.readouterr().out
         assert "heartbeat interval" in text
+        assert f"heartbeats are judged  {PROTOCOLS[name].timing.heartbeat}\n" in text
         assert "kicked" in text
         assert main(["protocols", name, "--diagram"]) == 0
         assert "greeted --> identifying: Identify" in capsys.readouterr().out
@@ -35,7 +36,8 @@ def test_protocols(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "default"]) == 0
-    assert len(tomllib.loads(capsys.readouterr().out)["listeners"]) == 5
+    listeners = tomllib.loads(capsys.readouterr().out)["listeners"]
+    assert [listener.get("heartbeat") for listener in listeners] == [None, None, "lenient", None, None]
     example = str(ROOT / "config/gatewayd.toml")
     assert main(["config", "show", "--config", example]) == 0
     assert tomllib.loads(capsys.readouterr().out)["listeners"]

@@ -56,7 +56,7 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
                 "heartbeats": client.beats,
                 "received": client.received,
                 "last_heard_ago": round(now - client.last_heard, 3),
-                "dead_in": round(client.alive_until - now, 3),
+                "dead_in": round(client.alive_until - now, 3) if client.judged else None,
                 "variant": client.variant,
             },
         }

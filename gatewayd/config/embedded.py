@@ -50,6 +50,8 @@ def _listener(name: str, port: int, key: str) -> str:
         lines += [f'users = {{ "1" = "{key}" }}', f'guilds = {{ "1" = "{key}" }}']
     lines += ["", "[[listeners]]"]
     lines += [f'name = "{name}"', f'protocol = "{name}"', f'bind = "127.0.0.1:{port}"', f'auth = "{name}"']
+    if name == "dmod":
+        lines.append('heartbeat = "lenient"   # strict | lenient (judged after the first heartbeat) | off')
     if name == "oxyl":
         # Its clients write guild: and member: documents, and dmod serves those.
         lines += ["", "[listeners.options]", 'documents = "oxyl:"']

@@ -28,6 +28,7 @@ def fill(
     filled: dict[str, Any] = attrs.asdict(limits)
     if timing is not None:
         filled |= {
+            "heartbeat": timing.heartbeat,
             "heartbeat_interval": timing.interval,
             "identify_timeout": timing.identify_timeout,
             "resume_window": timing.resume_window,

@@ -20,6 +20,7 @@ from gatewayd.config.checks import not_negative as _not_negative
 from gatewayd.config.checks import positive as _positive
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
+from gatewayd.core.settings import Judging
 
 __all__ = [
     "SCOPES",
@@ -146,6 +147,8 @@ class ListenerConfig(LimitsConfig):
     bind: Bind
     auth: str | None = None
     """Name of an [auth.NAME]; None lets everyone in."""
+    heartbeat: Judging = "strict"
+    """Whose silence ends a connection: "lenient" spares clients that have sent no heartbeat on it, "off" all."""
     heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
     """Silence allowed beyond the interval."""

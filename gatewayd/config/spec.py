@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from gatewayd.core.rate import Rate
+from gatewayd.core.settings import Judging
 
 
 class TimingSpec(Protocol):
@@ -27,6 +28,10 @@ class TimingSpec(Protocol):
     @property
     def resume_window(self) -> float:
         """How long a detached session waits."""
+
+    @property
+    def heartbeat(self) -> Judging:
+        """Whose silence ends a connection."""
 
     @property
     def max_message_bytes(self) -> int | None:

@@ -1,6 +1,6 @@
 """One client's side of the talk: state, outbox, signs of life and the verdict that ends it. No clock, no socket.
 
-Law 1: `alive_until` only ever moves later. A heartbeat writes one number; no timer is reset.
+Law 1: once a client is judged, `alive_until` only ever moves later. A heartbeat writes one number; no timer is reset.
 Law 2: the first verdict stands.
 Law 3: whatever is said passes `send` or `deliver`, whatever is heard passes `receive`.
 Law 4: while we act on a message we do not listen, so that time is no silence of the client's.
@@ -50,33 +50,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_beats_in_window",
-        "_busy_since",
-        "_looked_at",
-        "_messages_in_window",
-        "_next_beat",
-        "_probed_at",
-        "_window_start",
-        "asked",
-        "beats",
-        "identify_by",
-        "lags",
-        "last_heard",
-        "last_life",
-        "latency",
-        "opened",
-        "outbox",
-        "probe",
-        "received",
-        "said",
-        "session",
-        "settings",
-        "state",
-        "stop",
-        "variant",
-        "verdict",
-        "wire",
-    )
+        "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat", "_probed_at",
+        "_window_start", "asked", "beats", "identify_by", "lags", "last_heard", "last_life", "latency", "opened",
+        "outbox", "probe", "received", "said", "session", "settings", "state", "stop", "variant", "verdict", "wire",
+    )  # fmt: skip
 
     def __init__(self, wire: Wire, settings: Settings, now: float) -> None:
         self.wire = wire
@@ -144,7 +121,7 @@ class Connection:
     def greet(self, now: float, extra: Mapping[str, Any] | None = None) -> None:
         """Say hello; the deadlines start here."""
         self.send(e.Hello(self.settings.interval, extra or {}), now)
-        self.last_life = now
+        self.last_life = self._looked_at = now
         if self.settings.identify_timeout is not None:
             self.identify_by = now + self.settings.identify_timeout
         if self.wire.beats:
@@ -206,14 +183,22 @@ class Connection:
     # --- time -----------------------------------------------------------------------------------------------
 
     @property
+    def judged(self) -> bool:
+        """Whether silence ends this client. A lenient listener waits for the connection's first heartbeat."""
+        mode = self.settings.heartbeat
+        return mode == "strict" or (mode == "lenient" and self.beats > 0)
+
+    @property
     def alive_until(self) -> float:
-        """When the client's silence becomes a missed heartbeat."""
-        return self.last_life + self.settings.patience
+        """When the client's silence becomes a missed heartbeat; infinity while it is not judged."""
+        return self.last_life + self.settings.patience if self.judged else math.inf
 
     @property
     def due(self) -> float:
         """The next moment at which `tick` may have something to do."""
         late = self.alive_until
+        if late == math.inf:  # a heartbeat may change that at any time, and wakes nobody
+            late = self._looked_at + self.settings.interval
         if self.wire.probes and self._probed_at < self.last_life:
             late = min(late, self.last_life + self.settings.interval)
         if self._busy_since is not None:

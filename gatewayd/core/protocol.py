@@ -15,6 +15,7 @@ from gatewayd.core.encode import encode
 if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour
     from gatewayd.core.rate import Rate
+    from gatewayd.core.settings import Judging
 
 Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
 Encoder = Callable[[Any], object | None] | Mapping[str, Any]
@@ -32,6 +33,7 @@ class Timing:
     patience: Callable[[float], float]
     identify_timeout: float | None
     resume_window: float
+    heartbeat: Judging = "strict"
     max_message_bytes: int | None = None
     rate_limit: Rate | None = None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
 if TYPE_CHECKING:
     from gatewayd.core.rate import Rate
+
+Judging = Literal["off", "lenient", "strict"]
+"""Whose silence ends a connection: nobody's, that of clients that have sent a heartbeat on it, everybody's."""
 
 
 @frozen(kw_only=True)
@@ -18,6 +21,7 @@ class Settings:
     patience: float
     identify_timeout: float | None
     resume_window: float
+    heartbeat: Judging = "strict"
     resume_events: int = 1000
     resume_bytes: int = 1048576
     rate_limit: Rate | None = None

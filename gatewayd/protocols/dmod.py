@@ -219,6 +219,7 @@ PROTOCOL = Protocol(
         patience=lambda i: i + 5.0,
         identify_timeout=20.0,
         resume_window=60.0,
+        heartbeat="lenient",  # the original's own page never answers a heartbeat
         max_message_bytes=1000,
         rate_limit=Rate(50, 5.0),
     ),

@@ -11,6 +11,7 @@ from gatewayd.config.model import Config
 from gatewayd.config.spec import ProtocolSpec
 from gatewayd.config.values import Secret
 from gatewayd.core.rate import Rate, Seconds
+from gatewayd.core.settings import Judging
 
 
 def _even(instance: object, attribute: "attrs.Attribute[Any]", value: int) -> None:
@@ -51,6 +52,7 @@ class FakeTiming:
     patience: Callable[[float], float] = lambda interval: interval + 5
     identify_timeout: float | None = 20.0
     resume_window: float = 60.0
+    heartbeat: Judging = "strict"
     max_message_bytes: int | None = None
     rate_limit: Rate | None = None
 
@@ -66,7 +68,9 @@ class FakeProtocol:
 PROTOCOLS: Mapping[str, ProtocolSpec] = {
     "oxyl": FakeProtocol("oxyl", FakeTiming(patience=lambda interval: 2 * interval)),
     "rooms": FakeProtocol("rooms", FakeTiming(identify_timeout=None)),
-    "dmod": FakeProtocol("dmod", FakeTiming(max_message_bytes=1000, rate_limit=Rate(50, 5.0)), guests=True),
+    "dmod": FakeProtocol(
+        "dmod", FakeTiming(heartbeat="lenient", max_message_bytes=1000, rate_limit=Rate(50, 5.0)), guests=True
+    ),
     "discodo": FakeProtocol("discodo", FakeTiming(interval=15.0, patience=lambda interval: 60.0, resume_window=300.0)),
     "utilbot": FakeProtocol("utilbot", FakeTiming(interval=60.0)),
 }

@@ -128,6 +128,12 @@ def test_a_listener_has_the_timings_of_its_protocol(
     assert got.rate_limit == rate
 
 
+def test_a_listener_judges_heartbeats_as_its_protocol_does_unless_it_says_otherwise() -> None:
+    assert [listener(name).heartbeat for name in ("dmod", "utilbot")] == ["lenient", "strict"]
+    assert listener("dmod", 'heartbeat = "strict"').heartbeat == "strict"
+    assert listener("utilbot", 'heartbeat = "off"').heartbeat == "off"
+
+
 def test_the_tolerance_follows_the_interval_that_the_file_sets() -> None:
     assert listener("oxyl", 'heartbeat_interval = "10s"').heartbeat_tolerance == 10.0
     assert listener("discodo", "heartbeat_interval = 20").heartbeat_tolerance == 40.0

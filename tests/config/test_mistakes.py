@@ -89,6 +89,8 @@ def test_keys_that_a_listener_needs(key: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ('heartbeat = "of"', "heartbeat: expected one of 'off', 'lenient', 'strict', got string 'of'"),
+        ("heartbeat = false", "heartbeat: expected one of 'off', 'lenient', 'strict', got boolean false"),
         ("heartbeat_interval = 0", "heartbeat_interval: must be more than 0, got 0"),
         ("heartbeat_interval = true", 'heartbeat_interval: expected a duration such as "30s", got boolean true'),
         ("heartbeat_interval = []", 'heartbeat_interval: expected a duration such as "30s", got array'),

@@ -94,6 +94,7 @@ def test_the_effective_values_are_shown() -> None:
         "protocol": "utilbot",
         "bind": "unix:/run/bots.sock",
         "auth": "fleet",
+        "heartbeat": "strict",
         "heartbeat_interval": "3600s",
         "heartbeat_tolerance": "5s",
         "identify_timeout": "20s",

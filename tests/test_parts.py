@@ -1,0 +1,34 @@
+"""What a listener's table says reaches the parts that go by it, and is shown to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gatewayd.config.load import parse
+from gatewayd.daemon import Daemon
+from gatewayd.parts import listener_view
+from gatewayd.protocols.registry import PROTOCOLS
+
+TEXT = """
+[[listeners]]
+name = "pages"
+protocol = "dmod"
+bind = "127.0.0.1:1"
+[[listeners]]
+name = "bots"
+protocol = "utilbot"
+bind = "127.0.0.1:2"
+[[listeners]]
+name = "quiet"
+protocol = "utilbot"
+bind = "127.0.0.1:3"
+heartbeat = "off"
+"""
+
+
+def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -> None:
+    daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
+    modes = {"pages": "lenient", "bots": "strict", "quiet": "off"}
+    assert {item.config.name: item.settings.heartbeat for item in daemon.listeners} == modes
+    views = [listener_view(item, daemon.gate) for item in daemon.listeners]
+    assert {view.name: view.settings["heartbeat"] for view in views} == modes
