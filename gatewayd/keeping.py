@@ -1,6 +1,8 @@
 """The journal between the node's parts: opened, read back at the start, asked for everything when it has to begin anew.
 
 Law 1: a node that cannot read all that its journal holds does not start.
+A row that is nested too deep to be said again is the exception: it is dropped, logged and counted, and an event
+among them is a gap to those it waited for.
 Law 2: whoever is asked to wait until something is kept is told when it is not.
 """
 
@@ -8,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,8 +21,9 @@ import trio
 
 from gatewayd.backend.lifecycle import MemoryQueue
 from gatewayd.backend.request import Entry
-from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, encode
-from gatewayd.hub.recall import recall
+from gatewayd.core.depth import MAX_DEPTH, OWN_DEPTH, too_deep
+from gatewayd.core.record import EventRecord, Key, Row, Table, decode_event, decode_session, encode
+from gatewayd.hub.recall import lose, recall
 from gatewayd.journal.engine import Journal, JournalError
 
 if TYPE_CHECKING:
@@ -68,9 +73,9 @@ class JournalQueue(MemoryQueue):
         for entry in self._entries:
             yield Table.LIFECYCLE, entry.n, encode(entry)
 
-    def restore(self) -> None:
+    def restore(self, dropped: Counter[str]) -> None:
         """Take up what the last run has not delivered. Raises `JournalError`."""
-        with Reading(self._journal) as reading:
+        with Reading(self._journal, dropped) as reading:
             for _, value in reading.load(Table.LIFECYCLE):
                 self._entries.append(msgspec.json.decode(value, type=Entry))
             for key, value in reading.load(Table.META):
@@ -79,19 +84,38 @@ class JournalQueue(MemoryQueue):
 
 
 class Reading:
-    """Makes whatever goes wrong with a row a `JournalError` that names it."""
+    """Makes whatever goes wrong with a row a `JournalError` that names it.
 
-    def __init__(self, journal: Journal) -> None:
+    Rows that are nested too deep are counted in `dropped`, by table.
+    """
+
+    def __init__(self, journal: Journal, dropped: Counter[str]) -> None:
         self._journal = journal
+        self._dropped = dropped
         self.place = ""
         """Where we are."""
+        self.gaps: list[tuple[int, EventRecord]] = []
+        """The events among those that were dropped."""
 
     def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
-        """The rows of a table."""
+        """The rows of a table; those that are nested too deep are left out, and go from the journal."""
         for key, value in self._journal.load(table):
             self.place = f"the row {key!r} of {table}"
-            yield key, value
+            if too_deep(value, MAX_DEPTH + OWN_DEPTH):
+                self._drop(table, key, value)
+            else:
+                yield key, value
         self.place = f"the table {table}"
+        if count := self._dropped[table.value]:
+            text = "rows of %s that were dropped, since they are nested deeper than %d levels: %d"
+            log.warning(text, table, MAX_DEPTH, count)
+
+    def _drop(self, table: Table, key: Key, value: bytes) -> None:
+        self._dropped[table.value] += 1
+        self._journal.delete(table, key)
+        if table is Table.EVENTS:
+            with suppress(RecursionError):  # deeper than this daemon ever wrote: nobody can tell whose it was
+                self.gaps.append((int(str(key)), decode_event(value)))
 
     def __enter__(self) -> Self:
         return self
@@ -112,18 +136,20 @@ class Keeping:
         self.queue: JournalQueue | None = None
         self._hub: Hub | None = None
         self._remembered: Remembered | None = None
+        self.dropped: Counter[str] = Counter()
+        """Rows that were dropped at the start, by table."""
 
     def lifecycle(self, limit: int) -> JournalQueue:
         """The queue for the backend, with what the last run left in it."""
         self.queue = JournalQueue(self.journal, limit)
-        self.queue.restore()
+        self.queue.restore(self.dropped)
         return self.queue
 
     def read(self, hub: Hub, settings: Mapping[str, Settings], remembered: Remembered) -> None:
         """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense."""
         journal = self.journal
         self._hub, self._remembered = hub, remembered
-        with Reading(journal) as reading:
+        with Reading(journal, self.dropped) as reading:
             meta = {str(key): float(value) for key, value in reading.load(Table.META)}
             if unfit := hub.documents.restore(reading.load(Table.DOCUMENTS)):
                 raise ValueError(f"{unfit} values are no JSON, or too many")
@@ -137,6 +163,8 @@ class Keeping:
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
             reading.place = "what is remembered of a session"
             recall(hub, settings, sessions, events, meta.get(ALIVE, time.time()))
+        for gap in reading.gaps:
+            lose(hub, *gap)
         journal.gather, journal.snapshot = self._gather, self._everything
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
@@ -180,4 +208,5 @@ class Keeping:
             "size": stats.size_bytes,
             "failures": stats.failures,
             "refused": stats.refused,
+            "dropped": self.dropped,
         }

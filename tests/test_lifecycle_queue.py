@@ -286,3 +286,45 @@ async def test_a_queue_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     assert (queue.last, queue.dropped, queue.peek(5)) == (1, 0, [entry(1)])
     node.keeping.journal.close()
     await queue.kept()
+
+
+async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Written by a version that had no limit: whoever waits for it is told, and the node starts."""
+    first = Node(tmp_path)
+    async with first.running():
+        ready(first.book).leave()
+        bot = ready(first.book, "b")
+        first.book.publish("user:a", "E", 1)
+        first.book.publish("user:a", "E", 2)
+        first.book.publish("user:b", "E", 3)
+        bot.leave()
+    deep, deeper = "[" * 500 + "]" * 500, "[" * 2000 + "]" * 2000
+    for statement, value in (
+        ("UPDATE events SET value = replace(value, '\"data\":2', ?)", f'"data":{deep}'),
+        ("INSERT INTO events VALUES (7001, ?)", f'{{"data":{deeper}}}'),
+        ("INSERT INTO documents VALUES ('d', ?)", deep),
+        ("INSERT INTO documents VALUES ('e', ?)", "[" * 100 + "]" * 100),
+        ("INSERT INTO lifecycle VALUES (1000, ?)", deep),
+    ):
+        edit(tmp_path, statement, value)
+    with caplog.at_level(logging.WARNING):
+        second = Node(tmp_path)
+    dropped = {"lifecycle": 1, "documents": 1, "events": 2}
+    assert second.keeping.status()["dropped"] == dropped
+    assert [record.message for record in caplog.records] == [
+        f"rows of {table} that were dropped, since they are nested deeper than 100 levels: {count}"
+        for table, count in dropped.items()
+    ]
+    assert second.hub.totals.reasons == {"too_deep": 1}
+    async with second.running():
+        assert second.queue.last < 1000
+        assert ("d" in second.hub.documents, "e" in second.hub.documents) == (False, True)
+        back = second.book.connect()
+        back.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
+        _, told, *events = back.heard()
+        assert told["d"] == {"id": "a", "resumed": True, "lost": 1}
+        assert [event["d"] for event in events] == [1]
+        assert ready_again(second.book, "b").heard()[1]["d"] == {"id": "b", "resumed": True}
+    third = Node(tmp_path)
+    assert third.keeping.status()["dropped"] == {}
+    third.keeping.journal.close()

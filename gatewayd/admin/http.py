@@ -11,6 +11,8 @@ import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatewayd.core.depth import TOO_DEEP, too_deep
+
 MAX_BODY = 8 * 1024 * 1024
 BODY_SECONDS = 15.0
 """How long the next part of a body may take."""
@@ -56,12 +58,14 @@ async def body_of(request: Request) -> bytes:
 
 def parse(text: bytes) -> Any:
     """Strict JSON."""
+    if too_deep(text):
+        raise ApiError(400, "bad_json", TOO_DEEP)
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError) as exc:
         raise ApiError(400, "bad_json", f"not JSON: {exc}") from None
     except RecursionError:
-        raise ApiError(400, "bad_json", "JSON is nested too deep") from None
+        raise ApiError(400, "bad_json", "not JSON: its brackets do not match") from None
 
 
 def fields(value: Any, known: Mapping[str, tuple[type, ...]], required: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 
 from gatewayd.backend.errors import INVALID, NOT_JSON, BackendError
 from gatewayd.core.ask import NO_REPLY
+from gatewayd.core.depth import TOO_DEEP, too_deep
 
 LONGEST_NAME = 512
 
@@ -46,7 +47,9 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 def parse(body: bytes) -> Answer:
-    """An answer from JSON. Raises `BackendError`: NOT_JSON, or INVALID with the field's name."""
+    """An answer from JSON. Raises `BackendError`: NOT_JSON, or INVALID with the field's name or what else is wrong."""
+    if too_deep(body):
+        raise BackendError(INVALID, TOO_DEEP)
     try:
         answer = _decode(body)
     except msgspec.ValidationError as exc:

@@ -18,14 +18,16 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 import trio
 
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer, checked
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.request import Asked, Caller, Entry
-from gatewayd.core.behaviour import Counts
+from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 
@@ -117,11 +119,13 @@ class App:
     async def publish(self, channel: str, event: str, data: Any, *, besides: str | None = None) -> Counts:
         """Publish an event; `besides` is the id of a session that is left out. Raises `Unpublishable`."""
         await trio.lowlevel.checkpoint()
+        _check_depth(data)
         return self.node.post(channel, event, data, besides=self.node.sessions.get(besides or ""))
 
     async def notify(self, user: str, data: Any) -> Counts:
-        """Tell a user now, or keep it until one of its clients comes."""
+        """Tell a user now, or keep it until one of its clients comes. Raises `Unpublishable`."""
         await trio.lowlevel.checkpoint()
+        _check_depth(data)
         return self.node.notify(user, data)
 
     async def subscribe(self, session: str, channel: str) -> bool:
@@ -192,6 +196,11 @@ class AppBackend:
         if not done:
             raise BackendError(errors.TIMEOUT, f"no answer in {self._timeout:g} s")
         return made
+
+
+def _check_depth(data: Any) -> None:
+    if too_deep(msgspec.json.encode(data)):
+        raise Unpublishable(TOO_DEEP)
 
 
 def load(name: str) -> App:

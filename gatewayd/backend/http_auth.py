@@ -25,6 +25,7 @@ from gatewayd.backend.breaker import Breaker
 from gatewayd.backend.cache import Verdicts
 from gatewayd.backend.post import Broken, Post, Unreachable
 from gatewayd.config.auth import HttpConfig
+from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.text import printable
 
@@ -214,6 +215,8 @@ def _verdict(status: int, body: bytes) -> Grant:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     """The fields of an answer. One that nobody reads is a failure: a misspelt `expires_in` must not pass unseen."""
+    if too_deep(body):
+        raise Failure("bad answer", TOO_DEEP)
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -7,6 +7,7 @@ Law 2: nothing of a token is looked at before its size, and nothing that it clai
 from __future__ import annotations
 
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from gatewayd.backend.attributes import BadAttributes, channels, metadata
 from gatewayd.backend.auth import Auth
 from gatewayd.config.auth import JwtConfig
 from gatewayd.config.keys import Key
+from gatewayd.core.depth import too_deep
 from gatewayd.core.grant import Claim, Grant
 
 MAX_TOKEN = 16384
@@ -86,7 +88,7 @@ class JwtAuth(Auth):
             raise _Refused("too large")
         key = self._key(jwt.get_unverified_header(token))
         config = self._config
-        return jwt.decode(
+        said = jwt.decode(
             token,
             key.key,
             algorithms=[key.algorithm],
@@ -95,6 +97,9 @@ class JwtAuth(Auth):
             leeway=config.leeway,
             options={"require": ["exp"] if config.require_exp else []},
         )
+        if too_deep(urlsafe_b64decode(token.split(".")[1] + "==")):
+            raise _Refused("nested too deep")
+        return said
 
     def _key(self, header: Mapping[str, Any]) -> Key:
         """The key that has to have signed a token with this header."""

@@ -26,6 +26,8 @@ class Drop(StrEnum):
     """An older event gave way among those that wait for the first receiver of the channel."""
     NOTIFICATIONS_FULL = "notifications_full"
     """An older notification gave way: the user's oldest, or all of the user that has waited longest."""
+    TOO_DEEP = "too_deep"
+    """The journal of an older version had it, nested deeper than JSON may be now."""
     LOST_WITH_SESSION = "lost_with_session"
     """An older event was waiting for a session that has ended."""
 

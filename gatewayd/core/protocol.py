@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
+from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.encode import encode
 
 if TYPE_CHECKING:
@@ -147,15 +148,17 @@ _decode_json = msgspec.json.Decoder().decode
 
 
 def loads(message: str | bytes) -> dict[str, Any]:
-    """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and bottomless nesting are refused."""
+    """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and deep nesting are refused."""
     if not isinstance(message, str):
         raise Disconnect(Cause.NOT_JSON, "binary message where JSON text is due")
+    if too_deep(message):
+        raise Disconnect(Cause.INVALID_PAYLOAD, TOO_DEEP)
     try:
         payload = _decode_json(message)
     except (msgspec.MsgspecError, UnicodeError) as exc:
         raise Disconnect(Cause.NOT_JSON, f"not JSON: {exc}") from None
     except RecursionError:
-        raise Disconnect(Cause.NOT_JSON, "JSON is nested too deep") from None
+        raise Disconnect(Cause.NOT_JSON, "not JSON: its brackets do not match") from None
     if type(payload) is not dict:
         raise Disconnect(Cause.INVALID_PAYLOAD, "a payload must be a JSON object")
     return payload

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import EventRecord, SessionRecord
@@ -61,6 +62,17 @@ def recall(
     # Only now is it known what each of them has missed, which its end gives to others.
     for session, verdict in over:
         hub.end(session, verdict)
+
+
+def lose(hub: Hub, number: int, kept: EventRecord) -> None:
+    """An event of the last run cannot be said again: those that have not got it have lost it, and are told how many."""
+    for holder in kept.holders:
+        session = hub.sessions.get(holder)
+        if session is not None and (number > session.said or holder in kept.late):
+            session.lost += 1
+            session.missed.lost += 1
+            hub.keeper.touch(session)
+    hub.totals.drop(Drop.TOO_DEEP)
 
 
 def _session(

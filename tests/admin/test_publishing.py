@@ -58,6 +58,7 @@ async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
         (b"{", "bad_json"),
         (b"\xff", "bad_json"),
         (b"[" * 100_000, "bad_json"),
+        (b"[" * 500 + b"]" * 500, "bad_json"),
         (b"1", "bad_request"),
         (b"{}", "bad_request"),
         ({"channel": "x"}, "bad_request"),

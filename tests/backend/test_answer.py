@@ -43,6 +43,7 @@ def test_what_a_newer_backend_says_more_is_passed_over() -> None:
         (b"", NOT_JSON, "the answer is not JSON"),
         (b'{"reply": "\xff"}', NOT_JSON, "the answer is not JSON"),
         (b'{"reply": ' + b"[" * 100_000, NOT_JSON, "the answer is not JSON"),
+        (b'{"reply": ' + b"[" * 900 + b"]" * 900 + b"}", INVALID, "JSON is nested deeper than 100 levels"),
         (b"[]", INVALID, "the answer: Expected `object`, got `array`"),
         (b'{"reply": 1e999}', INVALID, "reply: Number out of range"),
         (b'{"events": {}}', INVALID, "events: Expected `array`, got `object`"),

@@ -132,6 +132,13 @@ async def test_an_application_acts_on_the_node() -> None:
     with pytest.raises(Unpublishable):
         await app.publish("room:1", "nonsense", {})
     assert await app.notify("nobody", 1) == Counts(buffered=1)
+    deep: Any = 1
+    for _ in range(101):
+        deep = [deep]
+    assert await app.publish("user:a", "E", deep[0]) == Counts(delivered=1)
+    for refused in (app.publish("user:a", "E", deep), app.notify("nobody", deep)):
+        with pytest.raises(Unpublishable, match="deeper than 100 levels"):
+            await refused
     session = one.session.id
     assert await app.subscribe(session, "c")
     caller = app.session(session)

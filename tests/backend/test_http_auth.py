@@ -144,6 +144,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         (say({"allow": True, "expires_in": 0}), "bad answer"),
         (say({"allow": True, "expires_in": -1}), "bad answer"),
         (say({"allow": False, "reason": 5}), "bad answer"),
+        (say(b'{"allow": true, "metadata": {"x": ' + b"[" * 900 + b"]" * 900 + b"}}"), "bad answer"),
         (say({"allow": True, "expiresIn": 60}), "unknown fields"),
         (raw(b""), "broken answer"),
         (raw(b"SSH-2.0-OpenSSH\r\n"), "broken answer"),

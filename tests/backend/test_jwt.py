@@ -18,6 +18,7 @@ from gatewayd.backend.jwt import MAX_TOKEN, JwtAuth
 from gatewayd.config.auth import JwtConfig
 from gatewayd.config.keys import Key, read_key, read_set
 from gatewayd.core.behaviour import Claim, Grant
+from gatewayd.core.depth import MAX_DEPTH
 from tests.tokens import PUBLIC, SECRET, forged, jwk, part, pem, private, token
 
 HOUR = 3600
@@ -259,6 +260,16 @@ async def test_attributes_that_are_none(said: Any) -> None:
 async def test_the_most_that_may_be_given() -> None:
     names = [f"{number:03}" for number in range(MAX_CHANNELS - 1)] + ["x" * LONGEST_NAME]
     assert (await judged(auth(), token(channels=names))).channels == tuple(names)
+
+
+async def test_claims_have_a_depth() -> None:
+    deep: Any = 1
+    for _ in range(MAX_DEPTH - 2):
+        deep = [deep]
+    grant = await judged(auth(), token(metadata={"x": deep}))
+    assert grant.metadata == {"x": deep}
+    assert await reason(auth(), token(metadata={"x": [deep]})) == "nested too deep"
+    assert await reason(auth(), token(hobbies=[[deep]])) == "nested too deep"
 
 
 async def test_metadata_is_what_json_can_say() -> None:

@@ -12,11 +12,12 @@ from attrs import evolve
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
 from gatewayd.core.protocol import Protocol
-from gatewayd.core.record import Table, decode_session
+from gatewayd.core.record import EventRecord, Table, decode_session
 from gatewayd.core.session import Session
 from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.grants import settle
 from gatewayd.hub.hub import Hub
+from gatewayd.hub.recall import lose
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
 from tests.hub.disk import Disk, deaf, take_up
 from tests.hub.test_hub import numbers, ready, ready_again
@@ -298,3 +299,20 @@ def test_a_kick_before_the_client_is_back_is_the_only_end() -> None:
     third = Node(second.crash())
     assert second.told == [("a", "detached", "node_down", 2), ("a", "ended", "kicked", 3)]
     assert third.told == []
+
+
+def test_an_event_that_cannot_be_said_again_is_lost_to_those_that_have_not_got_it() -> None:
+    talk = Playbook(utilbot.PROTOCOL)
+    away, later, had = (ready(talk, name) for name in ("away", "later", "had"))
+    for person, said in ((away, 4), (later, 9), (had, 9)):
+        person.session.said = said
+        person.leave()
+    holders = [person.session.id for person in (away, later, had)]
+    kept = EventRecord(
+        channel="service:bot", name="E", data=msgspec.Raw(b"1"), at=1.0, holders=[*holders, "service:bot"],
+        late=[later.session.id],
+    )  # fmt: skip
+    lose(talk.hub, 7, kept)
+    assert [person.session.lost for person in (away, later, had)] == [1, 1, 0]
+    assert [person.session.missed.lost for person in (away, later, had)] == [1, 1, 0]
+    assert talk.hub.totals.reasons == {"too_deep": 1}

@@ -1,0 +1,41 @@
+"""How deep JSON may be nested, wherever it comes in: what can be decoded can then be encoded again.
+
+Law 1: text is judged before it is decoded, by whoever decodes it.
+Law 2: text whose brackets do not match is not JSON; that is for the decoder to say.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+MAX_DEPTH = 100
+"""Arrays and objects within each other. Decoder and encoder give up at some 950, and not at the same depth."""
+TOO_DEEP = f"JSON is nested deeper than {MAX_DEPTH} levels"
+OWN_DEPTH = 8
+"""How many levels more a row of the journal may have, since it wraps what came in."""
+
+_OTHER_BYTES = bytes(sorted(set(range(256)) - set(b'"[]{}')))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def too_deep(text: str | bytes, limit: int = MAX_DEPTH) -> bool:
+    """Whether JSON text is nested deeper than `limit`."""
+    # Nearly every message ends here: it is too short, or has too few brackets.
+    if len(text) <= 2 * limit:
+        return False
+    openings: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
+    if sum(map(text.count, openings)) <= limit:
+        return False
+    brackets = _outside_strings(text.encode(errors="replace") if isinstance(text, str) else text)
+    if 2 * (brackets.count(b"[") + brackets.count(b"{")) != len(brackets):
+        return False
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """The brackets that are not part of a string."""
+    # Escaped backslashes go first: the quote in \\" ends a string, the one in \" does not.
+    plain = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
+    # Two quotes side by side are an empty string, or the border of two: without them the same brackets are in strings.
+    return b"".join(plain.replace(b'""', b"").split(b'"')[::2])
