@@ -14,7 +14,7 @@ from bench.measure import Figures
 from bench.plot import plot
 from bench.report import Outcome
 from bench.scenarios import Scenario, scenarios
-from bench.servers import Tools, Unavailable, raise_files
+from bench.servers import BEFORE, COMMANDS, Tools, Unavailable, before, raise_files
 
 
 def _once(outcome: Outcome, server: str, tools: Tools) -> int | None:
@@ -60,8 +60,8 @@ def _measure(scenario: Scenario, peers: list[str] | None, runs: int, seconds: fl
     outcome, began = Outcome(scenario, {"runs": runs, "seconds": seconds}), time.monotonic()
     if scenario.alone:
         _alone(outcome, runs, tools)
-    for peer in scenario.peers:
-        if peers is None or any(peer.lower().startswith(wanted.lower()) for wanted in peers):
+    for peer in (*scenario.peers, *((BEFORE,) if BEFORE in COMMANDS and scenario.peers else ())):
+        if peers is None or peer == BEFORE or any(peer.lower().startswith(wanted.lower()) for wanted in peers):
             _pair(outcome, peer, runs, tools)
     outcome.settings["took"] = round(time.monotonic() - began)
     return outcome
@@ -72,6 +72,7 @@ def _arguments(given: Sequence[str] | None, known: list[str]) -> argparse.Namesp
     parser.add_argument("--quick", action="store_true", help="one run of a second each; results go to quick.*")
     parser.add_argument("--only", nargs="+", choices=known, metavar="NAME", help=f"some of: {', '.join(known)}")
     parser.add_argument("--peers", nargs="*", metavar="NAME", help="only peers whose name begins so")
+    parser.add_argument("--before", type=Path, metavar="DIR", help="also pair with the gatewayd of this checkout")
     parser.add_argument("--runs", type=int, help="runs of each pair, of which the median counts (3)")
     parser.add_argument("--seconds", type=float, help="seconds of each run (3)")
     return parser.parse_args(given)
@@ -83,7 +84,9 @@ def main(given: Sequence[str] | None = None) -> int:
     args = _arguments(given, known)
     runs = args.runs or (1 if args.quick else 3)
     seconds = args.seconds or (1.0 if args.quick else 3.0)
-    name = "quick" if args.quick else "latest"
+    name = "before" if args.before else "quick" if args.quick else "latest"
+    if args.before:
+        COMMANDS[BEFORE] = before(args.before.resolve())
     raise_files()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -222,6 +222,21 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+BEFORE = "gatewayd before"
+
+
+def before(checkout: Path) -> Command:
+    """gatewayd from another checkout, with the interpreter of its `.venv` where it has one."""
+    python = checkout / ".venv/bin/python"
+    start = f"import sys; sys.path[0] = {str(checkout)!r}; from gatewayd.__main__ import run; run()"
+
+    def command(tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+        _, *_, run, config, path, level, silent = _gatewayd(tools, port, protocol, tls)
+        return [str(python) if python.exists() else sys.executable, "-c", start, run, config, path, level, silent]
+
+    return command
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
