@@ -37,6 +37,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.journal.pinned import JournalError
 from gatewayd.keeping import Keeping
+from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError
 from gatewayd.net.gate import Gate
@@ -67,6 +68,7 @@ class Daemon:
         self.keeping = self._keeping()
         store = None if self.keeping is None else self.keeping.journal
         self.hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=store)
+        self.lines = Sampled(trio.current_time, self.hub.timers.at)
         self.remembered = Remembered()
         self.backend = self._service()
         self.turn = Turn()
@@ -126,6 +128,7 @@ class Daemon:
             gate=self.gate,
             turn=self.turn,
             poll=self.poll,
+            lines=self.lines,
             tls=tls_of(config),
             fast_lane=self.config.gateway.fast_lane,
         )
@@ -182,7 +185,8 @@ class Daemon:
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
                     for name, sock in self.sockets.clients:
-                        accepting.start_soon(self._by_name[name].serve, Acceptor(name, sock), clients)
+                        acceptor = Acceptor(name, sock, self.lines, self.gate.refused)
+                        accepting.start_soon(self._by_name[name].serve, acceptor, clients)
                     sdnotify.notify("READY=1", f"STATUS={self._state()}")
                     watching.start_soon(sdnotify.beat, self._state)
                     signal_name = await _told_to_stop(signals)
@@ -283,6 +287,7 @@ class Daemon:
             listeners=views,
             clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
+            refused_clients=self.gate.refused,
             auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
             backend=None if self.backend is None else self.backend.status,
             journal=None if self.keeping is None else self.keeping.status,

@@ -1,4 +1,4 @@
-"""Logging that never stops the daemon: records go through a bounded queue to a thread that writes them.
+"""Logging that never stops the daemon: a bounded queue to a thread that writes, and a bound on what strangers cause.
 
 A full stderr pipe would otherwise freeze every client; what does not fit is dropped and counted.
 """
@@ -9,12 +9,73 @@ import logging
 import os
 import queue
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from logging.handlers import QueueHandler, QueueListener
+
+from attrs import define
 
 QUEUE_RECORDS = 10_000
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+@define
+class _Period:
+    """What became of one kind of line since its period began."""
+
+    end: float
+    lines: int = 0
+    left_out: int = 0
+    last: tuple[object, ...] = ()
+
+
+class Sampled:
+    """Writes lines that strangers can cause: of each kind the first few in a period, then the last one and a count.
+
+    A kind is a message before its arguments are put in, so their number is bounded by the code. `later(when, call)`
+    makes a call at a time of `clock`; without it, a count is only said when its kind comes again.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic,
+        later: Callable[[float, Callable[[], None]], object] | None = None, *, period: float = 10.0,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._later = later
+        self._period = period
+        self._periods: dict[tuple[logging.Logger, int, str], _Period] = {}
+
+    def log(
+        self, log: logging.Logger, level: int, message: str, *args: object, first: int = 10, exc_info: bool = False
+    ) -> None:  # fmt: skip
+        """Log the line, or count it where there were `first` of its kind in this period."""
+        if not log.isEnabledFor(level):
+            return
+        kind, now = (log, level, message), self._clock()
+        period = self._periods.get(kind)
+        if period is None or now >= period.end:
+            if period is not None:
+                self._close(kind, period)
+            period = self._periods[kind] = _Period(now + self._period)
+        if period.lines < first:
+            period.lines += 1
+            log.log(level, message, *args, exc_info=exc_info)
+            return
+        if not period.left_out and self._later is not None:
+            self._later(period.end, partial(self._close, kind, period))
+        period.left_out += 1
+        period.last = args
+
+    def _close(self, kind: tuple[logging.Logger, int, str], period: _Period) -> None:
+        """The period is over: say what was left out. Safe to call twice."""
+        if self._periods.get(kind) is not period:
+            return
+        del self._periods[kind]
+        if period.left_out:
+            log, level, message = kind
+            log.log(level, message + " (the last of %d such lines that were left out)", *period.last, period.left_out)
 
 
 class BoundedHandler(QueueHandler):

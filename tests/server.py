@@ -20,6 +20,7 @@ from gatewayd.core.protocol import Protocol
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
+from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.gate import Gate
@@ -94,6 +95,7 @@ async def serving(
         gate=gate,
         turn=turn,
         poll=poll,
+        lines=Sampled(trio.current_time, hub.timers.at),
         tls=tls,
         fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
     )

@@ -49,6 +49,8 @@ class NodeView:
     remembered: Remembered = field(factory=Remembered)
     refused: Counter[str] = field(factory=Counter)
     """Requests, and single events of a list, by the code of their error."""
+    refused_clients: Mapping[str, int] = field(factory=dict)
+    """Clients that were refused before their upgrade, by reason."""
 
 
 async def lasting(node: NodeView) -> bool:

@@ -66,6 +66,7 @@ class Routes:
                 "api": {"refused": node.refused, "waiting": len(hub.following)},
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
+                "refused": node.refused_clients,
                 "auth": node.auth(),
                 "faults": totals.faults,
                 "backend": None if node.backend is None else node.backend(),

@@ -9,35 +9,40 @@ import errno
 import logging
 import os
 import socket
-import time
+from collections import Counter
 
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable
 
+from gatewayd.log import Sampled
+from gatewayd.net.head import response
 from gatewayd.net.transport import SocketTransport
 
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 1.0
-QUIET_SECONDS = 5.0
-"""A repeated trouble is logged once in this time."""
 PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
 """The one connection failed, not the listener (accept(2))."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+BUSY = response(503, "no room for another client now: try again later", headers=(("Retry-After", "5"),))
 
 log = logging.getLogger("gatewayd.listener")
 
 
 class Acceptor(trio.abc.Listener[SocketTransport]):
-    """A listening socket of ours for `trio.serve_listeners`; it holds one descriptor in reserve."""
+    """A listening socket of ours for `trio.serve_listeners`; it holds one descriptor in reserve.
 
-    def __init__(self, name: str, sock: socket.socket) -> None:
+    `refused` counts those that are turned away because no descriptor is left.
+    """
+
+    def __init__(
+        self, name: str, sock: socket.socket, lines: Sampled | None = None, refused: Counter[str] | None = None
+    ) -> None:  # fmt: skip
         self.name = name
         self._sock = sock
+        self._lines = Sampled() if lines is None else lines
+        self.refused: Counter[str] = Counter() if refused is None else refused
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._pause = FIRST_PAUSE
-        self._logged = -QUIET_SECONDS
-        self.turned_away = 0
 
     async def accept(self) -> SocketTransport:
         """The next client."""
@@ -61,10 +66,8 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         if exc.errno in PASSING:
             await checkpoint()
             return
-        now = time.monotonic()
-        if now - self._logged >= QUIET_SECONDS:
-            self._logged = now
-            log.error("cannot accept on %s: %s; trying again", self.name, exc.strerror or exc)
+        why = exc.strerror or exc
+        self._lines.log(log, logging.ERROR, "cannot accept on %s: %s; trying again", self.name, why, first=1)
         if exc.errno in NO_DESCRIPTORS:
             self._turn_away()
         await trio.sleep(self._pause)
@@ -81,13 +84,9 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         except OSError:
             pass  # nobody there any more, or the descriptor went elsewhere
         else:
-            self.turned_away += 1
-            with sock:
-                sock.setblocking(False)
-                try:
-                    sock.send(BUSY)
-                except OSError:
-                    pass  # it did not wait for the answer
+            self.refused["no_descriptors"] += 1
+            sock.setblocking(False)
+            SocketTransport(sock, "").dismiss(BUSY)
         try:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

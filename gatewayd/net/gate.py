@@ -1,27 +1,49 @@
 """How many may come in: clients of the node, of a listener, of one address, and clients that have not identified.
 
-Every count goes down by the same ticket that put it up, so that no path out of a client can forget one.
+Law 1: every count goes down by the same ticket that put it up, so that no path out of a client can forget one.
+Law 2: one address holds no more than a part of the room for clients that have not identified: there is always room
+for others.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+if TYPE_CHECKING:
+    from gatewayd.config.model import ListenerConfig
+
+SHARE = 8
+"""One address holds at most an eighth of `max_unidentified`."""
+
+DRAINING = (503, "draining", "this node is shutting down: connect again in a moment")
+MAX_CLIENTS = (503, "max_clients", "no room for another client now: try again later")
+MAX_UNIDENTIFIED = (503, "max_unidentified", "too many clients are still identifying: try again in a moment")
+MAX_CLIENTS_PER_IP = (429, "max_clients_per_ip", "too many clients from this address")
+UNIDENTIFIED_PER_IP = (
+    429, "max_unidentified_per_ip", "too many clients from this address are still identifying: try again in a moment",
+)  # fmt: skip
+
 
 class Full(Exception):  # noqa: N818, RUF100
-    """No room for this client now; `status` is the HTTP status, the text says which bound was met."""
+    """No room for this client now: the HTTP status, the bound that was met, and a sentence that says so."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(status, reason)
+    def __init__(self, status: int, bound: str, reason: str) -> None:
+        super().__init__(status, bound, reason)
         self.status = status
+        self.bound = bound
         self.reason = reason
 
 
 @define
 class Gate:
-    """The node's bounds on connections. `draining` refuses everyone who comes."""
+    """The node's bounds on connections. `draining` refuses everyone who comes.
+
+    An address is as `origin.address_of` gives it. None has no bounds of its own: a Unix socket, and a client behind a
+    trusted proxy until its head has said where it comes from.
+    """
 
     max_clients: int
     max_unidentified: int
@@ -30,24 +52,39 @@ class Gate:
     unidentified: int = 0
     by_listener: Counter[str] = field(factory=Counter)
     by_address: Counter[str] = field(factory=Counter)
+    unidentified_by_listener: Counter[str] = field(factory=Counter)
+    unidentified_by_address: Counter[str] = field(factory=Counter)
     refused: Counter[str] = field(factory=Counter)
+    """Clients that were refused before their upgrade, by reason: a bound, or whatever else the listener found."""
 
-    def enter(self, listener: str, limit: int) -> Ticket:
-        """A connection was accepted. Raises `Full` where a bound is met."""
+    def enter(self, listener: ListenerConfig, address: str | None) -> Ticket:
+        """A connection was accepted. Raises `Full` where a bound is met; then nothing was counted."""
+        name = listener.name
         if self.draining:
-            raise self._full("draining", 503, "this node is shutting down: connect again in a moment")
-        if self.clients >= self.max_clients or self.by_listener[listener] >= limit:
-            raise self._full("max_clients", 503, "no room for another client now: try again later")
-        if self.unidentified >= self.max_unidentified:
-            raise self._full("max_unidentified", 503, "too many clients are still identifying: try again in a moment")
+            raise Full(*DRAINING)
+        if address is not None:
+            self.judge(listener, address)
+        if self.clients >= self.max_clients or self.by_listener[name] >= listener.max_clients:
+            raise Full(*MAX_CLIENTS)
+        here = self.unidentified_by_listener[name]
+        if self.unidentified >= self.max_unidentified or here >= listener.max_unidentified:
+            raise Full(*MAX_UNIDENTIFIED)
         self.clients += 1
         self.unidentified += 1
-        self.by_listener[listener] += 1
-        return Ticket(self, listener)
+        self.by_listener[name] += 1
+        self.unidentified_by_listener[name] += 1
+        ticket = Ticket(self, name)
+        if address is not None:
+            ticket.locate(address)
+        return ticket
 
-    def _full(self, bound: str, status: int, reason: str) -> Full:
-        self.refused[bound] += 1
-        return Full(status, reason)
+    def judge(self, listener: ListenerConfig, address: str) -> None:
+        """Raise `Full` where this address may have no further client."""
+        if self.by_address[address] >= listener.max_clients_per_ip:
+            raise Full(*MAX_CLIENTS_PER_IP)
+        share = min(self.max_unidentified, listener.max_unidentified) // SHARE
+        if self.unidentified_by_address[address] >= max(1, share):
+            raise Full(*UNIDENTIFIED_PER_IP)
 
 
 @define(eq=False)
@@ -59,27 +96,29 @@ class Ticket:
     address: str | None = None
     identified: bool = False
 
-    def locate(self, address: str, limit: int) -> None:
-        """The client's address is known (a proxy may have told it). Raises `Full` where it has too many clients."""
-        if self.gate.by_address[address] >= limit:
-            raise self.gate._full("max_clients_per_ip", 429, "too many clients from this address")  # noqa: SLF001, RUF100
-        self.gate.by_address[address] += 1
+    def locate(self, address: str) -> None:
+        """The client's address is known, and judged."""
         self.address = address
+        self.gate.by_address[address] += 1
+        self.gate.unidentified_by_address[address] += 1
 
     def identify(self) -> None:
         """The client has identified."""
-        if not self.identified:
-            self.identified = True
-            self.gate.unidentified -= 1
+        if self.identified:
+            return
+        self.identified = True
+        self.gate.unidentified -= 1
+        _less(self.gate.unidentified_by_listener, self.listener)
+        if self.address is not None:
+            _less(self.gate.unidentified_by_address, self.address)
 
     def leave(self) -> None:
         """The connection is over."""
-        gate = self.gate
         self.identify()
-        gate.clients -= 1
-        _less(gate.by_listener, self.listener)
+        self.gate.clients -= 1
+        _less(self.gate.by_listener, self.listener)
         if self.address is not None:
-            _less(gate.by_address, self.address)
+            _less(self.gate.by_address, self.address)
 
 
 def _less(counter: Counter[str], key: str) -> None:

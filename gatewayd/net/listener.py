@@ -12,12 +12,13 @@ from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
 from gatewayd.core.text import printable, redacted
+from gatewayd.log import Sampled
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.gate import Full, Gate, Ticket
+from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
 from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
-from gatewayd.net.tls import TlsTransport
+from gatewayd.net.tls import NotTls, TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
@@ -40,7 +41,7 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, turn: Turn, poll: Poll, tls: ssl.SSLContext | None, fast_lane: bool = True,
+        gate: Gate, turn: Turn, poll: Poll, lines: Sampled, tls: ssl.SSLContext | None, fast_lane: bool = True,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -50,9 +51,10 @@ class Listener:
         self.gate = gate
         self.turn = turn
         self.poll = poll
+        self.lines = lines
         self.tls = tls
         self.fast_lane = fast_lane
-        self.rejected = 0
+        self._proxies = origin.networks(config.trusted_proxies)
         self._handshakes: set[trio.CancelScope] = set()
 
     async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
@@ -70,17 +72,21 @@ class Listener:
             await self._serve(socket)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it went away in the handshake: nobody to tell
-        except* Exception:  # a bug of ours must end this connection alone, and be seen
+        except* Exception:  # noqa: BLE001  # a bug of ours must end this connection alone, and be seen
             self.hub.totals.faults += 1
-            log.exception("fault in the handshake on %s", self.config.name)
+            self.lines.log(log, logging.ERROR, "fault in the handshake on %s", self.config.name, exc_info=True)
         finally:
             socket.abort()
 
     async def _serve(self, socket: SocketTransport) -> None:
+        """Judge the bounds first: before a byte is read of a client that there is no room for."""
+        proxied = origin.is_trusted(socket.remote, self._proxies)
         try:
-            ticket = self.gate.enter(self.config.name, self.config.max_clients)
+            ticket = self.gate.enter(self.config, None if proxied else origin.address_of(socket.remote))
         except Full as full:
-            await self._refuse(socket, full.status, full.reason, {"Retry-After": "5"})
+            self._count(full.bound, socket.remote, full.status, full.reason)
+            # No task waits for one of them to read its answer, and to TLS it could not be said in words.
+            socket.dismiss(b"" if self.tls is not None else _answer(full))
             return
         try:
             await self._welcome(socket, ticket)
@@ -95,6 +101,8 @@ class Listener:
                 ready = await self._handshake(socket, ticket)
             finally:
                 self._handshakes.discard(scope)
+        if scope.cancelled_caught:
+            self._count("handshake_timeout", socket.remote, 0, "the handshake took too long")
         if ready is not None:
             writer, websocket, talk = ready
             await supervise(talk, writer, websocket)
@@ -104,32 +112,32 @@ class Listener:
         transport = socket
         if self.tls is not None:
             transport = secured = TlsTransport(socket, self.tls)
-            await secured.handshake()
+            try:
+                await secured.handshake()
+            except NotTls as exc:
+                self._count("tls", socket.remote, 0, str(exc))
+                raise
         reader = HeadReader()
         try:
             head = await _read_head(transport, reader)
         except BadHead as bad:
-            await self._refuse(transport, bad.status, bad.reason, dict(bad.headers))
+            if bad.status != 200:
+                self._count("bad_request", socket.remote, bad.status, bad.reason)
+            await _say(transport, response(bad.status, bad.reason, headers=bad.headers))
             return None
         if head is None:
             return None
-        remote = origin.remote(socket.remote, head.headers, self.config.trusted_proxies)
+        remote = origin.remote(socket.remote, head.headers, self._proxies)
         try:
-            if remote != "unix":
-                ticket.locate(origin.host_of(remote), self.config.max_clients_per_ip)
-            if self.gate.draining:
-                raise Full(503, "this node is shutting down: connect again in a moment")
+            self._locate(ticket, remote)
             claim = await self._admit(head)
         except Full as full:
-            await self._refuse(transport, full.status, full.reason, {"Retry-After": "5"})
+            self._count(full.bound, remote, full.status, full.reason)
+            await _say(transport, _answer(full))
             return None
         except Refused as refused:
-            self.hub.totals.closed[refused.cause.value] += 1
-            log.info(
-                "refused listener=%s remote=%s status=%d target=%s reason=%s",
-                self.config.name, remote, refused.status, printable(redacted(head.target)), printable(refused.reason),
-            )  # fmt: skip
-            await self._refuse(transport, refused.status, refused.reason, {})
+            self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
+            await _say(transport, response(refused.status, refused.reason))
             return None
         connection = Connection(self.wire, self.settings, trio.current_time())
         writer = Writer(transport, connection, self.turn)
@@ -154,12 +162,33 @@ class Listener:
         except Disconnect as verdict:
             return verdict
 
-    async def _refuse(self, transport: SocketTransport, status: int, reason: str, headers: dict[str, str]) -> None:
-        """Answer over HTTP and hang up; the answer must not be overtaken by a reset."""
-        self.rejected += 1
-        with trio.move_on_after(LINGER_SECONDS):
-            await transport.send_all(response(status, reason, headers=tuple(headers.items())))
-            await transport.linger(LINGER_SECONDS, 65536)
+    def _locate(self, ticket: Ticket, remote: str) -> None:
+        """The head is here. Raises `Full`: behind a trusted proxy only it tells whose bounds are to be judged."""
+        if self.gate.draining:
+            raise Full(*DRAINING)
+        address = origin.address_of(remote)
+        if ticket.address is None and address is not None:
+            self.gate.judge(self.config, address)
+            ticket.locate(address)
+
+    def _count(self, reason: str, remote: str, status: int, words: str, target: str = "-") -> None:
+        """A client is refused before its upgrade: count and log it."""
+        self.gate.refused[reason] += 1
+        self.lines.log(
+            log, logging.INFO, f"refused listener=%s remote=%s status=%s target=%s cause={reason} reason=%s",
+            self.config.name, printable(remote), status or "-", printable(redacted(target)), printable(words),
+        )  # fmt: skip
+
+
+def _answer(full: Full) -> bytes:
+    return response(full.status, full.reason, headers=(("Retry-After", "5"),))
+
+
+async def _say(transport: SocketTransport, answer: bytes) -> None:
+    """Answer over HTTP and hang up; the answer must not be overtaken by a reset."""
+    with trio.move_on_after(LINGER_SECONDS):
+        await transport.send_all(answer)
+        await transport.linger(LINGER_SECONDS, 65536)
 
 
 async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:

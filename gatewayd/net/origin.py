@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -28,15 +30,19 @@ def allowed(origin: str | None, host: str, listed: Sequence[str] | None) -> bool
     return page.hostname is not None and (page.hostname, page_port) == (here.hostname, here_port)
 
 
-def remote(peer: str, headers: Mapping[str, str], trusted: Sequence[str]) -> str:
+def networks(trusted: Sequence[str]) -> tuple[Network, ...]:
+    """The proxies that a listener trusts."""
+    return tuple(ipaddress.ip_network(entry, strict=False) for entry in trusted)
+
+
+def remote(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) -> str:
     """The client's address as text: the peer's, or the last one in X-Forwarded-For that no trusted proxy wrote.
 
     Only what a trusted proxy says is believed; a client that sends the header itself gains nothing.
     """
-    networks = [ipaddress.ip_network(entry, strict=False) for entry in trusted]
     forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
     found = peer
-    while forwarded and _is_trusted(found, networks):
+    while forwarded and is_trusted(found, trusted):
         candidate = forwarded.pop()
         if _parse(candidate) is None:
             break
@@ -44,28 +50,32 @@ def remote(peer: str, headers: Mapping[str, str], trusted: Sequence[str]) -> str
     return found
 
 
-def host_of(remote: str) -> str:
-    """The address without its port."""
-    parsed = _parse(remote)
-    return remote if parsed is None else str(parsed)
+def is_trusted(remote: str, trusted: Sequence[Network]) -> bool:
+    """Whether this is a trusted proxy's own address."""
+    address = _parse(remote) if trusted else None
+    return address is not None and any(address in network for network in trusted)
 
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _is_trusted(text: str, networks: Sequence[Network]) -> bool:
-    address = _parse(text)
-    return address is not None and any(address in network for network in networks)
+def address_of(remote: str) -> str | None:
+    """What the bounds per address count: the IPv4 address, or the /64 of an IPv6 one, of which one customer has them
+    all (RFC 6177); None where there is no address, as on a Unix socket.
+    """
+    address = _parse(remote)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return None if address is None else str(address)
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address with or without a port, IPv6 in brackets where it has one."""
+    """An address with or without a port, IPv6 in brackets where it has one; IPv4 where IPv6 only wraps it."""
     host = text
     if text.startswith("["):
         host = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         host = text.partition(":")[0]
     try:
-        return ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    wrapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return wrapped or address

@@ -22,6 +22,10 @@ MOST_UNSENT = 65536
 """How much of what TLS itself has to say may wait for a peer that asks for it (new keys, say) and does not read."""
 
 
+class NotTls(trio.BrokenResourceError):
+    """The peer does not speak TLS, or no version and cipher of ours."""
+
+
 class TlsTransport(SocketTransport):
     """The server's side of TLS over a socket that nobody else uses from now on; `handshake` comes first."""
 
@@ -36,7 +40,7 @@ class TlsTransport(SocketTransport):
         self._over = False  # the peer has said that nothing more comes
 
     async def handshake(self) -> None:
-        """Agree on keys. Raises `trio.BrokenResourceError` when the peer does not speak TLS, or not ours."""
+        """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -45,7 +49,9 @@ class TlsTransport(SocketTransport):
                 self._feed(await super().receive_some())
             except (ssl.SSLError, ssl.CertificateError) as exc:
                 await self._send_out()  # the alert says why
-                raise trio.BrokenResourceError(f"no TLS handshake: {exc}") from exc
+                if self._over:
+                    raise trio.BrokenResourceError("the peer hung up in the TLS handshake") from exc
+                raise NotTls(f"no TLS handshake: {exc}") from exc
             else:
                 await self._send_out()
                 return

@@ -26,7 +26,9 @@ async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
         assert (status["node"], status["version"], status["clients"]) == ("edge", "1", 2)
         assert status["sessions"] == {"total": 2, "by_state": {"ready": 2}, "by_protocol": {"utilbot": 2}}
         assert status["memory"]["rss"] > 1_000_000
-        assert status["auth"] == {}
+        assert (status["auth"], status["refused"]) == ({}, {})
+        node.node.refused_clients = {"max_clients": 1}
+        assert (await node.get("/v1/status"))["refused"] == {"max_clients": 1}
         node.node.auth = lambda: {"fleet": {"granted": 1}}
         assert (await node.get("/v1/status"))["auth"] == {"fleet": {"granted": 1}}
         (listener,) = (await node.get("/v1/listeners"))["listeners"]

@@ -49,7 +49,7 @@ async def test_no_error_ends_it(code: int, caplog: pytest.LogCaptureFixture) -> 
                 (await acceptor.accept()).abort()
             # The one that could not be served was told so with the reserve descriptor.
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
-            assert acceptor.turned_away == 1
+            assert acceptor.refused == {"no_descriptors": 1}
         else:
             accepted = await acceptor.accept()
             assert accepted.remote.startswith("127.0.0.1:")

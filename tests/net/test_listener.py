@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import ssl
 import struct
@@ -13,7 +14,7 @@ import trustme
 from websockets.exceptions import InvalidStatus
 
 from gatewayd.net.gate import Gate
-from gatewayd.protocols import utilbot
+from gatewayd.protocols import rooms, utilbot
 from tests.server import Served, client, hear, say, serving
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
@@ -99,6 +100,33 @@ async def test_a_bad_request_is_answered_and_freed(request_: bytes, status: int)
             assert b"Sec-WebSocket-Version: 13" in head
         await served.settled()
         assert not served.hub.sessions
+
+
+async def test_who_is_refused_before_the_upgrade_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gatewayd.listener")
+    async with serving(rooms.PROTOCOL, config={"handshake_timeout": 0.2}) as served:
+        room = changed("GET /", "GET /gateway?roomId=1&participantId=2&token=s3cret")
+        for request in (b"nonsense\r\n", room, changed("\r\n\r\n", "\r\nOrigin: https://evil.example\r\n\r\n")):
+            assert await answer(served, request)
+        assert await answer(served, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")  # no refusal
+        async with await served.raw() as silent:
+            assert await silent.receive_some() == b""
+        await served.settled()
+        assert served.gate.refused == {"bad_request": 1, "not_allowed": 1, "origin_refused": 1, "handshake_timeout": 1}
+        assert not served.hub.totals.closed
+    lines = [line for line in caplog.messages if line.startswith("refused listener=main remote=127.0.0.1:")]
+    assert len(lines) == 4
+    assert "status=404 target=/gateway?roomId=1&participantId=2&token=******** cause=not_allowed" in lines[1]
+
+
+async def test_a_flood_of_refusals_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gatewayd.listener")
+    async with serving(utilbot.PROTOCOL, config={"max_clients_per_ip": 1}) as served, client(served):
+        for _ in range(50):
+            assert (await answer(served, GOOD)).startswith(b"HTTP/1.1 429 ")
+        assert (await answer(served, b"nonsense\r\n")).startswith(b"HTTP/1.1 429 ")
+        assert served.gate.refused == {"max_clients_per_ip": 51}
+    assert len([line for line in caplog.messages if "cause=max_clients_per_ip" in line]) == 10
 
 
 async def test_a_punycode_host_is_no_trouble() -> None:
@@ -187,12 +215,12 @@ async def test_nothing_is_read_ahead_of_the_upgrade() -> None:
 
 
 async def test_the_bounds_on_clients() -> None:
-    gate = Gate(max_clients=3, max_unidentified=2)
+    gate = Gate(max_clients=3, max_unidentified=16)
     async with serving(utilbot.PROTOCOL, gate=gate) as served, client(served) as one, client(served) as two:
         with pytest.raises(InvalidStatus) as refused:
             async with client(served):
                 pass
-        assert refused.value.response.status_code == 503
+        assert refused.value.response.status_code == 429
         assert refused.value.response.headers["Retry-After"]
         for bot, name in ((one, "a"), (two, "b")):
             await hear(bot)
@@ -203,7 +231,7 @@ async def test_the_bounds_on_clients() -> None:
             with pytest.raises(InvalidStatus):
                 async with client(served):
                     pass
-    assert gate.refused == {"max_unidentified": 1, "max_clients": 1}
+    assert gate.refused == {"max_unidentified_per_ip": 1, "max_clients": 1}
     assert (gate.clients, gate.unidentified) == (0, 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.net.origin import allowed, host_of, remote
+from gatewayd.net.origin import address_of, allowed, networks, remote
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,26 @@ def test_allowed(origin: str | None, host: str, listed: tuple[str, ...] | None, 
         ("10.0.0.1:5", "nonsense", ("10.0.0.1",), "10.0.0.1:5"),
         ("10.0.0.1:5", "[2001:db8::1]:99", ("10.0.0.1",), "[2001:db8::1]:99"),
         ("[::1]:5", "192.0.2.1", ("::1",), "192.0.2.1"),
+        ("[::ffff:10.0.0.1]:5", "192.0.2.1", ("10.0.0.0/8",), "192.0.2.1"),
         ("unix", "192.0.2.1", ("10.0.0.1",), "unix"),
     ],
 )
 def test_remote(peer: str, forwarded: str, trusted: tuple[str, ...], found: str) -> None:
-    assert remote(peer, {"x-forwarded-for": forwarded}, trusted) == found
+    assert remote(peer, {"x-forwarded-for": forwarded}, networks(trusted)) == found
 
 
-def test_host_of() -> None:
-    assert host_of("192.0.2.1:80") == host_of("192.0.2.1") == "192.0.2.1"
-    assert host_of("[::1]:80") == host_of("::1") == "::1"
-    assert host_of("unix") == "unix"
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[::1]:80", "::/64"),
+        ("2001:db8:0:7:ffff::1", "2001:db8:0:7::/64"),
+        ("[2001:db8:0:7::2]:5", "2001:db8:0:7::/64"),
+        ("[fe80::1%eth0]:5", "fe80::/64"),
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("unix", None),
+    ],
+)
+def test_what_is_one_address(remote: str, address: str | None) -> None:
+    assert address_of(remote) == address
