@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from gatewayd import __version__, sdnotify
+from gatewayd import __version__, sdnotify, upkeep
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.idempotency import Remembered
@@ -30,9 +30,7 @@ from gatewayd.backend.static import OpenAuth
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.protocol import Protocol
-from gatewayd.core.session import Session
 from gatewayd.hub.answers import apply
-from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.journal.pinned import JournalError
@@ -53,8 +51,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """SIGHUP stops a daemon whose terminal is closed, and is only logged where there is none."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
-JUDGED_AGAIN = 16
-"""Expired logins that are asked about at the same time."""
 
 
 class Daemon:
@@ -74,7 +70,6 @@ class Daemon:
         self.turn = Turn()
         self.poll = Poll()
         self.auths = {name: make(name, item) for name, item in config.auth.items()}
-        self._judging = trio.CapacityLimiter(JUDGED_AGAIN)
         self.started = time.time()
         self.deadline = math.inf
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
@@ -161,8 +156,9 @@ class Daemon:
                 async with closing(self.auths), self._outlive_clients(told), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
                     self.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
-                    self.hub.judge_again = lambda session: keep.start_soon(self._judge_again, session)
-                    keep.start_soon(self._timers)
+                    judge = upkeep.LoginJudge(self.hub).judge
+                    self.hub.judge_again = lambda session: keep.start_soon(judge, session)
+                    keep.start_soon(upkeep.run_timers, self.hub)
                     if self.backend is not None:
                         await keep.start(self.backend.run)
                     announce()
@@ -242,31 +238,6 @@ class Daemon:
         await _told_to_stop(signals)
         log.warning("told twice: stopping now")
         scope.cancel()
-
-    async def _timers(self) -> None:
-        """Make the hub's calls when they are due."""
-        timers = self.hub.timers
-        while True:
-            woken = trio.Event()
-            timers.woken = woken.set
-            while (call := timers.pop_due(trio.current_time())) is not None:
-                try:
-                    call()
-                except Exception:  # a bug of ours in one call must not stop all later ones
-                    self.hub.totals.faults += 1
-                    log.exception("fault in a timer")
-            with trio.move_on_at(timers.next):
-                await woken.wait()
-
-    async def _judge_again(self, session: Session) -> None:
-        """Ask auth about an expired login; not too many at a time, for those who are new have to be asked about too."""
-        async with self._judging:
-            try:
-                await judge_again(self.hub, session)
-            except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
-                self.hub.totals.faults += 1
-                log.exception("fault while asking about the login of session %s again", session.id)
-                self.hub.end(session, LOGIN_EXPIRED)
 
     async def _serve_admin(self) -> None:
         view = self._view()

@@ -27,6 +27,7 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
+from gatewayd.upkeep import run_timers
 from tests.playbook import STATIC, no_backend
 
 
@@ -106,22 +107,12 @@ async def serving(
             async with trio.open_nursery() as accepting:
                 clients.start_soon(poll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(_run_timers, hub)
+                accepting.start_soon(run_timers, hub)
                 yield Served(number, hub, gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()
     sock.close()
     assert hub.totals.faults == 0, "a fault of ours was counted; see the log"
-
-
-async def _run_timers(hub: Hub) -> None:
-    while True:
-        woken = trio.Event()
-        hub.timers.woken = woken.set
-        while (call := hub.timers.pop_due(trio.current_time())) is not None:
-            call()
-        with trio.move_on_at(hub.timers.next):
-            await woken.wait()
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from gatewayd.core.session import Missed, Session
 from gatewayd.daemon import Daemon
 from gatewayd.hub.grants import LOGIN_EXPIRED
 from gatewayd.protocols.registry import PROTOCOLS
+from gatewayd.upkeep import LoginJudge
 from tests.backend.answers import Backend, backend, say
 from tests.server import free_port
 from tests.test_daemon import Running, finished, running
@@ -189,7 +190,7 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
         raise ZeroDivisionError
 
     daemon.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]
-    await daemon._judge_again(session)
+    await LoginJudge(daemon.hub).judge(session)
     assert session.ended == Verdict(LOGIN_EXPIRED.cause, LOGIN_EXPIRED.reason)
     assert daemon.hub.totals.faults == 1
     assert "t0ken" not in caplog.text
