@@ -231,6 +231,9 @@ class Behaviour(Generic[Options]):
         """The data of Ready, once the session is known and subscribed."""
         return None
 
+    def entered(self, session: Session, *, resumed: bool) -> None:
+        """The session hears its channels, and all that it missed has been said."""
+
     async def command(self, connection: Connection, session: Session | None, command: Command) -> None:
         """Answer a command; `session` is None before identify (queries only)."""
         raise Disconnect(Cause.NOT_ALLOWED)

@@ -164,19 +164,25 @@ def loads(message: str | bytes) -> dict[str, Any]:
     return payload
 
 
-def need(data: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]]) -> None:
-    """Demand fields of given JSON types, all mistakes at once; `bool` is no number.
+FIGURE = 2**63
+"""A number that is kept or summed is at least 0 and less than this: JSON may write thousands of digits."""
+
+
+def need(data: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], *, figures: bool = False) -> None:
+    """Demand fields of given JSON types, all mistakes at once; `bool` is no number. `figures` are numbers in `FIGURE`.
 
     Raises `Disconnect(INVALID_PAYLOAD)` with parallel `errors` ("Type not provided.") and `data` (what stood there).
     """
     errors, values = [], []
     for name, kinds in fields.items():
-        value = data.get(name)
+        value: Any = data.get(name)
         label = name[:1].upper() + name[1:]
         if name not in data or (value is None and type(None) not in kinds):
             errors.append(f"{label} not provided.")
         elif type(value) not in kinds:
             errors.append(f"{label} is of the wrong type.")
+        elif figures and not 0 <= value < FIGURE:
+            errors.append(f"{label} is out of range.")
         else:
             continue
         values.append(value)

@@ -118,6 +118,7 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     if resumed:
         connection.send(e.Resumed(), hub.clock())
     hub.drain_waiting(session)
+    behaviour.entered(session, resumed=resumed)
 
 
 async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) -> None:

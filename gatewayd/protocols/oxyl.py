@@ -181,7 +181,7 @@ class Oxyl(Behaviour[Options]):
         data = beat.data if isinstance(beat.data, dict) else {}
         known = ("heapUsed", "guilds") if session.metadata.get("type") == SHARDER else ("heapUsed",)
         told = {name: data[name] for name in known if name in data}
-        need(told, dict.fromkeys(told, NUMBER))
+        need(told, dict.fromkeys(told, NUMBER), figures=True)
         session.metadata.update(told)
         if told:
             self.port.changed(session)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
@@ -18,8 +18,13 @@ from gatewayd.core.close import IGNORED, Cause, Disconnect, Ending
 from gatewayd.core.encode import ZLIB
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
 
+if TYPE_CHECKING:
+    from gatewayd.core.session import Session
+
 BOT = "service:bot"
 SUMS = ("guilds", "guildMembers", "cachedGuildMembers")
+REPORT = dict.fromkeys(SUMS, (int,))
+COUNT = "GLOBAL_GUILD_COUNT"
 SUM_SECONDS = 1.0
 """`GLOBAL_GUILD_COUNT` is sent at most once in this time."""
 
@@ -97,9 +102,10 @@ class Options:
 
 @define
 class _Sum:
-    """The node's guild counts: when they were last sent, as what, and whether a sending is due."""
+    """The guild counts: whether anybody has reported, what was sent last and when, and whether a sending is due."""
 
-    sent: tuple[float, ...] | None = None
+    reported: bool = False
+    sent: tuple[int, ...] | None = None
     at: float = field(default=float("-inf"))
     due: bool = False
 
@@ -149,9 +155,10 @@ class Utilbot(Behaviour[Options]):
         """`send_servers` is summed here; what else a client says goes to the backend, or nowhere."""
         need({"t": command.name or None, "d": command.data}, {"t": (str,), "d": (dict,)})
         if command.name == "send_servers":
-            need(command.data, dict.fromkeys(SUMS, (int,)))
+            need(command.data, REPORT, figures=True)
             session.metadata["servers"] = {name: command.data[name] for name in SUMS}
             self.port.changed(session)
+            self._sum.reported = True
             self._sum_changed()
             return
         try:
@@ -159,14 +166,42 @@ class Utilbot(Behaviour[Options]):
         except NoBackend:
             raise Disconnect(Cause.INVALID_PAYLOAD, f"no such event: {command.name[:40]}") from None
 
+    def entered(self, session: Session, *, resumed: bool) -> None:
+        """A bot that joins is told the present sum; one that resumes has heard all of them."""
+        state = self._sum
+        if resumed or session.metadata["type"] != "bot" or not state.reported:
+            return
+        if state.sent is None:  # the reports are of the last run
+            self._sum_changed()
+        else:
+            self.port.tell(session, COUNT, dict(zip(SUMS, state.sent, strict=True)))
+
+    def restore(self, session: Session, kept: Any) -> None:
+        """Its report counts; one that an older version took and that is no figure is forgotten."""
+        servers = session.metadata.get("servers")
+        if servers is None:
+            return
+        try:
+            need(servers, REPORT, figures=True)
+        except Disconnect:
+            del session.metadata["servers"]
+            self.port.changed(session)
+        else:
+            self._sum.reported = True
+
     def ended(self, session: Any) -> None:
         """A bot's report leaves the sum with its session."""
         if session.metadata.pop("servers", None) is not None:
             self._sum_changed()
 
+    @property
+    def _sum(self) -> _Sum:
+        state: _Sum = self.port.shared("utilbot.sum", _Sum)
+        return state
+
     def _sum_changed(self) -> None:
         """Send the sums now, or when the second since the last sending is over; one sending is due at a time."""
-        state: _Sum = self.port.shared("utilbot.sum", _Sum)
+        state = self._sum
         if not state.due:
             state.due = True
             self.port.later(max(0.0, state.at + SUM_SECONDS - self.port.now()), lambda: self._send_sum(state))
@@ -177,7 +212,7 @@ class Utilbot(Behaviour[Options]):
         sums = tuple(sum(report[name] for report in reports) for name in SUMS)
         if sums != state.sent:
             state.sent = sums
-            self.port.publish(BOT, "GLOBAL_GUILD_COUNT", dict(zip(SUMS, sums, strict=True)))
+            self.port.publish(BOT, COUNT, dict(zip(SUMS, sums, strict=True)))
 
 
 PROTOCOL = Protocol(

@@ -78,6 +78,16 @@ def test_need_tells_all_mistakes_at_once() -> None:
     need({"a": None}, {"a": (type(None),)})
 
 
+def test_figures_are_bounded() -> None:
+    fields = dict.fromkeys("abcdef", (int, float))
+    said = {"a": 0, "b": 2**63 - 1, "c": 1.5, "d": -1, "e": 2**63, "f": 1e19}
+    with pytest.raises(Disconnect) as caught:
+        need(said, fields, figures=True)
+    assert caught.value.errors == ("D is out of range.", "E is out of range.", "F is out of range.")
+    assert caught.value.data == (-1, 2**63, 1e19)
+    need(said, fields)
+
+
 class Sixth(Behaviour[None]):
     """Says nothing of its own."""
 

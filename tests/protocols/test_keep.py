@@ -206,3 +206,29 @@ def test_a_session_without_anything_to_remember(protocol: Protocol) -> None:
     node.book.behaviour.restore(person.session, None)
     assert node.book.behaviour.keep(person.session) is None
     person.leave(Cause.PEER_GONE)
+
+
+def bot(talk: Playbook, name: str) -> Person:
+    person = talk.connect()
+    person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": name}})
+    return person
+
+
+def report(figure: int) -> dict[str, Any]:
+    return {"op": 1, "t": "send_servers", "d": dict.fromkeys(utilbot.SUMS, figure)}
+
+
+def test_utilbot_counts_the_reports_of_the_last_run() -> None:
+    node = Node(utilbot.PROTOCOL)
+    one, two = bot(node.book, "a"), bot(node.book, "b")
+    one.say(report(1))
+    two.say(report(2))
+    two.session.metadata["servers"]["guilds"] = 2**63  # an older version took any number
+    node.hub.keeper.touch(two.session)
+    node.book.advance(1)
+    assert node.written()
+    again = node.after_a_crash(utilbot.PROTOCOL)
+    counted = {"op": 0, "t": "GLOBAL_GUILD_COUNT", "d": dict.fromkeys(utilbot.SUMS, 1)}
+    assert bot(again.book, "c").heard()[2:] == [counted]
+    assert bot(again.book, "a").heard()[1]["d"] == {"id": "a", "resumed": True}
+    assert bot(again.book, "d").heard()[2:] == [counted]

@@ -232,6 +232,8 @@ def test_shard_may_be_a_string_too() -> None:
         ({"op": 1, "d": "x"}, 4005),
         ({"op": 1, "d": {"heapUsed": "x"}}, 4005),
         ({"op": 1, "d": {"guilds": True}}, 4005),
+        ({"op": 1, "d": {"guilds": int("9" * 4300)}}, 4005),
+        ({"op": 1, "d": {"heapUsed": -0.5}}, 4005),
         ({"op": 5, "d": {"type": "planet", "id": "1"}}, 4005),
         ({"op": 5, "d": {"type": "member", "id": "1"}}, 4005),
         ({"op": 5, "d": {}}, 4005),

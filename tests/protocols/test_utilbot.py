@@ -223,12 +223,49 @@ def test_the_guild_count_is_the_sum_of_the_latest_reports_at_most_once_a_second(
     assert watcher.heard() == [{"op": 11}]
 
 
-@pytest.mark.parametrize("data", [{}, {**REPORT, "guilds": "many"}, {**REPORT, "guildMembers": True}])
-def test_a_bad_report(data: Any) -> None:
+def test_a_bot_that_joins_is_told_the_present_sum() -> None:
+    talk = book()
+    first = bot(talk)
+    assert [payload["t"] for payload in first.heard()] == ["bot_connect_success"]  # nobody has reported
+    first.say(client_event("send_servers", **REPORT))
+    second = bot(talk, "b")
+    assert second.heard()[1:] == [counted(1000, 55555, 32000)]
+    assert bot(talk, "c", "dashboard").heard()[1:] == []
+    second.leave()
+    talk.advance(5)
+    assert bot(talk, "b").heard()[1:] == []  # it has heard all sums
+    for person in (first, *talk.people):
+        person.leave(Cause.CLIENT_CLOSED)
+    talk.advance(120)
+    assert bot(talk, "d").heard()[1:] == [counted(0, 0, 0)]
+
+
+@pytest.mark.parametrize("name", utilbot.SUMS)
+@pytest.mark.parametrize("figure", ["many", True, None, 1.0, -1, 2**63, int("9" * 4300)], ids=bad.name)
+def test_a_bad_report_changes_nothing_for_others(name: str, figure: Any) -> None:
+    talk = book()
+    one, two = ready(talk), ready(talk, "b")
+    one.say(client_event("send_servers", **{**REPORT, name: figure}))
+    (answer,) = one.heard()
+    assert (answer["e"], answer["d"]["data"]) == (4005, [figure])
+    two.say(client_event("send_servers", **REPORT))
+    assert two.heard() == [counted(1000, 55555, 32000)]
+
+
+def test_a_report_without_figures() -> None:
     person = ready(book())
-    person.say(client_event("send_servers", **data))
+    person.say(client_event("send_servers"))
     assert person.closed is not None
     assert person.closed[0] == 4005
+
+
+def test_figures_up_to_the_bound_are_summed() -> None:
+    talk = book()
+    most = dict.fromkeys(utilbot.SUMS, 2**63 - 1)
+    for name in ("a", "b"):
+        ready(talk, name).say(client_event("send_servers", **most))
+    talk.advance(1)
+    assert talk.people[0].heard()[-1] == counted(*[2**64 - 2] * 3)
 
 
 def test_other_client_events_are_the_backends() -> None:
