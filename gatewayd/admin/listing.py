@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ import trio
 from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError, number
+from gatewayd.config.mistakes import suggestion
+from gatewayd.core.machine import State
 from gatewayd.core.session import Session
 
 CHUNK = 500
@@ -25,6 +27,7 @@ FILTERS: dict[str, Callable[[Session, str], bool]] = {
     "identity": lambda session, text: session.identity == text,
     "remote": lambda session, text: session.remote == text or session.remote.rpartition(":")[0] == text,
 }
+STATES = (*(state.value for state in State), "detached")
 SORTS: dict[str, Callable[[Session], Any]] = {
     "id": lambda session: session.id,
     "opened": lambda session: session.opened_wall,
@@ -44,21 +47,24 @@ SORTS: dict[str, Callable[[Session], Any]] = {
 PAGING = ("sort", "limit", "cursor")
 
 
-async def page(request: Request, sessions: list[Session]) -> tuple[list[Session], str | None]:
+async def page(
+    request: Request, sessions: list[Session], known: Mapping[str, Collection[str]]
+) -> tuple[list[Session], str | None]:
     """One page of the sessions that a request asks for, and the cursor of the next one.
 
-    The cursor names the last row by its sort value and id, so that rows that come or go move no others.
+    `known` has the values that there are, for the filters where anything else must be a mistake. The cursor names the
+    last row by its sort value and id, so that rows that come or go move no others.
     """
-    for name in request.query_params:
+    for name, text in request.query_params.items():
         if name not in FILTERS and name not in PAGING:
-            raise ApiError(
-                400, "bad_request", f"unknown parameter {name!r}; there are {', '.join((*FILTERS, *PAGING))}"
-            )
+            raise _unknown(400, "parameter", name, (*FILTERS, *PAGING))
+        if name in known and text not in known[name]:
+            raise _unknown(404 if name == "listener" else 400, name, text, known[name])
     limit = number(request, "limit", 100, 1000)
     sort = request.query_params.get("sort", "opened")
     backwards, column = sort.startswith("-"), sort.removeprefix("-")
     if column not in SORTS:
-        raise ApiError(400, "bad_request", f"cannot sort by {column!r}; there are {', '.join(SORTS)}")
+        raise _unknown(400, "sort", column, SORTS)
     tests = [(FILTERS[name], text) for name, text in request.query_params.items() if name in FILTERS]
     chosen = []
     for start in range(0, len(sessions), CHUNK):
@@ -73,6 +79,12 @@ async def page(request: Request, sessions: list[Session]) -> tuple[list[Session]
     rows = [session for *_, session in chosen[:limit]]
     more = len(chosen) > limit
     return rows, cursor(column, SORTS[column](rows[-1]), rows[-1].id) if more else None
+
+
+def _unknown(status: int, what: str, word: str, known: Collection[str]) -> ApiError:
+    """The answer to a name that does not exist, with the one that was probably meant, or all."""
+    hint = suggestion(word, known) or f"; there are {', '.join(known)}"
+    return ApiError(status, "not_found" if status == 404 else "bad_request", f"there is no {what} {word!r}{hint}")
 
 
 def cursor(column: str, value: Any, key: str) -> str:

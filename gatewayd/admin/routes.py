@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
-from gatewayd.admin.listing import CHUNK, page
+from gatewayd.admin.listing import CHUNK, STATES, page
 from gatewayd.admin.node import NodeView, kept
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
@@ -50,6 +51,7 @@ class Routes:
             {
                 "node": node.node,
                 "version": node.version,
+                "pid": os.getpid(),
                 "started": views.moment(node.started_wall),
                 "uptime": round(time.time() - node.started_wall, 3),
                 "draining": node.draining(),
@@ -97,7 +99,13 @@ class Routes:
 
     async def sessions(self, request: Request) -> Response:
         """A page of sessions."""
-        rows, cursor = await page(request, list(self.hub.sessions.values()))
+        there = self.node.listeners
+        known = {
+            "listener": list(dict.fromkeys(item.name for item in there)),
+            "protocol": list(dict.fromkeys(item.protocol for item in there)),
+            "state": STATES,
+        }
+        rows, cursor = await page(request, list(self.hub.sessions.values()), known)
         return answer({"sessions": await self._views(rows), "cursor": cursor})
 
     async def _views(self, rows: list[Session]) -> list[dict[str, Any]]:

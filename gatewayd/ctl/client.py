@@ -6,18 +6,17 @@ A connection serves one request.  On a Unix socket a new one costs next to nothi
 import contextlib
 import http.client
 import json
-import os
 import socket
-import stat
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import struct
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from gatewayd.config.find import runtime_socket, socket_candidates
+from gatewayd.ctl.place import Place, Unreachable
 
-TIMEOUT = 45.0  # seconds for each of connect, send and receive; the daemon may be asked to wait for 30
+TIMEOUT = 5.0  # seconds for each of connect, send and receive: a daemon that works answers in milliseconds
 NDJSON = "application/x-ndjson"
+_TIMEVAL = "@ll"
 
 
 class Answer(NamedTuple):
@@ -25,10 +24,6 @@ class Answer(NamedTuple):
 
     text: str
     value: Any
-
-
-class Unreachable(Exception):
-    """Nobody at the socket answers as the daemon would."""
 
 
 class Refused(Exception):
@@ -40,10 +35,10 @@ class Refused(Exception):
 
 
 class Client:
-    """The admin API behind one socket path."""
+    """The admin API behind a socket."""
 
-    def __init__(self, path: str, timeout: float = TIMEOUT) -> None:
-        self.path = path
+    def __init__(self, place: Place, timeout: float = TIMEOUT) -> None:
+        self.place = place
         self.timeout = timeout
 
     def ask(
@@ -61,11 +56,8 @@ class Client:
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = kind
-        with contextlib.closing(_UnixConnection(self.path, self.timeout)) as connection:
-            try:
-                connection.connect()
-            except OSError as error:
-                raise Unreachable(_why_no_connection(self.path, error)) from error
+        path, connected = self.place.connect(self._connect)
+        with contextlib.closing(_OverUnix(connected)) as connection:
             try:
                 # A daemon that refuses a body before all of it is sent closes early; its answer is there to be read.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -74,67 +66,37 @@ class Client:
                     return _judge(response.status, response.reason, response.read())
             except TimeoutError as error:
                 raise Unreachable(
-                    f"the daemon at {self.path} did not answer within {self.timeout:g} s; is it stuck or stopped?"
+                    f"the daemon at {path} did not answer within {self.timeout:g} s; "
+                    "is it stuck or stopped? (--timeout waits longer)"
                 ) from error
             except (OSError, http.client.HTTPException) as error:
                 raise Unreachable(
-                    f"what listens at {self.path} did not give an HTTP answer ({type(error).__name__}); "
+                    f"what listens at {path} did not give an HTTP answer ({type(error).__name__}); "
                     "did the daemon just stop, or is this another program's socket?"
                 ) from error
 
-
-def find_socket(given: str | None, environ: Mapping[str, str], places: Iterable[Path] | None = None) -> str:
-    """The admin socket's path: `--socket`, $GATEWAYD_SOCKET, the first place where there is one, the daemon's default.
-
-    A place that we may not look into counts after those we may, and before the default: "permission denied" is the
-    better answer than "no such file".
-    """
-    if named := given or environ.get("GATEWAYD_SOCKET"):
-        return named
-    denied = None
-    for place in socket_candidates(environ) if places is None else places:
+    def _connect(self, path: str) -> socket.socket:
+        """A connected socket; OSError, BlockingIOError where the daemon does not accept in time."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            place.stat()
-            if _planted(place, os.getuid()):
-                continue
-        except PermissionError:
-            denied = denied or place
-        except OSError:
-            continue
-        else:
-            return str(place)
-    return str(denied or runtime_socket(environ))
+            # With a timeout of its own, Python's socket does not block, and Linux then refuses at once where the
+            # backlog is full: it is the kernel that has to wait (unix(7), EAGAIN).
+            seconds, rest = divmod(self.timeout, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack(_TIMEVAL, int(seconds), int(rest * 1e6)))
+            sock.connect(path)
+            sock.settimeout(self.timeout)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
-def _planted(place: Path, uid: int) -> bool:
-    """True for a socket in a directory that somebody else made where anyone may: it could be anybody's."""
-    anyone_may = place.parent.parent.stat().st_mode & stat.S_IWOTH
-    return bool(anyone_may) and place.parent.lstat().st_uid != uid
+class _OverUnix(http.client.HTTPConnection):
+    """HTTP over a socket that is connected already."""
 
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("gatewayd", timeout=timeout)  # the Host header: the name that the documentation uses
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # closed with the connection, connected or not
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _why_no_connection(path: str, error: OSError) -> str:
-    match error:
-        case FileNotFoundError() | NotADirectoryError():
-            return f"no admin socket at {path}; is the daemon running? (gatewayd run starts it; --socket names another)"
-        case PermissionError():
-            return f"permission denied on {path}; run as the daemon's user or as a member of the socket's group"
-        case ConnectionRefusedError():
-            return f"nobody listens at {path}; is the daemon running? (one that has ended left this file)"
-        case TimeoutError() | BlockingIOError():
-            return f"the daemon at {path} does not accept connections; is it stuck or stopped?"
-        case _:
-            return f"cannot connect to {path}: {error.strerror or error}; is this the daemon's admin socket?"
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__("gatewayd")  # the Host header: the name that the documentation uses
+        self.sock = connected
 
 
 def _judge(status: int, reason: str, body: bytes) -> Answer:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from typing import Any, NamedTuple, NoReturn, cast
 
@@ -27,6 +27,25 @@ def argument(text: str | None) -> Any:
     if text != "-":
         return check(text, "the JSON argument")
     return check(_stdin().read(), "standard input")
+
+
+def changes(given: Sequence[str]) -> dict[str, Any]:
+    """An object: one JSON text, `-`, or pairs of `key=value`, where a value that is no JSON is text."""
+    if len(given) == 1 and (given[0] == "-" or given[0].lstrip().startswith("{")):
+        value = argument(given[0])
+        if not isinstance(value, dict):
+            raise UsageError("what changes is a JSON object")
+        return value
+    found = {}
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{pair!r} is neither a JSON object nor a pair such as roomLocked=true")
+        try:
+            found[key] = check(text, key)
+        except UsageError:
+            found[key] = text
+    return found
 
 
 def encode(value: Any) -> bytes:

@@ -1,7 +1,10 @@
 """The command line of gatewayctl: every verb, option and word of help, for argparse, --help and shell completion."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
+
+from gatewayd import __version__
 
 SHELLS = ("bash", "zsh", "tcsh")
 FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # what shtab.FILE means, without importing shtab
@@ -14,18 +17,54 @@ FILTERS = {
     "identity": "sessions of this identity",
     "remote": "sessions from this address",
 }
+COLUMNS = (
+    "id",
+    "listener",
+    "protocol",
+    "state",
+    "identity",
+    "remote",
+    "age",
+    "channels",
+    "queued",
+    "delivered",
+    "lost",
+    "latency",
+)
+ROOM_ACTIONS = {
+    "create": "create a room",
+    "show": "a room's state",
+    "set": "change a room's state, and tell everybody in it",
+    "close": "close a room",
+}
 EPILOG = """\
 exit codes: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable
 
-The socket is --socket, $GATEWAYD_SOCKET, or the first that exists of $RUNTIME_DIRECTORY/admin.sock,
+The socket is --socket, $GATEWAYD_SOCKET, or the first where a daemon listens of $RUNTIME_DIRECTORY/admin.sock,
 /run/gatewayd/admin.sock, $XDG_RUNTIME_DIR/gatewayd/admin.sock and /tmp/gatewayd-UID/admin.sock."""
+
+ID_HELP = "the session's id, or the start of it where only one session has that"
+
+_TIME = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments as values; SystemExit for --help and for what cannot be meant, as argparse does."""
     # The defaults come from here, and the options have none of their own: else the verb's parser, which knows them
     # too, would overwrite what stood before the verb.
-    return build().parse_args(argv, argparse.Namespace(socket=None, json=False))
+    return build().parse_args(_joined(argv), argparse.Namespace(socket=None, json=False, timeout=None))
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The arguments with `--sort -age` as one word: argparse takes a value that starts with a dash for an option."""
+    joined: list[str] = []
+    for given in argv:
+        if joined and joined[-1] == "--sort" and "--" not in joined and given.startswith("-"):
+            joined[-1] += f"={given}"
+        else:
+            joined.append(given)
+    return joined
 
 
 def build() -> argparse.ArgumentParser:
@@ -39,6 +78,7 @@ def build() -> argparse.ArgumentParser:
         parents=[shared],
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"gatewayctl {__version__}")
     parser.add_argument(
         "--print-completion", action=_PrintCompletion, choices=SHELLS, help="print the completion script of a shell"
     )
@@ -48,9 +88,9 @@ def build() -> argparse.ArgumentParser:
     verbs.add("listeners", "every listener with its protocol, URL and load")
     _sessions(verbs.add("sessions", "the sessions, living and detached, with filters and pages"))
     show = verbs.add("show", "everything known of one session")
-    show.add_argument("id", metavar="ID", type=word, help="the session's id")
+    show.add_argument("id", metavar="ID", type=word, help=ID_HELP)
     kick = verbs.add("kick", "end a session and close its connection")
-    kick.add_argument("id", metavar="ID", type=word, help="the session's id")
+    kick.add_argument("id", metavar="ID", type=word, help=ID_HELP)
     kick.add_argument("--reason", metavar="TEXT", type=text, help="why, for the client and the log")
     channels = verbs.add("channels", "the channels, or the sessions that hear one")
     channels.add_argument("name", metavar="NAME", type=word, nargs="?", help="a channel, such as room:42")
@@ -60,7 +100,7 @@ def build() -> argparse.ArgumentParser:
     notify.add_argument("user", metavar="USER", type=word, help="the user's id")
     _json(notify, "the notification's data")
     _documents(_Verbs(verbs.add("doc", "read, store or delete a document"), "action", shared))
-    _rooms(_Verbs(verbs.add("room", "create, look at or close a room"), "action", shared))
+    _rooms(_Verbs(verbs.add("room", "create, look at, change or close a room"), "action", shared))
     return parser
 
 
@@ -74,13 +114,26 @@ def _shared() -> argparse.ArgumentParser:
     shared.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print what the admin API said, for programs"
     )
+    shared.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=time,
+        default=argparse.SUPPRESS,
+        help="how long to wait for the daemon, such as 5s or 500ms (default: 5s)",
+    )
     return shared
 
 
 def _sessions(parser: argparse.ArgumentParser) -> None:
     for name, meaning in FILTERS.items():
         parser.add_argument(f"--{name}", metavar=name.upper(), type=text, help=meaning)
-    parser.add_argument("--sort", metavar="FIELD", type=text, help="the order")
+    parser.add_argument("--sort", metavar="FIELD", type=text, help="the order; -FIELD turns it around")
+    parser.add_argument(
+        "--columns",
+        metavar="NAME,…",
+        type=columns,
+        help=f"what to show, of {', '.join(COLUMNS)} (default: what fits)",
+    )
     _paging(parser, " (default: 50)")
 
 
@@ -92,19 +145,19 @@ def _paging(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _publish(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "gatewayctl publish [-h] [--socket PATH] [--json] [--wait GOAL [--timeout TIME]] [--id ID]\n"
+        "gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--wait GOAL] [--id ID]\n"
         "                          CHANNEL EVENT [JSON|-]\n"
-        "       gatewayctl publish [-h] [--socket PATH] [--json] [--wait GOAL [--timeout TIME]] --ndjson FILE|-"
+        "       gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--wait GOAL] --ndjson FILE|-"
     )
     parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
     _json(parser, "the event's data")
     parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
     parser.add_argument(
-        "--wait", metavar="GOAL", choices=GOALS, help=f"wait until it is {' or '.join(GOALS)}, and say for how many"
-    )
-    parser.add_argument(
-        "--timeout", metavar="TIME", type=word, help="wait no longer than this (default: 2s; up to 30s)"
+        "--wait",
+        metavar="GOAL",
+        choices=GOALS,
+        help=f"wait until it is {' or '.join(GOALS)}, for up to --timeout (default: 2s; at most 30s)",
     )
     ndjson = parser.add_argument(
         "--ndjson", metavar="FILE", type=word, help='many: a {"channel", "event", "data"} a line; - is standard input'
@@ -121,11 +174,19 @@ def _documents(actions: "_Verbs") -> None:
 
 
 def _rooms(actions: "_Verbs") -> None:
-    for name, meaning in (("create", "create a room"), ("show", "a room's state"), ("close", "close a room")):
+    for name, meaning in ROOM_ACTIONS.items():
         action = actions.add(name, meaning)
         action.add_argument("id", metavar="ID", type=word, help="the room's id")
         if name == "create":
             _json(action, "the room's state")
+        if name == "set":
+            action.add_argument(
+                "data",
+                metavar="JSON|-|KEY=VALUE",
+                type=text,
+                nargs="+",
+                help="what changes: an object, - for standard input, or pairs such as roomLocked=true",
+            )
 
 
 def _json(parser: argparse.ArgumentParser, meaning: str) -> None:
@@ -148,6 +209,28 @@ def word(given: str) -> str:
     if not given:
         raise argparse.ArgumentTypeError("it is empty")
     return text(given)
+
+
+def time(given: str) -> float:
+    """A time as seconds."""
+    found = _TIME.fullmatch(given)
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if seconds < 0.001:
+        raise argparse.ArgumentTypeError(f"a time such as 5s, 500ms or 1m is due, not {given!r}")
+    return seconds
+
+
+def columns(given: str) -> list[str]:
+    """Names of columns."""
+    names = given.lower().split(",")
+    for name in names:
+        if name not in COLUMNS:
+            from difflib import get_close_matches  # only here: every other start would pay for it
+
+            near = get_close_matches(name, COLUMNS, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(COLUMNS)}"
+            raise argparse.ArgumentTypeError(f"there is no column {name!r}{hint}")
+    return names
 
 
 def positive(given: str) -> int:

@@ -15,11 +15,12 @@ NARROWEST = 5  # a shortened column keeps four characters and the …
 
 
 class Screen(NamedTuple):
-    """Where output goes: `columns` is None where it is not a terminal and nothing has to fit."""
+    """Where output goes: `columns` and `lines` are None where it is not a terminal and nothing has to fit."""
 
     stream: TextIO
     columns: int | None
     colour: bool
+    lines: int | None = None
 
     def line(self, text: str) -> None:
         print(text, file=self.stream)
@@ -31,6 +32,7 @@ class Column(NamedTuple):
     title: str
     value: Callable[[Any], Any]
     keep: bool = False  # shortened only when nothing else is left to shorten
+    least: int = NARROWEST  # not made narrower than this before every other column is at its least
     right: bool = False
     colours: Mapping[str, str] = {}
 
@@ -40,17 +42,17 @@ def screen(stream: TextIO, environ: Mapping[str, str]) -> Screen:
     if not stream.isatty():
         return Screen(stream, None, False)
     colour = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-    return Screen(stream, _terminal_columns(stream, environ), colour)
-
-
-def _terminal_columns(stream: TextIO, environ: Mapping[str, str]) -> int:
-    given = environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80  # 0: a terminal that does not know
+        columns, lines = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return 80
+        columns = lines = 0
+    # 0: a terminal that does not know
+    return Screen(stream, _given(environ, "COLUMNS") or columns or 80, colour, _given(environ, "LINES") or lines or 24)
+
+
+def _given(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def clean(text: str) -> str:
@@ -104,22 +106,42 @@ def fit(text: str, room: int) -> str:
 
 
 def table(out: Screen, columns: Sequence[Column], rows: Iterable[Any]) -> None:
-    """Print a heading and a line for each row."""
+    """Print a heading and a line for each row: in columns that fit a terminal, or with a tab between for programs."""
     lines = [[cell(column.value(row)) for column in columns] for row in rows]
-    natural = [max(width(column.title), *(width(line[i]) for line in lines), 0) for i, column in enumerate(columns)]
-    widths = natural if out.columns is None else shrink(natural, [column.keep for column in columns], out.columns)
-    out.line(_row(columns, widths, [column.title for column in columns], lambda _column, text: _ink(out, "1", text)))
+    titles = [column.title for column in columns]
+    if out.columns is None:
+        for line in (titles, *lines):
+            out.line("\t".join(line))
+        return
+    widths = shrink(columns, natural(columns, lines), out.columns)
+    out.line(_row(columns, widths, titles, lambda _column, text: _ink(out, "1", text)))
     for line in lines:
         out.line(_row(columns, widths, line, lambda column, text: _ink(out, column.colours.get(text.strip()), text)))
 
 
-def shrink(widths: Sequence[int], keep: Sequence[bool], room: int) -> list[int]:
-    """Narrow the widest until all fit in `room`: first those not kept, then any, at last down to one column each."""
+def natural(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> list[int]:
+    """How wide each column is with nothing left out."""
+    return [max(width(column.title), *(width(line[i]) for line in lines), 0) for i, column in enumerate(columns)]
+
+
+def total(widths: Sequence[int]) -> int:
+    """How wide a row is."""
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def shrink(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Narrow the widest until all fit in `room`: those not kept to their least, then any, at last to one each."""
     result = list(widths)
-    over = sum(result) + len(GAP) * (len(result) - 1) - room
-    for least, may in ((NARROWEST, [not k for k in keep]), (NARROWEST, [True] * len(keep)), (1, [True] * len(keep))):
+    over = total(result) - room
+    steps = (
+        [None if column.keep else column.least for column in columns],
+        [None if column.keep else NARROWEST for column in columns],
+        [NARROWEST for _ in columns],
+        [1 for _ in columns],
+    )
+    for least in steps:
         while over > 0:
-            shrinkable = [i for i, w in enumerate(result) if may[i] and w > least]
+            shrinkable = [i for i, w in enumerate(result) if (stop := least[i]) is not None and w > stop]
             if not shrinkable:
                 break
             result[max(shrinkable, key=result.__getitem__)] -= 1

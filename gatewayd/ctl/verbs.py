@@ -1,14 +1,20 @@
 """What each verb asks the daemon and prints; every failure on the way becomes a sentence and an exit code."""
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from gatewayd.ctl import data, views
-from gatewayd.ctl.client import NDJSON, Answer, Client, Refused, Unreachable, find_socket
+from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, Refused
+from gatewayd.ctl.hints import unheard
 from gatewayd.ctl.parser import FILTERS
+from gatewayd.ctl.place import Unreachable, find_place
+from gatewayd.ctl.sessions import sessions as sessions_view
+from gatewayd.ctl.status import status as status_view
 from gatewayd.ctl.tables import Screen, clean, json_value, properties, screen
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -39,15 +45,16 @@ class Call(NamedTuple):
 
 def perform(args: Namespace) -> int:
     """Do the verb and return its exit code."""
-    path = find_socket(args.socket, os.environ)
-    call = Call(args, Client(path), screen(sys.stdout, os.environ))
+    client = Client(find_place(args.socket, os.environ), args.timeout or TIMEOUT)
+    call = Call(args, client, screen(sys.stdout, os.environ))
     try:
         return VERBS[args.verb](call)
     except data.UsageError as error:
         complain(str(error))
         return USAGE
     except Unreachable as error:
-        complain(str(error))
+        for line in str(error).splitlines():
+            complain(line)
         return UNREACHABLE
     except Refused as error:
         if args.json and error.answer and error.answer.text:
@@ -64,7 +71,12 @@ def complain(sentence: str) -> None:
 
 
 def status(call: Call) -> int:
-    return call.tell(call.client.ask("GET", "status"), views.status)
+    answer = call.client.ask("GET", "status")
+    rows: list[Any] = []
+    if not call.args.json:
+        with contextlib.suppress(Refused):  # the figures are worth showing without the listeners
+            rows = views.records(call.client.ask("GET", "listeners").value, "listeners")
+    return call.tell(answer, partial(status_view, listeners=rows))
 
 
 def listeners(call: Call) -> int:
@@ -74,7 +86,7 @@ def listeners(call: Call) -> int:
 
 def sessions(call: Call) -> int:
     query = {name: given for name in (*FILTERS, "sort") if (given := getattr(call.args, name)) is not None}
-    return _list(call, "sessions", query, PAGE, views.sessions)
+    return _list(call, "sessions", query, PAGE, partial(sessions_view, wanted=call.args.columns))
 
 
 def show(call: Call) -> int:
@@ -84,14 +96,14 @@ def show(call: Call) -> int:
 def kick(call: Call) -> int:
     query = {"reason": call.args.reason} if call.args.reason else None
     answer = call.client.ask("DELETE", "sessions", call.args.id, query=query)
-    return call.say(answer, f"kicked {clean(call.args.id)}")
+    return call.say(answer, f"kicked {clean(str(views.dig(answer.value, 'ended') or call.args.id))}")
 
 
 def channels(call: Call) -> int:
     if call.args.name is None:
         return _list(call, "channels", {}, None, views.channels)
     answer = call.client.ask("GET", "channels", call.args.name)
-    return call.tell(answer, lambda out, value: views.sessions(out, views.records(value, "subscribers")))
+    return call.tell(answer, lambda out, value: sessions_view(out, views.records(value, "subscribers")))
 
 
 def _list(
@@ -144,19 +156,26 @@ def publish(call: Call) -> int:
     event = {"channel": args.channel, "event": args.event, "data": data.argument(args.data)}
     if args.id is not None:
         event["id"] = args.id
-    return _counted(call, call.client.ask("POST", "publish", query=_wait(args), body=data.encode(event)))
+    answer = call.client.ask("POST", "publish", query=_wait(call), body=data.encode(event))
+    if not args.json and (hint := unheard(args.channel, answer.value)):
+        complain(hint)
+    return _counted(call, answer)
 
 
-def _wait(args: Namespace) -> dict[str, str]:
-    if args.timeout is not None and args.wait is None:
-        raise data.UsageError("--timeout goes with --wait")
-    query = {"wait": args.wait, "timeout": args.timeout}
-    return {name: given for name, given in query.items() if given is not None}
+def _wait(call: Call) -> dict[str, str]:
+    """What the daemon is to wait for; its answer then has its usual time after that."""
+    args = call.args
+    if args.wait is None:
+        return {}
+    if args.timeout is None:
+        return {"wait": args.wait}
+    call.client.timeout = args.timeout + TIMEOUT
+    return {"wait": args.wait, "timeout": f"{args.timeout:g}s"}
 
 
 def _publish_lines(call: Call) -> int:
     """Send the batches; the answers to all of them are one list, as if they had been one."""
-    query = _wait(call.args)
+    query = _wait(call)
     results: list[Any] = []
     totals: dict[str, int] = {}
     published = refused = 0
@@ -224,6 +243,9 @@ def room(call: Call) -> int:
                 raise data.UsageError("a room's state is a JSON object")
             body = data.encode(state | {"id": name})
             return call.say(call.client.ask("POST", "rooms", body=body), f"created {clean(name)}")
+        case "set":
+            answer = call.client.ask("PUT", "rooms", name, body=data.encode(data.changes(call.args.data)))
+            return call.say(answer, f"changed {clean(name)}")
         case "close":
             return call.say(call.client.ask("DELETE", "rooms", name), f"closed {clean(name)}")
         case _:

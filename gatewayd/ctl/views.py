@@ -86,28 +86,6 @@ def counts(value: Any) -> str:
     return ", ".join(f"{clean(name)} {text}" for name, text in flatten(value)) or "-"
 
 
-def status(out: Screen, value: Any) -> None:
-    """The node on one screen; what this version does not know is shown as it is."""
-    known: list[tuple[str, Callable[[Any], str]]] = [
-        ("node", cell),
-        ("version", cell),
-        ("started", cell),
-        ("uptime", duration),
-        ("clients", cell),
-        ("sessions", lambda sessions: cell(dig(sessions, "total"))),
-        ("events", counts),
-        ("memory", lambda memory: size(dig(memory, "rss"))),
-    ]
-    pairs = []
-    for name, text in known:
-        pairs.append((name, text(dig(value, name))))
-        if name == "sessions":
-            pairs += [(f"  {by}", counts(dig(value, name, f"by_{by}"))) for by in ("state", "protocol")]
-    names = {name for name, _ in known}
-    rest = {name: item for name, item in value.items() if name not in names} if isinstance(value, Mapping) else {}
-    properties(out, pairs + flatten(rest))
-
-
 def listeners(out: Screen, rows: Sequence[Any]) -> None:
     """What is bound, and how busy it is."""
     table(
@@ -123,33 +101,6 @@ def listeners(out: Screen, rows: Sequence[Any]) -> None:
         ],
         rows,
     )
-
-
-def sessions(out: Screen, rows: Sequence[Any], now: datetime | None = None) -> None:
-    """A line for each session.  QUEUED: events that wait, for the socket or for the client to come back."""
-    moment = now or datetime.now(UTC)
-    table(
-        out,
-        [
-            Column("ID", at("id"), keep=True),  # whole, so that it can be given to `show` and `kick`
-            Column("LISTENER", at("listener")),
-            Column("PROTOCOL", at("protocol")),
-            Column("STATE", at("state"), keep=True, colours=STATE_COLOURS),
-            Column("IDENTITY", at("identity")),
-            Column("REMOTE", at("remote")),
-            Column("AGE", lambda row: age(dig(row, "opened"), moment), keep=True, right=True),
-            Column("CH", at("channels"), keep=True, right=True),
-            Column("QUEUED", queued, keep=True, right=True),
-        ],
-        rows,
-    )
-
-
-def queued(row: Any) -> float | None:
-    """Events in the outbox and the resume buffer together."""
-    found = [number(dig(row, "outbox", "events")), number(dig(row, "missed", "events"))]
-    known = [amount for amount in found if amount is not None]
-    return sum(known) if known else None
 
 
 def channels(out: Screen, rows: Sequence[Any]) -> None:

@@ -77,6 +77,28 @@ async def test_bad_questions_are_told_what_there_is(tmp_path: Path, query: str) 
         assert (status, value["error"]["code"]) == (400, "bad_request")
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("state=redy", 400, "there is no state 'redy', did you mean \"ready\"?"),
+        (
+            "state=foo",
+            400,
+            "there is no state 'foo'; there are opened, greeted, identifying, ready, resumed, closing, closed, detached",
+        ),
+        ("protocol=utlbot", 400, "there is no protocol 'utlbot', did you mean \"utilbot\"?"),
+        ("listener=nope", 404, "there is no listener 'nope'; there are main"),
+        ("listener=mian", 404, "there is no listener 'mian', did you mean \"main\"?"),
+        ("sort=aeg", 400, "there is no sort 'aeg', did you mean \"age\"?"),
+        ("stat=ready", 400, "there is no parameter 'stat', did you mean \"state\"?"),
+    ],
+)
+async def test_a_name_that_does_not_exist_is_not_nobody(tmp_path: Path, query: str, status: int, message: str) -> None:
+    async with api(tmp_path) as node:
+        said, value = await node.ask("GET", f"/v1/sessions?{query}")
+        assert (said, value["error"]["message"]) == (status, message)
+
+
 async def test_show_and_kick(tmp_path: Path) -> None:
     async with api(tmp_path, bots=2) as node:
         person, other = node.talk.people

@@ -3,6 +3,7 @@
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -32,6 +33,8 @@ class Daemon:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.requests: list[Request] = []
+        self.takes = 0.0
+        """Seconds before each answer."""
         self._answers: dict[str, list[tuple[int, bytes]]] = {}
 
     def answers(self, request: str, *values: Any, status: int = 200) -> None:
@@ -69,6 +72,7 @@ def running(path: Path) -> Iterator[Daemon]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            time.sleep(daemon.takes)
             status, said = daemon.answer_to(Request(self.command, self.path, body, dict(self.headers.items())))
             self.send_response(status)
             self.send_header("Content-Length", str(len(said)))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd import __version__
 from gatewayd.ctl.parser import SHELLS, build, parse
 from gatewayd.ctl.verbs import VERBS
 
 from .conftest import Ctl
 from .daemon import Daemon, running
 
-NESTED = {"doc": {"get", "set", "delete"}, "room": {"create", "show", "close"}}
+NESTED = {"doc": {"get", "set", "delete"}, "room": {"create", "show", "set", "close"}}
 
 
 def verbs_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str | None, argparse.ArgumentParser]]:
@@ -65,7 +66,37 @@ def test_socket_and_json_before_and_after_the_verb(argv: str) -> None:
 
 def test_defaults() -> None:
     args = parse(["status"])
-    assert (args.socket, args.json) == (None, False)
+    assert (args.socket, args.json, args.timeout) == (None, False, None)
+
+
+def test_a_sort_that_is_turned_around() -> None:
+    assert parse(["sessions", "--sort", "-age"]).sort == "-age"
+    assert parse(["sessions", "--sort=-age"]).sort == "-age"
+    assert parse(["sessions", "--sort", "age", "--json"]).sort == "age"
+    assert parse(["publish", "c", "E", "--", "--sort"]).data == "--sort"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5s", 5), ("500ms", 0.5), ("1m", 60), ("2.5", 2.5)])
+def test_a_time(text: str, seconds: float) -> None:
+    assert parse(["--timeout", text, "status"]).timeout == seconds
+    assert parse(["status", "--timeout", text]).timeout == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "5 s", "soon", "1h", "٣s"])
+def test_what_is_no_time(ctl: Ctl, text: str) -> None:
+    result = ctl("status", f"--timeout={text}")
+    assert result.code == 2
+    assert "a time such as 5s, 500ms or 1m is due" in result.err
+
+
+def test_columns(ctl: Ctl) -> None:
+    assert parse(["sessions", "--columns", "ID,remote"]).columns == ["id", "remote"]
+    assert "there is no column 'idd', did you mean 'id'?" in ctl("sessions", "--columns", "idd").err
+    assert "there is no column 'x?'; there are id, listener" in ctl("sessions", "--columns", "id,x?").err
+
+
+def test_the_version(ctl: Ctl) -> None:
+    assert ctl("--version").out == f"gatewayctl {__version__}\n"
 
 
 def test_negative_numbers_dashes_and_unabbreviated_options(ctl: Ctl) -> None:

@@ -37,7 +37,11 @@ def printed(rows: list[dict[str, object]], room: int | None, *titles: str) -> li
 
 
 def test_columns_are_as_wide_as_they_need_to_be() -> None:
-    assert printed([{"a": "x", "b": 1}, {"a": "yyyyyy"}], None, "a", "b") == ["a       b", "x       1", "yyyyyy  -"]
+    assert printed([{"a": "x", "b": 1}, {"a": "yyyyyy"}], 80, "a", "b") == ["a       b", "x       1", "yyyyyy  -"]
+
+
+def test_a_program_gets_tabs_and_no_padding() -> None:
+    assert printed([{"a": "x\ty", "b": 1}, {"a": "y" * 99}], None, "a", "b") == ["a\tb", "x\\ty\t1", "y" * 99 + "\t-"]
 
 
 def test_no_rows_is_the_heading_alone() -> None:
@@ -63,8 +67,9 @@ def test_where_nothing_has_to_fit_nothing_is_cut() -> None:
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=9), st.data(), st.integers(30, 200))
 def test_whatever_the_widths_they_fit(widths: list[int], draws: st.DataObject, room: int) -> None:
-    keep = draws.draw(st.lists(st.booleans(), min_size=len(widths), max_size=len(widths)))
-    found = shrink(widths, keep, room)
+    column = st.builds(Column, st.just("A"), st.just(len), st.booleans(), st.integers(5, 60))
+    columns = draws.draw(st.lists(column, min_size=len(widths), max_size=len(widths)))
+    found = shrink(columns, widths, room)
     assert sum(found) + 2 * (len(found) - 1) <= max(room, 0)
     assert all(new <= old for new, old in zip(found, widths, strict=True))
 
@@ -120,9 +125,10 @@ def test_any_json_value_is_one_line(value: object, text: str) -> None:
 def test_the_screen() -> None:
     pipe = screen(io.StringIO(), {"COLUMNS": "100"})
     assert (pipe.columns, pipe.colour) == (None, False)
-    person = screen(Terminal(), {"COLUMNS": "100"})
-    assert (person.columns, person.colour) == (100, True)
-    assert screen(Terminal(), {}).columns == 80
+    assert pipe.lines is None
+    person = screen(Terminal(), {"COLUMNS": "100", "LINES": "50"})
+    assert (person.columns, person.lines, person.colour) == (100, 50, True)
+    assert (screen(Terminal(), {}).columns, screen(Terminal(), {}).lines) == (80, 24)
     assert screen(Terminal(), {"COLUMNS": "0"}).columns == 80
     assert not screen(Terminal(), {"NO_COLOR": "1"}).colour
     assert screen(Terminal(), {"NO_COLOR": ""}).colour

@@ -20,8 +20,14 @@ def test_status(daemon: Daemon, ctl: Ctl) -> None:
     daemon.answers("GET /v1/status", {"node": "edge-1", "uptime": 61})
     result = ctl("status")
     assert (result.code, result.err) == (0, "")
-    assert "node        edge-1\n" in result.out
-    assert "1m01s" in result.out
+    assert "node      edge-1, version -, up 1m01s\n" in result.out
+
+
+def test_status_has_a_line_for_each_listener(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/status", {"node": "edge-1"})
+    daemon.answers("GET /v1/listeners", {"listeners": [{"name": "bots", "protocol": "utilbot", "clients": 3}]})
+    assert ctl("status").out.splitlines()[-1].split() == ["bots", "utilbot", "-", "3", "-"]
+    assert json.loads(ctl("status", "--json").out) == {"node": "edge-1"}
 
 
 def test_listeners(daemon: Daemon, ctl: Ctl) -> None:
@@ -40,6 +46,11 @@ def test_sessions_pass_every_filter(daemon: Daemon, ctl: Ctl) -> None:
     assert daemon.asked == [target]
     assert result.out.splitlines()[1].split()[:4] == ["s1", "bots", "utilbot", "ready"]
     assert (result.code, result.err) == (0, "")
+
+
+def test_sessions_in_columns_that_were_asked_for(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/sessions?sort=-age&limit=50", {"sessions": [SESSION], "cursor": None})
+    assert ctl("sessions", "--sort", "-age", "--columns", "identity,id").out == "IDENTITY\tID\nb\ts1\n"
 
 
 def test_one_page_says_that_there_are_more(daemon: Daemon, ctl: Ctl) -> None:
@@ -85,8 +96,10 @@ def test_kick(daemon: Daemon, ctl: Ctl) -> None:
     daemon.answers("DELETE /v1/sessions/s1?reason=be%20gone%26", b"", status=204)
     result = ctl("kick", "s1", "--reason", "be gone&")
     assert (result.code, result.out) == (0, "kicked s1\n")
+    daemon.answers("DELETE /v1/sessions/s00001", {"ended": "s000012345"})
+    assert ctl("kick", "s00001").out == "kicked s000012345\n"
     assert ctl("kick", "s2").code == 1
-    assert daemon.asked[1] == "DELETE /v1/sessions/s2"
+    assert daemon.asked[2] == "DELETE /v1/sessions/s2"
     assert ctl("kick", "s1", "--reason", "be gone&", "--json").out == ""
 
 
@@ -130,8 +143,11 @@ def test_publish_with_an_id(daemon: Daemon, ctl: Ctl) -> None:
         ["publish", "c", "E", "--ndjson", "-"],
         ["publish", "--id", "1", "--ndjson", "-"],
         ["publish", "--ndjson", "/nonexistent"],
-        ["publish", "c", "E", "--timeout", "2s"],
-        ["publish", "--ndjson", "-", "--timeout", "2s"],
+        ["room", "set", "r", "[]"],
+        ["room", "set", "r", "{"],
+        ["room", "set", "r", "roomLocked"],
+        ["room", "set", "r", "a=1", "{}"],
+        ["room", "set", "r", "=1"],
         ["notify", "u", "{"],
         ["doc", "set", "k", "hello"],
         ["room", "create", "r", "[]"],
@@ -176,6 +192,18 @@ def test_publish_and_wait(daemon: Daemon, ctl: Ctl) -> None:
     assert ctl("publish", "c", "E", "--wait", "written").code == 0
 
 
+def test_a_publish_that_waits_is_waited_for(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("POST /v1/publish?wait=written&timeout=0.2s", COUNTS)
+    daemon.takes = 0.3
+    assert ctl("publish", "c", "E", "--wait", "written", "--timeout", "200ms").code == 0
+    result = ctl("publish", "c", "E", "--timeout", "200ms")
+    assert (result.code, "did not answer within 0.2 s" in result.err) == (3, True)
+
+
+def test_an_object_is_due(daemon: Daemon, ctl: Ctl) -> None:
+    assert ctl("room", "set", "r", "-", stdin=b"[1]").code == 2
+
+
 def test_publish_ndjson_names_the_lines_that_were_refused(daemon: Daemon, ctl: Ctl) -> None:
     no = {"error": {"code": "bad", "message": f"no such event {HOSTILE}"}}
     daemon.answers("POST /v1/publish", [COUNTS, no])
@@ -192,6 +220,28 @@ def test_publish_ndjson_says_how_far_it_came(daemon: Daemon, ctl: Ctl) -> None:
     result = ctl("publish", "--ndjson", "-", stdin=lines)
     assert result.code == 1
     assert f"stopped; {len(in_first)} events of earlier lines were published" in result.err
+
+
+NONE = {"delivered": 0, "buffered": 0, "dropped": 0}
+
+
+@pytest.mark.parametrize(
+    ("channel", "said"),
+    [
+        ("usr:x", "nobody hears usr:x; did you mean user:x?"),
+        ("user:x", "nobody hears user:x"),
+        ("rooms:", "nobody hears rooms:; did you mean room:ID?"),
+        ("guild", "nobody hears guild; did you mean guild:ID?"),
+        ("alerts:7", "nobody hears alerts:7; sessions hear session:, listener:, user:, room:, guild:, service:"),
+    ],
+)
+def test_a_publish_that_nobody_hears_is_told(daemon: Daemon, ctl: Ctl, channel: str, said: str) -> None:
+    daemon.answers("POST /v1/publish", NONE)
+    result = ctl("publish", channel, "E")
+    assert (result.code, result.err) == (0, f"gatewayctl: {said}\n")
+    assert ctl("publish", channel, "E", "--json").err == ""
+    daemon.answers("POST /v1/publish", NONE | {"buffered": 1})
+    assert ctl("publish", channel, "E").err == ""
 
 
 def test_notify(daemon: Daemon, ctl: Ctl) -> None:
@@ -224,8 +274,38 @@ def test_rooms(daemon: Daemon, ctl: Ctl) -> None:
 
 
 @pytest.mark.parametrize(
+    ("argv", "changes"),
+    [
+        (['{"roomLocked": true}'], {"roomLocked": True}),
+        (["-"], {"chatLocked": False}),
+        (['  {"chatLocked": true}'], {"chatLocked": True}),
+        (
+            ["roomLocked=true", "maxParticipants=5", "discordWebhookLink=https://a/b?c=d"],
+            {"roomLocked": True, "maxParticipants": 5, "discordWebhookLink": "https://a/b?c=d"},
+        ),
+        (["discordWebhookLink=null"], {"discordWebhookLink": None}),
+        (["discordWebhookLink="], {"discordWebhookLink": ""}),
+    ],
+)
+def test_a_room_is_changed(daemon: Daemon, ctl: Ctl, argv: list[str], changes: Any) -> None:
+    daemon.answers("PUT /v1/rooms/42", {"id": "42"})
+    assert ctl("room", "set", "42", *argv, stdin=b'{"chatLocked": false}').out == "changed 42\n"
+    assert daemon.requests[0].json == changes
+
+
+@pytest.mark.parametrize(
     "argv",
-    ["show x", "kick x", "channels x", "doc get x", "doc delete x", "room show x", "room close x", "publish c E"],
+    [
+        "show x",
+        "kick x",
+        "channels x",
+        "doc get x",
+        "doc delete x",
+        "room show x",
+        "room close x",
+        "room set x a=1",
+        "publish c E",
+    ],
 )
 def test_a_refusal_is_1_with_the_daemons_sentence(daemon: Daemon, ctl: Ctl, argv: str) -> None:
     result = ctl(*argv.split())
@@ -253,6 +333,7 @@ def test_a_refusal_is_1_with_the_daemons_sentence(daemon: Daemon, ctl: Ctl, argv
         ("room create r", "POST /v1/rooms"),
         ("room show r", "GET /v1/rooms/r"),
         ("room close r", "DELETE /v1/rooms/r"),
+        ("room set r {}", "PUT /v1/rooms/r"),
     ],
 )
 def test_json_is_what_the_api_said(daemon: Daemon, ctl: Ctl, argv: str, request_line: str) -> None:
@@ -287,7 +368,7 @@ def test_hostile_values_reach_no_terminal(
     for result in (ctl(*argv.split()), ctl.on_terminal(*argv.split())):
         assert result.code == 0
         assert "\\x1b" in result.out
-        assert result.out.replace("\n", "").isprintable()
+        assert result.out.replace("\n", "").replace("\t", "").isprintable()
     for line in ctl.on_terminal(*argv.split()).out.splitlines():
         assert len(line) <= 80 or argv.startswith("publish")
 
