@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
 
 
+ANSWERS_APART = 1.0
+"""Seconds between two answers to a client that asks whether we are alive: it may ask because we answered."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at a client that was late while we did not listen."""
 
@@ -50,7 +52,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat", "_probed_at",
+        "_answered_at", "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat", "_probed_at",
         "_window_start", "asked", "beats", "identify_by", "lags", "last_heard", "last_life", "latency", "opened",
         "outbox", "probe", "received", "said", "session", "settings", "state", "stop", "variant", "verdict", "wire",
     )  # fmt: skip
@@ -78,7 +80,7 @@ class Connection:
         self._next_beat = math.inf
         self._probed_at = -math.inf
         self._busy_since: float | None = None
-        self._looked_at = -math.inf
+        self._looked_at = self._answered_at = -math.inf
         self._window_start = -math.inf
         self._messages_in_window = self._beats_in_window = 0
 
@@ -143,7 +145,7 @@ class Connection:
         if self.settings.rate_limit is not None:
             self._count(event, self.settings.rate_limit, now)
         self.state = step(self.state, type(event))
-        if type(event) is e.Heartbeat:
+        if type(event) is e.Heartbeat or type(event) is e.Ping:
             self.last_life = now
             self.beats += 1
             if self.asked is not None:
@@ -152,6 +154,12 @@ class Connection:
                 self.latency = now - self._probed_at
                 self._probed_at = -math.inf
         return event
+
+    def answer(self, now: float) -> None:
+        """Show a client that asks that we are alive."""
+        if now >= self._answered_at + ANSWERS_APART:
+            self._answered_at = now
+            self.send(e.Beat(), now)
 
     def _acknowledge(self, asked: Asked) -> None:
         number, session = asked.answer(), self.session

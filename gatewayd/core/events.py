@@ -40,7 +40,7 @@ class Heartbeat:
 
 @frozen
 class Ping:
-    """The client asks whether we are alive (rooms, `heartbeat_ack` from the client)."""
+    """The client asks whether we are alive (rooms, `heartbeat_ack` from the client), and so shows that it is."""
 
 
 @frozen

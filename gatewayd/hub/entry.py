@@ -67,7 +67,7 @@ def hear(
         elif isinstance(event, e.Command):
             later = behaviour.command(connection, session, event)
         else:
-            connection.send(e.Beat(), hub.clock())
+            connection.answer(hub.clock())
     except Disconnect as verdict:
         _forgive(hub, connection, verdict)
     if later is not None:

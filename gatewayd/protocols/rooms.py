@@ -14,7 +14,7 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
-from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+from gatewayd.core.protocol import FIGURE, Opcode, Protocol, Timing, Wire
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -53,6 +53,13 @@ EVENTS: Mapping[str, tuple[int, Shape]] = {
 
 INVALID = Ending(4002)
 
+
+def _hello(ready: e.Ready) -> object:
+    """Said when it is known whose session it is: the request itself has identified the client."""
+    lost = {"lost": ready.lost} if ready.lost else {}
+    return {"e": 0, "d": {"heartbeatInterval": ready.data, **lost}}
+
+
 WIRE = Wire(
     name="rooms",
     opcode_field="e",
@@ -63,7 +70,7 @@ WIRE = Wire(
         *(Opcode(code, name, "server") for name, (code, _) in EVENTS.items()),
     ),
     encoders={
-        e.Hello: lambda hello: {"e": 0, "d": {"heartbeatInterval": round(hello.interval * 1000)}},
+        e.Ready: _hello,
         e.Beat: {"e": 1, "d": {}},
         e.BeatRequest: {"e": 2, "d": {}},
         e.Event: lambda event: {"e": EVENTS[event.name][0], "d": event.body},
@@ -155,6 +162,10 @@ class RoomsBehaviour(Behaviour[Options]):
             metadata={"room": room, "participant": participant},
         )
 
+    def ready(self, session: Session, *, resumed: bool) -> Any:
+        """The heartbeat interval in milliseconds."""
+        return round(self.interval * 1000)
+
     def check(self, channel: str, name: str, data: Any) -> None:
         """Only the table's events can be said, with the table's fields."""
         if name not in EVENTS:
@@ -167,6 +178,8 @@ class RoomsBehaviour(Behaviour[Options]):
                     raise Unpublishable(f"{name} needs {field}")
             elif type(data[field]) not in kinds:
                 raise Unpublishable(f"{name}: {field} is of the wrong type")
+            elif field == "maxParticipants" and not 0 <= data[field] < FIGURE:
+                raise Unpublishable(f"{name}: {field} is out of range")
 
     def published(self, channel: str, name: str, data: Any) -> None:
         """What the backend's event does to the room, once everybody has been told."""

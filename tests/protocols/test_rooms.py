@@ -19,10 +19,10 @@ def book(*, ad_hoc: bool = True, **more: Any) -> Playbook:
     return Playbook(rooms.PROTOCOL, options={"ad_hoc": ad_hoc}, **more)
 
 
-def enter(talk: Playbook, participant: str = "7", room: str = "42") -> Person:
+def enter(talk: Playbook, participant: str = "7", room: str = "42", *, lost: int = 0) -> Person:
     person = talk.connect("/gateway", {"roomId": room, "participantId": participant, "token": "s3cret"})
     heard = person.heard()
-    assert heard[0] == HELLO
+    assert heard[0] == (HELLO if not lost else {"e": 0, "d": {"heartbeatInterval": 30000, "lost": lost}})
     person._raw = [("text", payload) for payload in heard[1:]]
     return person
 
@@ -80,6 +80,42 @@ def test_the_server_beats_every_interval_and_probes_at_one_of_silence() -> None:
 
 def test_the_client_may_ask_too() -> None:
     person = enter(book())
+    person.say({"e": 2, "d": {}})
+    assert person.heard() == [{"e": 1, "d": {}}]
+
+
+def test_answers_are_bounded_to_one_a_second_and_asking_is_a_sign_of_life() -> None:
+    talk = book()
+    person = enter(talk)
+    beat = {"e": 1, "d": {}}
+    for _ in range(10):  # it answers whatever it hears by asking
+        talk.advance(30)
+        while heard := person.heard():
+            for _ in heard:
+                person.say({"e": 2, "d": {}})
+    assert person.closed is None
+    assert person.connection.received == 3 * 10  # to each heartbeat, to the question beside it, and to one answer
+    talk.advance(1.5)
+    for _ in range(3):
+        person.say({"e": 2, "d": {}})
+    assert person.heard() == [beat]
+    talk.advance(0.9)
+    person.say({"e": 2, "d": {}})
+    assert person.heard() == []
+    talk.advance(0.1)
+    person.say({"e": 2, "d": {}})
+    assert person.heard() == [beat]
+
+
+def test_a_scheduled_heartbeat_is_no_answer() -> None:
+    talk = book()
+    person = enter(talk)
+    talk.advance(29.9)
+    person.say({"e": 2, "d": {}})
+    talk.advance(0.1)
+    person.say({"e": 2, "d": {}})
+    assert person.heard() == [{"e": 1, "d": {}}] * 2
+    talk.advance(0.9)
     person.say({"e": 2, "d": {}})
     assert person.heard() == [{"e": 1, "d": {}}]
 
@@ -160,10 +196,23 @@ def test_missed_events_come_right_after_hello() -> None:
     message = {"authorId": "8", "content": "hi", "sentAt": 1}
     for n in range(3):
         talk.publish("room:42", "message_create", {**message, "sentAt": n})
-    again = enter(talk)
+    again = enter(talk, lost=1)
     talk.publish("room:42", "message_create", {**message, "sentAt": 3})
     assert [payload["d"]["sentAt"] for payload in again.heard()] == [1, 2, 3]
     assert again.session.lost == 1
+    again.leave()
+    enter(talk)  # what was said once is not said again
+
+
+def test_what_is_lost_when_a_connection_is_replaced_is_said_by_the_same_hello() -> None:
+    talk = book(resume_events=1)
+    one = enter(talk)
+    one.reads = False
+    for n in range(3):
+        talk.publish("room:42", "message_create", {"authorId": "8", "content": "hi", "sentAt": n})
+    two = enter(talk, lost=2)
+    assert [payload["d"]["sentAt"] for payload in two.heard()] == [2]
+    assert one.closed == (4005, "replaced by a newer connection")
 
 
 def test_an_ad_hoc_room_is_forgotten_with_its_last_participant_unless_it_has_a_state() -> None:
@@ -187,6 +236,8 @@ def test_an_ad_hoc_room_is_forgotten_with_its_last_participant_unless_it_has_a_s
         ("message_create", {"authorId": "7", "content": "hi"}),
         ("message_create", {"authorId": 7, "content": "hi", "sentAt": 1}),
         ("room_update", {"maxParticipants": True}),
+        ("room_update", {"maxParticipants": -1}),
+        ("room_update", {"maxParticipants": 2**63}),
         ("participant_kick", {}),
     ],
 )
