@@ -52,9 +52,10 @@ class Connection:
     """
 
     __slots__ = (
-        "_answered_at", "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat", "_probed_at",
-        "_window_start", "asked", "beats", "identify_by", "lags", "last_heard", "last_life", "latency", "opened",
-        "outbox", "probe", "received", "said", "session", "settings", "state", "stop", "variant", "verdict", "wire",
+        "_answered_at", "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat",
+        "_probed_at", "_window_start", "asked", "beats", "identify_by", "lags", "last_heard", "last_life", "latency",
+        "opened", "outbox", "probe", "received", "said", "session", "settings", "state", "stop", "variant", "verdict",
+        "wire",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, settings: Settings, now: float) -> None:
