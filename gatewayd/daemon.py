@@ -33,6 +33,7 @@ from gatewayd.core.protocol import Protocol
 from gatewayd.hub.answers import apply
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
+from gatewayd.journal.memory import NotificationLimits
 from gatewayd.journal.pinned import JournalError
 from gatewayd.keeping import Keeping
 from gatewayd.log import Sampled
@@ -63,7 +64,8 @@ class Daemon:
         self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.keeping = self._keeping()
         store = None if self.keeping is None else self.keeping.journal
-        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=store)
+        notes = NotificationLimits(bytes_per_user=limits.notifications_bytes, bytes=limits.notifications_total_bytes)
+        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=store, notifications=notes)
         self.lines = Sampled(trio.current_time, self.hub.timers.at)
         self.remembered = Remembered()
         self.backend = self._service()

@@ -41,6 +41,11 @@ async def no_backend(session: Session, command: Command, reply: Callable[[Any], 
     raise NoBackend
 
 
+def notes_for(hub: Hub, user: str) -> list[Any]:
+    """The notifications that wait for a user."""
+    return [json.loads(bytes(note)) for note in hub.notifications.waiting(user).notes]
+
+
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Drive a coroutine that never has to wait."""
     try:

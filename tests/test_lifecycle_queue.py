@@ -27,7 +27,7 @@ from gatewayd.net.turn import Turn
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import numbers, ready, ready_again
-from tests.playbook import Playbook
+from tests.playbook import Playbook, notes_for
 
 
 def entry(number: int, **more: Any) -> Entry:
@@ -169,7 +169,7 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
     async with second.running():
         assert numbers(ready_again(second.book)) == [1, 2]
         assert second.hub.documents.get("guild:1") == {"name": "x"}
-        assert second.hub.notifications.waiting("b") == ["hello"]
+        assert notes_for(second.hub, "b") == ["hello"]
         assert second.hub.rooms.state("r") == {"roomLocked": True}
         assert second.remembered.get("id", second.book.now) == {"delivered": 1}
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
@@ -221,9 +221,9 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
     edit(tmp_path, "UPDATE idempotency SET value = ?", json.dumps({"answer": 1, "until": time.time() - 1}))
     second = Node(tmp_path, protocol=discodo.PROTOCOL)
     async with second.running():
-        assert second.hub.notifications.waiting("a") == ["hello"]
+        assert notes_for(second.hub, "a") == ["hello"]
     third = Node(tmp_path)
-    assert third.hub.notifications.waiting("a") == ["hello"]
+    assert notes_for(third.hub, "a") == ["hello"]
     assert third.remembered.get("old", 0.0) is None
     third.keeping.journal.close()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:

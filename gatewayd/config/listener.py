@@ -12,7 +12,7 @@ import attrs
 from gatewayd.config.credentials import credential_path, unchecked
 from gatewayd.config.lines import Where
 from gatewayd.config.mistakes import Mistake, suggestion
-from gatewayd.config.model import LimitsConfig
+from gatewayd.config.model import LimitsConfig, ListenerLimits
 from gatewayd.config.spec import TimingSpec
 from gatewayd.config.values import Bind, format_seconds, parse_seconds
 
@@ -25,7 +25,7 @@ def fill(
     `timing` is None where the protocol is not known; then the classes' own defaults stand in.
     """
     mistakes: list[Mistake] = []
-    filled: dict[str, Any] = attrs.asdict(limits)
+    filled: dict[str, Any] = {field.name: getattr(limits, field.name) for field in attrs.fields(ListenerLimits)}
     if timing is not None:
         filled |= {
             "heartbeat": timing.heartbeat,

@@ -35,6 +35,7 @@ __all__ = [
     "GatewayConfig",
     "LimitsConfig",
     "ListenerConfig",
+    "ListenerLimits",
     "Secret",
 ]
 
@@ -118,7 +119,7 @@ class ApiConfig:
 
 
 @attrs.frozen(kw_only=True)
-class LimitsConfig:
+class ListenerLimits:
     """[limits]: bounds for the node; each listener holds its own copy, with what it set itself.
 
     Times are in seconds; the outbox limits are per client.
@@ -135,7 +136,17 @@ class LimitsConfig:
 
 
 @attrs.frozen(kw_only=True)
-class ListenerConfig(LimitsConfig):
+class LimitsConfig(ListenerLimits):
+    """[limits] with what only the node as a whole can have."""
+
+    notifications_bytes: int = attrs.field(default=4194304, validator=_positive)
+    """Of the notifications that wait for one user: they stand in one answer to its login."""
+    notifications_total_bytes: int = attrs.field(default=67108864, validator=_positive)
+    """Of all that wait in a realm, so that a backend that notifies users who never come cannot fill the memory."""
+
+
+@attrs.frozen(kw_only=True)
+class ListenerConfig(ListenerLimits):
     """[[listeners]]: one bound socket that speaks one protocol; times are in seconds.
 
     The loader fills what the file leaves out: first from the protocol, then from [limits].  The defaults of the timings

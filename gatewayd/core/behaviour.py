@@ -21,6 +21,7 @@ from gatewayd.core.grant import Grant as Grant
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
+    from gatewayd.core.record import MissedNotifications
     from gatewayd.core.session import Realm, Session
 
 
@@ -97,11 +98,11 @@ class Documents(Protocol):
 class Notifications(Protocol):
     """What waits for a user who is not there; in order, bounded."""
 
-    def waiting(self, user: str) -> list[Any]:
-        """All that waits, oldest first."""
+    def waiting(self, user: str) -> MissedNotifications:
+        """All that waits."""
 
-    def drop(self, user: str, count: int) -> None:
-        """Forget the oldest `count`: the client has shown that it has them."""
+    def drop(self, user: str, last: int, lost: int) -> None:
+        """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
 
 
 class Rooms(Protocol):

@@ -95,6 +95,13 @@ class Connection:
             kept = event if type(event) is e.Event else None
             self._push(frame, kept, now)
 
+    def welcome(self, ready: e.Ready, now: float) -> None:
+        """Answer the identify. What was missed stands in it, so it is free of the bounds, as a replay is."""
+        self.state = step(self.state, e.Ready)
+        frame = self.wire.encode(ready, self.variant)
+        if frame is not None:
+            self.outbox.push(frame, None, now, free=True)
+
     def replay(self, event: e.Event, now: float) -> None:
         """Say a missed event again; it came out of a bounded buffer and counts against no other bound."""
         self.state = step(self.state, e.Event)

@@ -17,6 +17,8 @@ from gatewayd.core.events import Event
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
+PIECE_BYTES = 262144
+"""How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
 
 Entry = tuple[bytes, Event | None, float, int]
 
@@ -94,8 +96,9 @@ class Outbox:
     def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
         """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.
 
-        `free` frames are not counted against the bounds: a replay comes out of another bounded buffer, and the
-        library's own frames (pong, close) are bounded by what it answers.
+        `free` frames are not counted against the bounds: what was missed comes out of another bounded buffer, and the
+        library's own frames (pong, close) are bounded by what it answers. They may take as long as the bounds would
+        give to so many bytes, and what is queued behind them grows old from then on.
         """
         size = len(data)
         pace = self.pace
@@ -114,19 +117,25 @@ class Outbox:
             if sent == size:
                 return True
             self._offset = sent
-        return self._queue(data, event, now, 0 if free else size, free=free)
+        return self._queue(data, event, now, size, free=free)
 
-    def _queue(self, data: bytes, event: Event | None, now: float, charge: int, *, free: bool) -> bool:
+    def _queue(self, data: bytes, event: Event | None, now: float, size: int, *, free: bool) -> bool:
         if self.finished:
             return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
-        if not free:
-            if self.charged + charge > self.max_bytes or self.events >= self.max_events or self.stale(now):
+        at = now
+        if self._entries and self._entries[-1][2] > now:
+            at = self._entries[-1][2]
+        if free:
+            at += self.max_age * size / self.max_bytes
+            size = 0
+        else:
+            if self.charged + size > self.max_bytes or self.events >= self.max_events or self.stale(now):
                 return False
-            self.charged += charge
+            self.charged += size
             self.events += 1
         if self._entries is _NONE:
             self._entries = deque()
-        self._entries.append((data, event, now, charge))
+        self._entries.append((data, event, at, size))
         self.wake()
         return True
 
@@ -144,7 +153,7 @@ class Outbox:
             return b""
         first = self._entries[0][0]
         if self._offset:
-            return first[self._offset :]
+            return first[self._offset : self._offset + PIECE_BYTES]
         if len(self._entries) == 1:
             return first
         parts, size = [first], len(first)

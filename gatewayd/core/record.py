@@ -5,10 +5,12 @@ Times are wall clock here, since a monotonic clock means nothing to the next pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
+from attrs import frozen
 
 Key = str | int | tuple[str, int]
 
@@ -62,6 +64,15 @@ class Nowhere:
 
     def stir(self) -> None:
         """Nobody asks."""
+
+
+@frozen
+class MissedNotifications:
+    """What waits for a user, encoded, oldest first; `last` is the number of the newest, `lost` counts what gave way."""
+
+    notes: Sequence[msgspec.Raw] = ()
+    last: int = 0
+    lost: int = 0
 
 
 class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):

@@ -110,7 +110,7 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     session = connection.session
     assert session is not None
     data = behaviour.ready(session, resumed=resumed)
-    connection.send(e.Ready(data, resumed, session.missed.lost), hub.clock())
+    connection.welcome(e.Ready(data, resumed, session.missed.lost), hub.clock())
     missed, _ = session.missed.take()
     for event in missed:
         connection.replay(event, hub.clock())

@@ -17,7 +17,7 @@ from gatewayd.hub.grants import release, settle
 from gatewayd.hub.keeper import Keeper
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.waiting import Waiting
-from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications
+from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications, NotificationLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,11 +30,18 @@ MOST_AROUND = 8192
 class Hub(Giving):
     """The node's sessions and their channels, with what its behaviours share."""
 
-    def __init__(self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        limit: int = 30_000,
+        store: Store | None = None,
+        notifications: NotificationLimits | None = None,
+    ) -> None:
         super().__init__(clock, limit=limit, keeper=Keeper(store or Nowhere(), clock, self._data))
         self.rooms = Rooms()
         self.documents = MemoryDocuments()
-        self.notifications = MemoryNotifications()
+        self.notifications = MemoryNotifications(notifications)
         self.channels: dict[str, dict[Session, None]] = {}
         self.behaviours: dict[str, Behaviour[Any]] = {}
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
@@ -217,13 +224,13 @@ class Hub(Giving):
         channel = f"user:{user}"
         if channel in self.channels:
             return self.publish(channel, NOTIFICATION, data)
-        dropped = self._keep_notification(user, data)
-        return Counts(0, 1, dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
+        kept, dropped = self._keep_notification(user, data)
+        return Counts(0, int(kept), dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
 
-    def _keep_notification(self, user: str, data: Any) -> int:
-        lost = self.notifications.keep(user, data)
+    def _keep_notification(self, user: str, data: Any) -> tuple[bool, int]:
+        kept, lost = self.notifications.keep(user, data)
         self.totals.drop(Drop.NOTIFICATIONS_FULL, lost)
-        return lost
+        return kept, lost
 
     # --- events for exactly one receiver --------------------------------------------------------------------
 

@@ -6,19 +6,21 @@ snapshot. A row that is read and cannot be kept (not JSON, no room) is counted, 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from attrs import frozen
 
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table
+from gatewayd.core.record import Key, MissedNotifications, Nowhere, Row, Store, Table
 
 MAX_DOCUMENTS = 100_000
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-MAX_USERS = 10_000
-MAX_PER_USER = 100
-"""Notifications that wait for one user; the oldest give way."""
+OVERHEAD = 200
+"""What a notification takes in memory beside its own bytes."""
+LOST = 0
+"""The number under which a user's count of lost notifications is kept."""
 
 
 class MemoryDocuments:
@@ -81,78 +83,167 @@ class MemoryDocuments:
             yield Table.DOCUMENTS, key, body
 
 
+@frozen(kw_only=True)
+class NotificationLimits:
+    """How much may wait, for one user and for all together. Sizes in bytes, with the `OVERHEAD` of each."""
+
+    users: int = 10_000
+    per_user: int = 100
+    bytes_per_user: int = 4 * 1024 * 1024
+    bytes: int = 64 * 1024 * 1024
+
+
+class _Box:
+    """What waits for one user. `lost` counts what gave way and the user has not been told of."""
+
+    __slots__ = ("kept", "lost", "size")
+
+    def __init__(self) -> None:
+        self.kept: deque[tuple[int, bytes]] = deque()
+        self.size = 0
+        self.lost = 0
+
+
 class MemoryNotifications:
-    """What waits for a user who is not there; in order. The longest waiting user gives way to a new one.
+    """What waits for a user who is not there: in order, encoded, and bounded; the oldest give way.
 
     Every notification has a number, which grows over all users: with the user it is the key under which it is kept.
+    Of too many users, the longest waiting one is forgotten.
     """
 
-    def __init__(
-        self, max_users: int = MAX_USERS, max_per_user: int = MAX_PER_USER, store: Store | None = None
-    ) -> None:
+    def __init__(self, limits: NotificationLimits | None = None, *, store: Store | None = None) -> None:
         self.store: Store = store or Nowhere()
-        self._max_users = max_users
-        self._max_per_user = max_per_user
-        self._waiting: dict[str, deque[tuple[int, Any]]] = {}
+        self._limits = limits or NotificationLimits()
+        self._boxes: dict[str, _Box] = {}
+        self._order: OrderedDict[int, str] = OrderedDict()
+        """The user of each, oldest first."""
         self._next = 1
+        self.bytes = 0
         self.dropped = 0
 
-    def waiting(self, user: str) -> list[Any]:
-        """All that waits for the user, oldest first."""
-        return [data for _, data in self._waiting.get(user, ())]
+    def waiting(self, user: str) -> MissedNotifications:
+        """All that waits for the user."""
+        box = self._boxes.get(user)
+        if box is None:
+            return MissedNotifications()
+        self._make_room(user, box, 0)
+        last = box.kept[-1][0] if box.kept else 0
+        return MissedNotifications([msgspec.Raw(body) for _, body in box.kept], last, box.lost)
 
-    def keep(self, user: str, data: Any) -> int:
-        """Keep one for later; the answer is how many others had to give way."""
-        number = self._next
-        dropped = self._add(user, number, data)
-        self.store.put(Table.NOTIFICATIONS, (user, number), msgspec.json.encode(data))
-        return dropped
-
-    def _add(self, user: str, number: int, data: Any) -> int:
+    def keep(self, user: str, data: Any) -> tuple[bool, int]:
+        """Keep one for later. Whether it is kept, and how many were lost: others that gave way, or it itself."""
+        body, number = msgspec.json.encode(data), self._next
         before = self.dropped
-        self._next = max(self._next, number + 1)
-        if user not in self._waiting:
-            if len(self._waiting) >= self._max_users:
-                longest = next(iter(self._waiting))
-                self.dropped += len(self._waiting.pop(longest))
-                self.store.delete_group(Table.NOTIFICATIONS, longest)
-            self._waiting[user] = deque()
-        queue = self._waiting[user]
-        queue.append((number, data))
-        if len(queue) > self._max_per_user:
-            self.store.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
-            self.dropped += 1
-        return self.dropped - before
+        self._add(user, number, body)
+        kept = number in self._order
+        if kept:
+            self.store.put(Table.NOTIFICATIONS, (user, number), body)
+        return kept, self.dropped - before
 
-    def drop(self, user: str, count: int) -> None:
-        """Forget the oldest `count`: the client has shown that it has them."""
-        queue = self._waiting.get(user)
-        if queue is None:
+    def _add(self, user: str, number: int, body: bytes) -> None:
+        limits = self._limits
+        box = self._box(user)
+        size = len(body) + OVERHEAD
+        if size > min(limits.bytes_per_user, limits.bytes):
+            self._lose(user, box)
             return
-        if count >= len(queue):
-            del self._waiting[user]
-            self.store.delete_group(Table.NOTIFICATIONS, user)
+        self._make_room(user, box, size)
+        while self.bytes + size > limits.bytes:
+            other = next(iter(self._order.values()))
+            self._drop_oldest(other, self._boxes[other])
+        self._put(user, box, number, body)
+
+    def _put(self, user: str, box: _Box, number: int, body: bytes) -> None:
+        box.kept.append((number, body))
+        box.size += len(body) + OVERHEAD
+        self.bytes += len(body) + OVERHEAD
+        self._next = max(self._next, number + 1)
+        self._order[number] = user
+
+    def _make_room(self, user: str, box: _Box, size: int) -> None:
+        limits, more = self._limits, size > 0
+        while len(box.kept) + more > limits.per_user or box.size + size > limits.bytes_per_user:
+            self._drop_oldest(user, box)
+
+    def _box(self, user: str) -> _Box:
+        box = self._boxes.get(user)
+        if box is None:
+            while len(self._boxes) >= self._limits.users:
+                longest = next(iter(self._boxes))
+                self.dropped += len(self._boxes[longest].kept)
+                self._forget(longest)
+            box = self._boxes[user] = _Box()
+        return box
+
+    def _drop_oldest(self, user: str, box: _Box) -> None:
+        self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
+        self._lose(user, box)
+
+    def _lose(self, user: str, box: _Box) -> None:
+        self.dropped += 1
+        box.lost += 1
+        self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
+
+    def _pop(self, box: _Box) -> int:
+        """Take away the oldest; its number."""
+        number, body = box.kept.popleft()
+        box.size -= len(body) + OVERHEAD
+        self.bytes -= len(body) + OVERHEAD
+        del self._order[number]
+        return number
+
+    def _forget(self, user: str) -> None:
+        box = self._boxes.pop(user)
+        while box.kept:
+            self._pop(box)
+        self.store.delete_group(Table.NOTIFICATIONS, user)
+
+    def drop(self, user: str, last: int, lost: int) -> None:
+        """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
+        box = self._boxes.get(user)
+        if box is None:
             return
-        for _ in range(count):
-            self.store.delete(Table.NOTIFICATIONS, (user, queue.popleft()[0]))
+        known = min(lost, box.lost)
+        if known == box.lost and (not box.kept or box.kept[-1][0] <= last):
+            self._forget(user)
+            return
+        while box.kept and box.kept[0][0] <= last:
+            self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
+        if known:
+            box.lost -= known
+            if box.lost:
+                self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
+            else:
+                self.store.delete(Table.NOTIFICATIONS, (user, LOST))
 
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
-        """Fill from what was kept; the answer is how many could not be taken, or had to give way."""
-        found = []
-        unfit = 0
+        """Fill from what was kept; the answer is how many rows make no sense.
+
+        What is too much by now gives way later, when the store is there to be told: a user's own before they are
+        given, all others when the next one is kept.
+        """
+        found, unfit = [], 0
         for key, body in rows:
-            if isinstance(key, tuple) and is_json(body):
+            if isinstance(key, tuple) and is_json(body) and (key[1] != LOST or body.isdigit()):
                 found.append((key[1], key[0], body))
             else:
                 unfit += 1
-        found.sort()  # as they came, so that the longest waiting user is the first again
-        return unfit + sum(self._add(user, number, msgspec.json.decode(body)) for number, user, body in found)
+        found.sort()  # as they came, so that the longest waiting user is the first again; the lost ones before that
+        for number, user, body in found:
+            box = self._boxes.setdefault(user, _Box())
+            if number == LOST:
+                box.lost = int(body)
+            else:
+                self._put(user, box, number, body)
+        return unfit
 
     def rows(self) -> Iterator[Row]:
         """Everything, as it is kept."""
-        for user, queue in self._waiting.items():
-            for number, data in queue:
-                yield Table.NOTIFICATIONS, (user, number), msgspec.json.encode(data)
+        for user, box in self._boxes.items():
+            if box.lost:
+                yield Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost
+            for number, body in box.kept:
+                yield Table.NOTIFICATIONS, (user, number), body
 
 
 def is_json(body: bytes) -> bool:

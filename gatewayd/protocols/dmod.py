@@ -14,7 +14,8 @@ from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.core.rate import Rate
-from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, Page, texts
+from gatewayd.core.record import MissedNotifications
+from gatewayd.protocols.dmod_applications import NOTHING_SHOWN, UNKNOWN, Applications, Options, Page, texts
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -46,8 +47,10 @@ def _command(payload: Mapping[str, Any]) -> e.ClientEvent:
 
 
 def _ready(ready: e.Ready) -> object:
-    lost = {"lost": ready.lost} if ready.lost else {}
-    return {"op": 2, "t": None, "d": {"missed_notifications": ready.data, **lost}}
+    missed: MissedNotifications = ready.data
+    count = ready.lost + missed.lost
+    lost = {"lost": count} if count else {}
+    return {"op": 2, "t": None, "d": {"missed_notifications": missed.notes, **lost}}
 
 
 def _failed(verdict: Disconnect) -> object:
@@ -124,21 +127,16 @@ class Dmod(Applications):
         """The notifications that came while no session of the user was there."""
         page = session.data = session.data or Page()
         self.came_back(page)
-        page.shown = self.port.notifications.waiting(session.key) if session.key is not None else []
-        return page.shown
+        missed = MissedNotifications() if session.key is None else self.port.notifications.waiting(session.key)
+        page.shown = (missed.last, missed.lost)
+        return missed
 
     def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
-        """The client lives: it has what it was shown, so that may be dropped. Another session may have been faster."""
+        """The client lives: it has what it was shown, so that may be dropped."""
         page: Page | None = session.data
-        if page is None or not page.shown or session.key is None:
-            return
-        waiting = self.port.notifications.waiting(session.key)
-        for start in range(len(page.shown)):  # the oldest may have given way to newer ones meanwhile
-            left = page.shown[start:]
-            if waiting[: len(left)] == left:
-                self.port.notifications.drop(session.key, len(left))
-                break
-        page.shown = []
+        if page is not None and session.key is not None and page.shown != NOTHING_SHOWN:
+            self.port.notifications.drop(session.key, *page.shown)
+            page.shown = NOTHING_SHOWN
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         """Every command is answered, except the answer to a session's heartbeat."""

@@ -23,6 +23,7 @@ MAX_APPLICATIONS = 16
 """Live application sessions of one client session."""
 REAUTH_SECONDS = Seconds(30.0)
 UNKNOWN = "Unknown data"
+NOTHING_SHOWN = (0, 0)
 
 
 @frozen(kw_only=True)
@@ -55,7 +56,8 @@ class Page:
 
     guild: str | None = None
     applications: dict[str, Application] = field(factory=dict)
-    shown: list[Any] = field(factory=list)
+    shown: tuple[int, int] = NOTHING_SHOWN
+    """Number of the newest notification that it was shown, and how many it was told to have lost."""
 
 
 @frozen

@@ -8,13 +8,13 @@ import pytest
 
 from gatewayd.config.auth import StaticConfig
 from gatewayd.config.load import ConfigError, load
-from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, ListenerConfig, Secret
+from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, ListenerConfig, ListenerLimits, Secret
 from gatewayd.config.values import Bind
 from gatewayd.core.rate import Rate, Seconds
 
 from .fakes import LISTENER, PROTOCOLS, FakeOptions, Route, read, static
 
-LIMITS = tuple(attrs.asdict(LimitsConfig()))
+LIMITS = tuple(attrs.asdict(ListenerLimits()))
 
 
 def listener(protocol: str, more: str = "", before: str = "") -> ListenerConfig:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core.events import Event
-from gatewayd.core.outbox import BATCH_BYTES, Outbox
+from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
 
 
 def event(number: int) -> Event:
@@ -34,6 +34,44 @@ def test_free_frames_count_against_no_bound_but_keep_their_place() -> None:
     assert not box.push(b"x", event(3), 0.0)
     assert box.batch() == b"free" * 10 + b"paid"
     assert (box.size, box.charged, box.events, len(box)) == (44, 4, 1, 2)
+
+
+def test_a_free_frame_may_take_as_long_as_its_bytes_would_and_what_is_behind_it_waits_for_it() -> None:
+    box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
+    box.push(b"free" * 10, None, 100.0, free=True)  # four times what the bound lets through in 5 seconds
+    box.push(b"free", None, 100.0, free=True)
+    assert box.push(b"paid", event(1), 101.0)
+    assert not box.stale(125.0)
+    assert box.stale(125.1)
+    box.advance(40)
+    assert not box.stale(127.0)
+    assert box.stale(127.1)
+    box.advance(4)
+    assert not box.stale(127.0)
+    assert box.stale(127.1)
+    assert not box.push(b"paid", event(2), 127.1)
+    box.advance(4)
+    assert box.push(b"paid", event(2), 127.1)
+    assert not box.stale(132.1)
+    assert box.stale(132.2)
+
+
+def test_a_refused_frame_leaves_an_empty_outbox_as_it_was() -> None:
+    box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
+    assert not box.push(b"x" * 11, None, 0.0)
+    assert (len(box), box.batch(), box.stale(99.0)) == (0, b"", False)
+
+
+def test_the_rest_of_a_frame_is_tried_piece_by_piece() -> None:
+    box = Outbox(max_bytes=10**7, max_events=3, max_age=5.0)
+    frame = bytes(range(256)) * 4096
+    box.push(frame, None, 0.0)
+    wire = b""
+    while data := box.batch():
+        assert data is frame or len(data) <= PIECE_BYTES
+        wire += data[:100_000]
+        box.advance(min(len(data), 100_000))
+    assert wire == frame
 
 
 def test_nothing_follows_a_close_frame() -> None:

@@ -12,7 +12,7 @@ from gatewayd.core.counts import Counts
 from gatewayd.hub import waiting as waiting_module
 from gatewayd.protocols import oxyl, utilbot
 from tests.hub.test_hub import book, numbers, ready, ready_again
-from tests.playbook import Person, Playbook
+from tests.playbook import Person, Playbook, notes_for
 
 
 def post(talk: Playbook, data: Any, channel: str = "user:a") -> Counts:
@@ -199,5 +199,5 @@ def test_a_notification_for_an_ended_session_is_kept_for_the_user() -> None:
     ready(talk).leave()
     talk.hub.notify("a", 1)
     talk.advance(60)
-    assert talk.hub.notifications.waiting("a") == [1]
+    assert notes_for(talk.hub, "a") == [1]
     assert not talk.hub.totals.reasons

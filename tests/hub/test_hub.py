@@ -14,7 +14,7 @@ from gatewayd.core.events import Event
 from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, oxyl, rooms, utilbot
-from tests.playbook import Person, Playbook
+from tests.playbook import Person, Playbook, notes_for
 
 
 def book(**more: Any) -> Playbook:
@@ -108,7 +108,7 @@ def test_tell_is_for_one_session_and_is_kept() -> None:
 def test_notify_waits_for_a_user_and_gives_way_at_its_bound() -> None:
     talk = book()
     assert talk.hub.notify("a", 1).buffered == 1
-    assert talk.hub.notifications.waiting("a") == [1]
+    assert notes_for(talk.hub, "a") == [1]
 
 
 def test_a_notification_of_an_expired_session_waits_again() -> None:
@@ -118,7 +118,7 @@ def test_a_notification_of_an_expired_session_waits_again() -> None:
     talk.hub.notify("a", 1)
     talk.publish("user:a", "E", 2)
     talk.advance(60)
-    assert talk.hub.notifications.waiting("a") == [1]
+    assert notes_for(talk.hub, "a") == [1]
 
 
 def test_one_event_for_one_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from gatewayd.hub.recall import lose
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
 from tests.hub.disk import Disk, deaf, take_up
 from tests.hub.test_hub import numbers, ready, ready_again
-from tests.playbook import Person, Playbook
+from tests.playbook import Person, Playbook, notes_for
 
 Told = list[tuple[str, str, str, int]]
 
@@ -161,11 +161,11 @@ def test_whom_nobody_serves_any_more_ends_and_gives_on_what_it_missed(change: di
     second = Node(first.crash(), **change)
     assert second.told == [("a", "ended", "node_down", 3)]
     assert not second.hub.sessions
-    assert second.hub.notifications.waiting("a") == ["n"]
+    assert notes_for(second.hub, "a") == ["n"]
     second.disk.write(second.hub)
     assert {table for table, _ in second.disk.rows} == {Table.NOTIFICATIONS}
     third = Node(second.crash())
-    assert third.hub.notifications.waiting("a") == ["n"]
+    assert notes_for(third.hub, "a") == ["n"]
     assert third.told == []
 
 

@@ -14,6 +14,7 @@ from gatewayd.core.record import Table
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import NOTIFICATION, Hub
 from tests.hub.disk import Disk, plain, snapshot
+from tests.playbook import notes_for
 
 LISTENERS: dict[str, dict[str, Any]] = {
     "kept": {"durable": True, "resume_window": 60.0},
@@ -141,7 +142,7 @@ class Watch:
         return {sign(event) for s in self.hub.sessions.values() for event in not_got(s) if event.one}
 
     def notes(self) -> tuple[Said, Said]:
-        kept = [json.dumps([NOTIFICATION, n]) for name in "abc" for n in self.hub.notifications.waiting(name)]
+        kept = [json.dumps([NOTIFICATION, n]) for name in "abc" for n in notes_for(self.hub, name)]
         mark = json.dumps([NOTIFICATION, 0])[:-2]
         return (
             kept + [one for one in self.durable(sure=True) if one.startswith(mark)],

@@ -10,10 +10,12 @@ from gatewayd.backend.static import StaticAuth
 from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.counts import Counts
 from gatewayd.core.events import Heartbeat
+from gatewayd.journal.memory import MemoryNotifications, NotificationLimits
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import MAX_APPLICATIONS
-from tests.playbook import OPEN, Person, Playbook
+from tests.playbook import OPEN, Person, Playbook, notes_for
 from tests.protocols import bad
 
 REQUEST = {"op": 0, "t": None, "d": None}
@@ -310,9 +312,9 @@ def test_a_notification_that_comes_meanwhile_is_not_dropped_with_the_shown_ones(
         talk.hub.notify("000", n)
     person = ready(talk)
     talk.hub.notifications.keep("000", 3)
-    talk.hub.notifications.drop("000", 1)
+    talk.hub.notifications.drop("000", 1, 0)
     person.say({"op": 4})
-    assert talk.hub.notifications.waiting("000") == [3]
+    assert notes_for(talk.hub, "000") == [3]
 
 
 def test_what_was_dropped_is_not_dropped_again() -> None:
@@ -322,7 +324,7 @@ def test_what_was_dropped_is_not_dropped_again() -> None:
     person.say({"op": 4})
     talk.hub.notifications.keep("000", 1)
     person.say({"op": 4})
-    assert talk.hub.notifications.waiting("000") == [1]
+    assert notes_for(talk.hub, "000") == [1]
 
 
 def test_two_pages_that_were_shown_the_same_drop_it_once() -> None:
@@ -332,7 +334,7 @@ def test_two_pages_that_were_shown_the_same_drop_it_once() -> None:
     one.say({"op": 4})
     talk.hub.notifications.keep("000", 2)
     two.say({"op": 4})
-    assert talk.hub.notifications.waiting("000") == [2]
+    assert notes_for(talk.hub, "000") == [2]
 
 
 def test_a_live_notification_and_one_that_waits_with_a_detached_page() -> None:
@@ -344,6 +346,52 @@ def test_a_live_notification_and_one_that_waits_with_a_detached_page() -> None:
     talk.hub.notify("000", {"n": 2})
     talk.advance(60)  # nobody came back for it: it waits as a notification
     assert page(talk).heard() == [passed({"n": 2})]
+
+
+def test_what_was_missed_does_not_count_against_the_outbox() -> None:
+    talk = book(outbox_bytes=65536)
+    for _ in range(60):
+        talk.hub.notify("000", "x" * 20_000)
+    person = page(talk)
+    assert person.closed is None
+    assert person.heard() == [passed(*["x" * 20_000] * 60)]
+    person.reads = False
+    for _ in range(2):
+        talk.publish("user:000", "X", "y" * 40_000)  # whatever comes later does
+    assert person.closed == (1000, "Slow consumer")
+
+
+def test_a_user_is_told_how_many_notifications_gave_way() -> None:
+    limits = NotificationLimits(bytes_per_user=3 * 1000, bytes=4 * 1000)
+    talk = Playbook(dmod.PROTOCOL, resume_events=1)
+    talk.hub.notifications = MemoryNotifications(limits)
+    talk.behaviour.port.notifications = talk.hub.notifications
+    for n in range(5):
+        assert talk.hub.notify("000", [n, "x" * 790]).dropped == (n > 2)
+    assert talk.hub.notify("000", "x" * 3000) == Counts(0, 0, 1, {"notifications_full": 1})
+    first = page(talk)
+    assert first.heard() == [passed(*([n, "x" * 790] for n in (2, 3, 4)), lost=3)]
+    first.leave()
+    for n in range(2):
+        talk.publish("user:000", "X", n)
+    second = page(talk)  # what the session has lost is added to that
+    assert second.heard() == [passed(*([n, "x" * 790] for n in (2, 3, 4)), lost=4), event("X", 1)]
+    second.say({"op": 4})
+    second.leave(Cause.CLIENT_CLOSED)
+    assert page(talk).heard() == [passed()]
+
+
+def test_a_user_who_has_only_lost_is_told_so_until_it_knows() -> None:
+    talk = book()
+    talk.hub.notify("000", "x" * 5_000_000)
+    for _ in range(2):
+        person = page(talk)
+        assert person.heard() == [passed(lost=1)]
+        person.leave(Cause.CLIENT_CLOSED)
+    person = page(talk)
+    person.say({"op": 4})
+    person.leave(Cause.CLIENT_CLOSED)
+    assert page(talk).heard() == [REQUEST, passed()][1:]
 
 
 def test_basic_access_hears_no_user_and_never_resumes() -> None:
