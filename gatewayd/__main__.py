@@ -8,11 +8,17 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+from gatewayd import __version__, stopping
+
+if sys.argv[1:2] == ["run"] and (__name__ == "__main__" or sys.argv[0].endswith("gatewayd")):
+    stopping.exit_when_told()  # now: the imports below take most of a start
 
 import trio
 
-from gatewayd import __version__, describe
+from gatewayd import describe
 from gatewayd.config.credentials import outside_the_unit
 from gatewayd.config.embedded import default_toml, embedded_default
 from gatewayd.config.find import find, runtime_socket
@@ -93,9 +99,11 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
         for warning in config.warnings:
             logging.getLogger("gatewayd").warning("%s", warning)
         daemon = Daemon(config, protocols, admin_socket)
-        daemon.prepare(os.environ)
-        _tune_collector()
-        trio.run(daemon.run, lambda: _announce(config, protocols, secrets, path, admin_socket))
+        with stopping.held():
+            daemon.prepare(os.environ)
+            _tune_collector()
+            announce = partial(_announce, config, protocols, secrets, path, admin_socket)
+            trio.run(daemon.run, announce, clock=daemon.clock, instruments=[daemon.clock])
     return DONE
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from gatewayd import __version__, sdnotify, upkeep
+from gatewayd import __version__, sdnotify, stopping, upkeep
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.admin.idempotency import Remembered
@@ -27,6 +25,7 @@ from gatewayd.backend.auths import closing, make
 from gatewayd.backend.machine import status
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.backend.static import OpenAuth
+from gatewayd.clock import SteadyClock
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.protocol import Protocol
@@ -45,20 +44,23 @@ from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
 from gatewayd.parts import StartError, listener_view, settings_of, tls_of, within_descriptors
 from gatewayd.sockets import Sockets
+from gatewayd.stopping import STOP_SIGNALS, told_to_stop
 
 log = logging.getLogger("gatewayd")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""SIGHUP stops a daemon whose terminal is closed, and is only logged where there is none."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
 
 
 class Daemon:
-    """One node. `prepare` binds everything or raises `StartError`; `run` serves until told to stop."""
+    """One node. `prepare` binds everything or raises `StartError`; `run` serves until told to stop.
+
+    `clock` is the one to run it on, and one of the instruments of `trio.run` as well.
+    """
 
     def __init__(self, config: Config, protocols: Mapping[str, Protocol], admin_socket: Path) -> None:
         self.config = config
+        self.clock = SteadyClock()
         self.admin_path = admin_socket
         limits = config.limits
         self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
@@ -154,18 +156,21 @@ class Daemon:
         try:
             self._take_up()
             with self.turn, self.poll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+                stopping.release()
                 told = aiter(signals)
                 async with closing(self.auths), self._outlive_clients(told), trio.open_nursery() as keep:
                     keep.start_soon(self.poll.run)
                     self.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
                     judge = upkeep.LoginJudge(self.hub).judge
                     self.hub.judge_again = lambda session: keep.start_soon(judge, session)
-                    keep.start_soon(upkeep.run_timers, self.hub)
+                    keep.start_soon(upkeep.run_timers, self.hub, self.poll)
                     if self.backend is not None:
                         await keep.start(self.backend.run)
                     announce()
                     await self._serve_clients(told)
                     keep.cancel_scope.cancel()
+        except stopping.Stopped:
+            log.info("stopped while the journal was read")
         finally:
             self.release()
 
@@ -174,9 +179,11 @@ class Daemon:
         if self.keeping is not None:
             settings = {listener.config.name: listener.settings for listener in self.listeners}
             try:
+                self.keeping.journal.file.look = stopping.look
                 self.keeping.read(self.hub, settings, self.remembered)
             except JournalError as exc:
                 raise StartError(str(exc)) from exc
+            self.clock.excuse()
 
     async def _serve_clients(self, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as watching:
@@ -187,7 +194,7 @@ class Daemon:
                         accepting.start_soon(self._by_name[name].serve, acceptor, clients)
                     sdnotify.notify("READY=1", f"STATUS={self._state()}")
                     watching.start_soon(sdnotify.beat, self._state)
-                    signal_name = await _told_to_stop(signals)
+                    signal_name = await told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", signal_name, self.gate.clients)
                     self.gate.draining = True
                     sdnotify.notify("STOPPING=1", f"STATUS={self._state()}")
@@ -237,7 +244,7 @@ class Daemon:
 
     async def _hurry(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         """A second signal: stop now."""
-        await _told_to_stop(signals)
+        await told_to_stop(signals)
         log.warning("told twice: stopping now")
         scope.cancel()
 
@@ -266,13 +273,5 @@ class Daemon:
             journal=None if self.keeping is None else self.keeping.status,
             committed=None if self.keeping is None or not self._always() else self.keeping.committed,
             remembered=self.remembered,
+            loop=self.clock.status,
         )
-
-
-async def _told_to_stop(signals: AsyncIterator[int]) -> str:
-    """Wait for a signal that means it; its name."""
-    async for number in signals:
-        if number != signal.SIGHUP or sys.stderr.isatty():
-            return signal.Signals(number).name
-        log.warning("SIGHUP: the configuration is not read again by this version; restart to change it")
-    raise AssertionError("signals never end")

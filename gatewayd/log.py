@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -113,7 +114,9 @@ def logging_to_stderr(level: int) -> Iterator[BoundedHandler]:
     root.addHandler(handler)
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(max(level, logging.WARNING))  # else one line, with the URL, for every request
-    listener.start()
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    listener.start()  # its thread inherits the mask: a signal that is held back must not be taken there
+    signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     try:
         yield handler
     finally:

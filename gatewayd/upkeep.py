@@ -9,19 +9,29 @@ import trio
 from gatewayd.core.session import Session
 from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
+from gatewayd.net.poll import Poll
 
 JUDGED_AGAIN = 16
 """Expired logins that are asked about at the same time: auth is needed for those who are new, too."""
 
+CATCH_UP_SECONDS = 1.0
+"""How long what is due may wait until all that has come is read."""
+
 log = logging.getLogger("gatewayd")
 
 
-async def run_timers(hub: Hub) -> None:
-    """Make the hub's calls when they are due, until cancelled."""
+async def run_timers(hub: Hub, poll: Poll) -> None:
+    """Make the hub's calls when they are due, until cancelled.
+
+    What lies in the sockets is read first: it may be the sign of life that a call asks about.
+    """
     timers = hub.timers
     while True:
         woken = trio.Event()
         timers.woken = woken.set
+        if timers.next <= trio.current_time():
+            with trio.move_on_after(CATCH_UP_SECONDS):
+                await poll.caught_up()
         while (call := timers.pop_due(trio.current_time())) is not None:
             try:
                 call()

@@ -107,7 +107,7 @@ async def serving(
             async with trio.open_nursery() as accepting:
                 clients.start_soon(poll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(run_timers, hub)
+                accepting.start_soon(run_timers, hub, poll)
                 yield Served(number, hub, gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()

@@ -46,6 +46,8 @@ class NodeView:
     """How the journal is doing; None where all is in memory."""
     committed: Callable[[], Awaitable[bool]] | None = None
     """Waits until all that was done is kept, and tells whether it is; None where nobody has to wait for that."""
+    loop: Callable[[], Mapping[str, Any]] = dict
+    """When the event loop has stalled."""
     remembered: Remembered = field(factory=Remembered)
     refused: Counter[str] = field(factory=Counter)
     """Requests, and single events of a list, by the code of their error."""

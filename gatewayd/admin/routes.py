@@ -73,6 +73,7 @@ class Routes:
                 "faults": totals.faults,
                 "backend": None if node.backend is None else node.backend(),
                 "journal": None if node.journal is None else node.journal(),
+                "loop": node.loop(),
                 "memory": {"rss": _rss()},
             }
         )

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gatewayd.core.session import Session
     from gatewayd.core.settings import Settings
 
-
 ANSWERS_APART = 1.0
 """Seconds between two answers to a client that asks whether we are alive: it may ask because we answered."""
 LOOK_AGAIN = 1.0
@@ -74,15 +73,13 @@ class Connection:
         """Told when the socket takes no more for now."""
         self.probe: Callable[[float], Awaitable[bool]] = _never_alive
         self.opened = self.last_heard = self.last_life = now
-        self.identify_by = math.inf
+        self.identify_by = self._next_beat = math.inf
         self.beats = self.received = 0
         self.latency: float | None = None
         self.asked = Asked() if wire.acknowledges else None
-        self._next_beat = math.inf
         self._probed_at = -math.inf
         self._busy_since: float | None = None
-        self._looked_at = self._answered_at = -math.inf
-        self._window_start = -math.inf
+        self._looked_at = self._answered_at = self._window_start = -math.inf
         self._messages_in_window = self._beats_in_window = 0
 
     # --- what we say ----------------------------------------------------------------------------------------
@@ -221,6 +218,11 @@ class Connection:
             late = max(late, self._looked_at + LOOK_AGAIN)
         due = min(late, self._next_beat)
         return due if self.state in IDENTIFIED else min(due, self.identify_by)
+
+    def late(self, now: float) -> bool:
+        """Whether `tick` would end the client for its silence, while we listen to it."""
+        limit = math.inf if self.state in IDENTIFIED else self.identify_by
+        return self._busy_since is None and now >= min(limit, self.alive_until)
 
     def tick(self, now: float) -> None:
         """Say what is due by now. Raises `Disconnect` when the client is late."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class JournalFile:
         self.path = directory / NAME
         self.full_sync = full_sync
         self.migrations = migrations
+        self.look: Callable[[], object] = int
+        """Called at every row that is read; what it raises ends the reading."""
         self.connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self._pinned: list[Pinned] = []
@@ -60,6 +62,7 @@ class JournalFile:
         """All rows of a table, in key order."""
         with explained(self.path):
             for *key, value in self._connection().execute(select(table)):
+                self.look()
                 yield (key[0] if len(key) == 1 else (key[0], key[1])), value
 
     def write(self, batch: Batch) -> int:

@@ -40,6 +40,7 @@ class Poll:
     def __init__(self) -> None:
         self._epoll: select.epoll | None = None
         self._ears: dict[int, Ear] = {}
+        self._all_heard: trio.Event | None = None
 
     def __enter__(self) -> Poll:
         self._epoll = select.epoll()
@@ -55,10 +56,23 @@ class Poll:
         assert self._epoll is not None
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            for number, _ in self._epoll.poll(0, MOST):
+            found = self._epoll.poll(0, MOST)
+            for number, _ in found:
                 ear = self._ears.get(number)
                 if ear is not None:  # else it was taken out in this very round
                     ear.hear()
+            if self._all_heard is not None and len(found) < MOST:
+                self._all_heard.set()
+                self._all_heard = None
+
+    async def caught_up(self) -> None:
+        """Wait until what lies in the sockets now has been read."""
+        if self._epoll is None or not self._epoll.poll(0, 1):
+            await trio.lowlevel.checkpoint()
+            return
+        if self._all_heard is None:
+            self._all_heard = trio.Event()
+        await self._all_heard.wait()
 
     def add(self, number: int, ear: Ear) -> None:
         """Ask for a socket from now on."""
@@ -98,6 +112,18 @@ class Ear:
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._task, self._take = None, bool
         return trio.lowlevel.Abort.SUCCEEDED
+
+    def behind(self) -> bool:
+        """Whether something lies in the socket, or is being acted on."""
+        if self._task is None:
+            return True
+        try:
+            self._recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the connection was lost, which is not heard yet either
+        return True
 
     def hear(self) -> None:
         """The socket has something."""

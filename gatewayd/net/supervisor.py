@@ -17,7 +17,7 @@ from gatewayd.hub import entry
 from gatewayd.net.websocket import DRAIN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from gatewayd.core.behaviour import Behaviour, Handshake
     from gatewayd.core.connection import Connection
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CLOSE_SECONDS = 4.0
 """How long a client has to answer our close frame."""
 LINGER_SECONDS = 1.0
+CATCH_UP_SECONDS, CATCH_UP_PAUSE = 5.0, 0.01
+"""How long a late client whose socket still holds something is spared, and how often it is looked at meanwhile."""
 
 log = logging.getLogger("gatewayd.client")
 
@@ -75,14 +77,22 @@ class Talk:
         if not self.ticket.identified and self.connection.state in IDENTIFIED:
             self.ticket.identify()
 
-    async def watch(self) -> None:
-        """The heartbeat deadline: sleep until something is due, say it, or find that the client is late."""
-        try:
-            while True:
-                await trio.sleep_until(self.connection.due)
-                self.connection.tick(trio.current_time())
-        except Disconnect as verdict:
-            self.connection.end(verdict)
+
+async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
+    """The heartbeat deadline: sleep until something is due, say it, or find that the client is late.
+
+    `behind` tells whether the client has said what was not acted on yet: that is heard before it is judged.
+    """
+    try:
+        while True:
+            await trio.sleep_until(connection.due)
+            if connection.late(trio.current_time()):
+                with trio.move_on_after(CATCH_UP_SECONDS):
+                    while behind():  # noqa: ASYNC110  # nobody is told when a socket is empty
+                        await trio.sleep(CATCH_UP_PAUSE)
+            connection.tick(trio.current_time())
+    except Disconnect as verdict:
+        connection.end(verdict)
 
 
 async def supervise(talk: Talk, writer: Writer, websocket: WebSocket) -> None:
@@ -110,7 +120,7 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
             writer.serve(tasks)
             try:
                 await talk.greet()
-                tasks.start_soon(talk.watch)
+                tasks.start_soon(watch, talk.connection, writer.socket.behind)
                 await websocket.hear(tasks, talk.act, connection.end)
             except Disconnect as exc:
                 connection.end(exc)  # at once: until all tasks are gone, much may be published

@@ -42,6 +42,10 @@ class SocketTransport(trio.abc.Stream):
         self.ear = Ear(poll, self.sock)
         return self.ear
 
+    def behind(self) -> bool:
+        """Whether the peer has said something that was not acted on yet; known from the upgrade on."""
+        return self.ear is not None and self.ear.behind()
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What has come, at least one byte; b"" at the end. Raises `BrokenResourceError`, `ClosedResourceError`."""
         while True:

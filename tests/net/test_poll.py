@@ -159,6 +159,72 @@ async def test_a_socket_that_is_closed_is_not_heard_for_the_one_that_gets_its_nu
         assert heard == [b"one", b"two"]
 
 
+async def test_whether_something_lies_in_a_socket() -> None:
+    async with polling() as pair:
+        wire, heard = pair(), list[bytes]()
+        assert SocketTransport(wire.near.sock, "in its handshake").behind() is False
+        assert wire.near.behind()  # nobody waits: what was said last is being acted on
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(listen, wire, heard, until=b"end"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert not wire.near.behind()
+            wire.far.send(b"one")
+            assert wire.near.behind()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not wire.near.behind()
+            assert heard == [b"one"]  # to look takes nothing away
+            wire.far.send(b"end")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(listen, wire, heard, until=b""))
+            await trio.testing.wait_all_tasks_blocked()
+            wire.far.close()
+            assert wire.near.behind()
+
+
+async def test_a_reset_that_was_not_heard_yet() -> None:
+    with Poll() as poll:  # which does not run
+        listener = socket.create_server(("127.0.0.1", 0))
+        far = socket.create_connection(listener.getsockname())
+        near, _ = listener.accept()
+        near.setblocking(False)
+        transport = SocketTransport(near, "test")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.listen(poll).wait, bool)
+            await trio.testing.wait_all_tasks_blocked()
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            far.close()
+            assert transport.behind()
+            nursery.cancel_scope.cancel()
+        transport.abort()
+        listener.close()
+
+
+async def test_caught_up_means_that_everything_was_heard() -> None:
+    async with polling() as pair:
+        wires, heard = [pair() for _ in range(2 * MOST + 1)], list[bytes]()
+        async with trio.open_nursery() as nursery:
+            for wire in wires:
+                nursery.start_soon(partial(listen, wire, heard, until=b"end"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert wires[0].near.ear is not None
+            poll = wires[0].near.ear._poll
+            with trio.fail_after(5):
+                await poll.caught_up()  # at once: there is nothing
+                for wire in wires:
+                    wire.far.send(b"x")
+                async with trio.open_nursery() as several:
+                    several.start_soon(poll.caught_up)
+                    several.start_soon(poll.caught_up)
+                assert len(heard) == len(wires)
+            for wire in wires:
+                wire.far.send(b"end")
+
+
+async def test_a_poll_that_is_over_has_nothing_to_catch_up() -> None:
+    with trio.fail_after(1):
+        await Poll().caught_up()
+
+
 async def test_more_sockets_than_one_round_hears() -> None:
     async with polling() as pair:
         wires, heard = [pair() for _ in range(2 * MOST + 1)], list[bytes]()

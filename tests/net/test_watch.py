@@ -1,0 +1,70 @@
+"""When a silent client is judged: not before everything is heard that it has said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+import trio.testing
+
+from gatewayd.core.close import Cause
+from gatewayd.core.connection import Connection
+from gatewayd.core.settings import Settings
+from gatewayd.net.supervisor import CATCH_UP_SECONDS, watch
+from gatewayd.protocols import utilbot
+
+SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)
+IDENTIFY = '{"op":1,"t":"identify","d":{"type":"bot","key":"k","id":"a"}}'
+
+
+async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[Cause, float]:
+    """Watch a client from its hello on: why it was ended, and how many seconds later."""
+    begun = trio.current_time()
+    connection.greet(begun)
+    await watch(connection, behind)
+    assert connection.verdict is not None
+    return connection.verdict.cause, trio.current_time() - begun
+
+
+def fresh(settings: Settings = SETTINGS) -> Connection:
+    return Connection(utilbot.PROTOCOL.wire, settings, trio.current_time())
+
+
+async def test_silence(autojump_clock: trio.testing.MockClock) -> None:
+    assert await ended(fresh(), lambda: False) == (Cause.HEARTBEAT_MISSED, 15.0)
+
+
+async def test_a_heartbeat_that_lies_in_the_socket_is_heard_first(autojump_clock: trio.testing.MockClock) -> None:
+    """The loop was late, and so is whoever reads: nothing of it is the client's fault."""
+    connection = fresh()
+    looks = 0
+
+    def behind() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 20:
+            connection.receive('{"op":10}', trio.current_time())
+        return looks < 20
+
+    cause, after = await ended(connection, behind)
+    assert cause is Cause.IDENTIFY_TIMEOUT  # a heartbeat is no identify
+    assert 20.0 <= after < 20.5
+
+
+async def test_an_identify_that_lies_in_the_socket_is_heard_first(autojump_clock: trio.testing.MockClock) -> None:
+    connection = fresh(Settings(interval=60.0, patience=65.0, identify_timeout=20.0, resume_window=60.0))
+    assert connection.late(0) is False
+
+    def behind() -> bool:
+        connection.receive(IDENTIFY, trio.current_time())
+        connection.busy(trio.current_time())  # and auth is asked
+        return False
+
+    assert await ended(connection, behind) == (Cause.IDENTIFY_TIMEOUT, 20.0)
+
+
+async def test_whoever_talks_without_end_is_not_spared_for_ever(autojump_clock: trio.testing.MockClock) -> None:
+    settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=60.0)
+    cause, after = await ended(fresh(settings), lambda: True)
+    assert cause is Cause.HEARTBEAT_MISSED
+    assert 15.0 + CATCH_UP_SECONDS <= after < 15.1 + CATCH_UP_SECONDS
