@@ -5,7 +5,7 @@ Source: seed 000_ae711d0f3c0467b2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -28,9 +28,14 @@ CACHED: Mapping[str, tuple[str, ...]] = {
     "user": ("id",),
     "guild": ("id",),
     "channel": ("id",),
-    "voiceState": ("guildID", "id"),
+    "voiceState": ("guildID", "userID"),
 }
 """Kinds of cached object, and the fields that make its document's key."""
+NESTED: Mapping[str, Mapping[str, str]] = {
+    "guild": {"roles": "role", "channels": "channel", "members": "member", "voiceStates": "voiceState"},
+    "member": {"user": "user"},
+}
+"""Fields of a cached object that hold others, or one other, and their kind (orig): each is a document too."""
 
 
 def _data(payload: Mapping[str, Any]) -> Any:
@@ -204,17 +209,30 @@ class Oxyl(Behaviour[Options]):
 
     def _cache(self, data: dict[str, Any]) -> None:
         """Store an object as a document; a full store drops it, as a cache may."""
-        fields = CACHED.get(data["type"]) if type(data.get("type")) is str else None
-        if fields is None:
+        kind = data.get("type")
+        if type(kind) is not str or kind not in CACHED:
             raise Disconnect(Cause.INVALID_PAYLOAD, f"type must be one of {' '.join(CACHED)}")
-        need(data, dict.fromkeys(fields, (str, int)))
-        key = ":".join((data["type"], *(str(data[name]) for name in fields)))
-        self.port.documents.put(self.options.documents + key, {k: v for k, v in data.items() if k != "type"})
+        found = list(_documents(kind, {name: value for name, value in data.items() if name != "type"}))
+        for key, value in found:
+            self.port.documents.put(self.options.documents + key, value)
 
     def delivers_one(self, channel: str, name: str) -> bool:
         """An event whose route says so runs once, whoever publishes it."""
         route = self._route(name)
         return channel.startswith("service:") and route is not None and route.deliver == "one"
+
+
+def _documents(kind: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A cached object under its document's key, and what is nested in it; that of a guild is given its `guildID`."""
+    if type(value) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, f"a {kind} must be an object")
+    need(value, dict.fromkeys(CACHED[kind], (str, int)))
+    yield ":".join((kind, *(str(value[name]) for name in CACHED[kind]))), value
+    for name, inner in NESTED.get(kind, {}).items():
+        nested = value.get(name)
+        for item in nested if type(nested) is list else () if nested is None else (nested,):
+            belongs = kind == "guild" and type(item) is dict
+            yield from _documents(inner, {**item, "guildID": value["id"]} if belongs else item)
 
 
 def _check_command(data: Any) -> None:

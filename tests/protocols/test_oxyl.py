@@ -283,6 +283,80 @@ def test_the_cache_becomes_documents() -> None:
     assert person.heard() == []
 
 
+USER = {"id": "9", "username": "minemidnight", "discriminator": "0001", "avatar": None, "bot": False}
+MEMBER = {
+    "id": "9",
+    "guildID": "7",
+    "nickname": None,
+    "roles": ["70"],
+    "joinedAt": "2018-08-16T00:00:00Z",
+    "user": USER,
+}
+ROLE = {"id": "70", "guildID": "7", "name": "admin", "color": 255, "position": 1, "permissions": 8}
+CHANNEL = {"id": "71", "guildID": "7", "type": 2, "position": 0, "name": "voice", "nsfw": False, "parentID": None}
+VOICE = {
+    "guildID": "7", "channelID": "71", "userID": "9", "deaf": False, "mute": False, "selfDeaf": False, "selfMute": True,
+}  # fmt: skip
+GUILD: dict[str, Any] = {
+    "id": "7", "name": "x", "icon": None, "ownerID": "9", "region": "us", "memberCount": 1, "roles": [ROLE],
+    "members": [MEMBER], "voiceStates": [VOICE], "channels": [CHANNEL],
+}  # fmt: skip
+SINGLE: dict[str, tuple[dict[str, Any], str]] = {
+    "member": (MEMBER, "member:7:9"),
+    "role": (ROLE, "role:70"),
+    "user": (USER, "user:9"),
+    "guild": (GUILD, "guild:7"),
+    "channel": ({name: value for name, value in CHANNEL.items() if name != "type"}, "channel:71"),
+    "voiceState": (VOICE, "voiceState:7:9"),
+}
+
+
+@pytest.mark.parametrize("kind", list(oxyl.CACHED))
+def test_every_documented_object_is_cached_and_closes_nobody(kind: str) -> None:
+    talk = book()
+    person = ready(talk, "sharder")
+    value, key = SINGLE[kind]
+    person.say({"op": 5, "d": {**value, "type": kind}})
+    assert (person.closed, person.heard()) == (None, [])
+    assert talk.hub.documents.get(key) == value
+
+
+def test_what_is_nested_in_a_guild_is_cached_as_if_it_came_alone() -> None:
+    talk = book(documents="o:")
+    person = ready(talk, "sharder")
+    bare = {
+        name: [{field: value for field, value in item.items() if field != "guildID"} for item in GUILD[name]]
+        for name in oxyl.NESTED["guild"]
+    }
+    person.say({"op": 5, "d": {**GUILD, **bare, "type": "guild"}})
+    assert person.closed is None
+    for key, value in {"role:70": ROLE, "channel:71": CHANNEL, "member:7:9": MEMBER, "user:9": USER}.items():
+        assert talk.hub.documents.get(f"o:{key}") == value
+    assert talk.hub.documents.get("o:voiceState:7:9") == VOICE
+    assert len(talk.hub.documents) == 6
+
+
+@pytest.mark.parametrize(
+    "more", [{"roles": None}, {"members": [{"id": "9"}]}, {"channels": []}, {"voiceStates": None, "members": None}]
+)
+def test_what_a_guild_may_leave_out(more: Any) -> None:
+    person = ready(book(), "sharder")
+    person.say({"op": 5, "d": {"type": "guild", "id": "7", "name": "x", **more}})
+    assert person.closed is None
+
+
+@pytest.mark.parametrize(
+    "more", [{"roles": [{"name": "x"}]}, {"members": ["9"]}, {"channels": "71"}, {"roles": [None]}]
+)
+def test_a_guild_with_something_wrong_in_it_is_not_cached_at_all(more: Any) -> None:
+    talk = book()
+    person = ready(talk, "sharder")
+    person.say({"op": 5, "d": {**GUILD, "type": "guild", **more}})
+    assert person.closed is not None
+    assert person.closed[0] == 4005
+    assert len(talk.hub.documents) == 0
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="shards_per_sharder"):
         oxyl.Options(shards_per_sharder=0)
