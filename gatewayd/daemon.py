@@ -253,7 +253,7 @@ class Daemon:
         app = make_app(view)
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(admin.serve_unix, app, self.sockets.admin)
+            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, view.refused)
             if self.sockets.api is not None and self.config.api is not None:
                 nursery.start_soon(admin.serve_tcp, app, self.sockets.api, self.config.api.tokens, view.refused)
 

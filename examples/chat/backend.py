@@ -2,7 +2,6 @@
 Everything is kept in memory. `CHAT_BIND`, `CHAT_API` and `CHAT_GATEWAY` say where things are; README.md, how to start.
 """
 
-import asyncio
 import hmac
 import os
 import secrets
@@ -13,8 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import httpx
 import msgspec
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
+import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -201,4 +199,5 @@ app = Starlette(routes=[Route("/", page), Route("/who", who), *posts], exception
 
 if __name__ == "__main__":
     print(f"http://{BIND}/  The host's key, for whoever may ban others: {HOST_KEY}", flush=True)
-    asyncio.run(serve(app, Config.from_mapping(bind=[BIND])))  # type: ignore[arg-type]
+    address, _, port = BIND.rpartition(":")
+    uvicorn.run(app, host=address.strip("[]"), port=int(port), log_level="warning")

@@ -6,7 +6,7 @@ import logging
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -46,7 +46,6 @@ def make_app(node: NodeView) -> Starlette:
         exception_handlers={
             ApiError: refused,
             HTTPException: _http_error,
-            ClientDisconnect: _gone,
             Exception: _fault,
         },
     )
@@ -59,10 +58,6 @@ def _http_error(request: Request, exc: Exception) -> Response:
     else:
         error = ApiError(exc.status_code, "not_found", "there is no such path; GET /v1/status is one")
     return answer(error.body, error.status)
-
-
-def _gone(request: Request, exc: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it
 
 
 def _fault(request: Request, exc: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -14,8 +13,6 @@ from starlette.responses import Response
 from gatewayd.core.depth import TOO_DEEP, too_deep
 
 MAX_BODY = 8 * 1024 * 1024
-BODY_SECONDS = 15.0
-"""How long the next part of a body may take."""
 
 
 class ApiError(Exception):
@@ -40,20 +37,24 @@ def answer(value: object, status: int = 200) -> Response:
 
 
 async def body_of(request: Request) -> bytes:
-    """The body, read in pieces and refused as soon as it is too large."""
-    parts, size = [], 0
-    async with aclosing(request.stream()) as stream:
-        with trio.move_on_after(BODY_SECONDS) as patience:
-            async for part in stream:
-                patience.deadline = trio.current_time() + BODY_SECONDS
-                size += len(part)
-                if size > MAX_BODY:
-                    text = f"a body may have {MAX_BODY} bytes; send fewer events at a time"
-                    raise ApiError(413, "too_large", text, limit=MAX_BODY)
-                parts.append(part)
-    if patience.cancelled_caught:
-        raise ApiError(408, "too_slow", f"nothing of the body came for {BODY_SECONDS:g} s")
-    return b"".join(parts)
+    """The body, read in pieces and refused as soon as it is too large, before it comes where its length is told."""
+    parts: list[bytes] = []
+    size, announced = 0, request.headers.get("content-length", "")
+    while True:
+        if size > MAX_BODY or (not parts and int(announced or 0) > MAX_BODY):
+            raise ApiError(
+                413, "too_large", f"a body may have {MAX_BODY} bytes; send fewer events at a time", limit=MAX_BODY
+            )
+        try:
+            message = await request.receive()
+        except trio.TooSlowError:
+            raise ApiError(408, "too_slow", "the rest of the body did not come in time") from None
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "incomplete", "the body ended before the length that was told for it")
+        parts.append(message["body"])
+        size += len(message["body"])
+        if not message["more_body"]:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def parse(text: bytes) -> Any:

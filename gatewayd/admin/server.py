@@ -1,41 +1,40 @@
-"""Serving the admin API: on a Unix socket to whoever its file lets in, on TCP to whoever holds a token.
+"""The doors of the admin API: a Unix socket for whoever its file lets in, TCP for whoever holds a token.
 
-hypercorn's connection class is driven directly rather than through its server, because three things are needed that
-the latter hides: who is at the other end of a Unix socket, a bound on connections, and containment of each one.
+Law 1: whatever a connection does, it ends with it, and is told so in words while it waits for an answer.
+Law 2: connections that have not shown a token share a few places for a short time; they take none from the others.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
+import math
 import socket
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import trio
-from attrs import frozen
-from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
-from hypercorn.utils import wrap_app
+from attrs import define, field, frozen
 
+from gatewayd.admin.asgi import Asgi, HttpConnection, turn_away
+from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, answer
-from gatewayd.admin.waiting import LONGEST_WAIT
+from gatewayd.admin.places import Full, Share
 from gatewayd.core.text import printable
+from gatewayd.net.accept import Acceptor
+from gatewayd.net.head import response
+from gatewayd.net.origin import host_of
+from gatewayd.net.transport import SocketTransport
 
-MAX_CONNECTIONS = 64
-IDLE_SECONDS = 15.0
-"""A connection that has sent no whole request in this time is closed."""
 OPEN_PATHS = ("/healthz", "/readyz")
 PUBLISHING = ("/v1/publish", "/v1/notify")
 CHANGING = ("POST", "PUT", "DELETE", "PATCH")
+NO_ROOM = "no_room"
+"""Counts connections that found no place, or gave theirs up before their request was answered."""
 
 log = logging.getLogger("gatewayd.admin")
-Asgi = Callable[..., Awaitable[None]]
 
 
 @frozen
@@ -47,59 +46,113 @@ class Peer:
     gid: int
 
 
-def _config() -> Config:
-    config = Config()
-    config.keep_alive_timeout = IDLE_SECONDS
-    config.read_timeout = int(IDLE_SECONDS + LONGEST_WAIT)  # a client that waits for its answer says nothing
-    config.h11_max_incomplete_size = 16 * 1024
-    config.include_server_header = False
-    config.accesslog = None
-    config.errorlog = log
-    return config
+async def serve_unix(
+    app: Asgi, sock: socket.socket, refused: Counter[str] | None = None, bounds: Bounds | None = None
+) -> None:
+    """Serve on a bound Unix socket, until cancelled; `refused` counts, by code, who found no room."""
+    door = _Door(_logged(app), bounds or Bounds(), Counter() if refused is None else refused)
+    await trio.serve_listeners(door.greet_peer, [Acceptor("the admin socket", sock)])
 
 
-async def serve_unix(app: Asgi, sock: socket.socket) -> None:
-    """Serve on a bound Unix socket, until cancelled."""
-    await _serve(_logged(app), sock, _peer)
-
-
-async def serve_tcp(app: Asgi, sock: socket.socket, tokens: Iterable[Any], refused: Counter[str] | None = None) -> None:
-    """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
-    await _serve(_Guarded(_logged(app), tokens, Counter() if refused is None else refused), sock, lambda stream: None)
-
-
-async def _serve(app: Asgi, sock: socket.socket, identify: Callable[[trio.SocketStream], Peer | None]) -> None:
-    config, context = _config(), WorkerContext(None)
-    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
-    room = trio.CapacityLimiter(MAX_CONNECTIONS)
-    bound = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-    await trio.serve_listeners(partial(_contain, wrapped, config, context, identify, room), [bound])
-
-
-async def _contain(
-    app: Any, config: Config, context: WorkerContext, identify: Callable[[trio.SocketStream], Peer | None],
-    room: trio.CapacityLimiter, stream: trio.SocketStream,
+async def serve_tcp(
+    app: Asgi, sock: socket.socket, tokens: Iterable[Any],
+    refused: Counter[str] | None = None, bounds: Bounds | None = None,
 ) -> None:  # fmt: skip
-    """Whatever an admin connection does, it ends with it; too many of them are turned away."""
-    try:
-        room.acquire_nowait()
-    except trio.WouldBlock:
-        await trio.aclose_forcefully(stream)
-        return
-    try:
-        state = ConnectionState({"peer": identify(stream)})
-        await TCPServer(app, config, context, state, stream).run()  # type: ignore[arg-type]  # plain ones too
-    except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # the other end went away
-    except* Exception:
-        log.exception("fault on an admin connection")
-    finally:
-        room.release()
-        await trio.aclose_forcefully(stream)
+    """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
+    refused = Counter() if refused is None else refused
+    door = _Door(_Guarded(_logged(app), tokens, refused), bounds or Bounds(), refused)
+    await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock)])
 
 
-def _peer(stream: trio.SocketStream) -> Peer:
-    packed = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+class _Door:
+    """One listening socket, and the connections that came through it."""
+
+    def __init__(self, app: Asgi, bounds: Bounds, refused: Counter[str]) -> None:
+        self.app = app
+        self.bounds = bounds
+        self.refused = refused
+        self.known = Share(bounds.each, bounds.most)
+        self.strangers = Share(bounds.strangers_each, bounds.strangers, kept=False)
+        self._leaving = Share(bounds.refused, bounds.refused)
+
+    async def greet_peer(self, stream: SocketTransport) -> None:
+        """Whoever may open the Unix socket is known."""
+        peer = _peer(stream.sock)
+        await self._contain(stream, self.known, Visitor(self, party=peer.uid, peer=peer))
+
+    async def greet_stranger(self, stream: SocketTransport) -> None:
+        """Whoever connects over TCP is a stranger until it shows a token."""
+        await self._contain(stream, self.strangers, Visitor(self, party=host_of(stream.remote)))
+
+    async def _contain(self, stream: SocketTransport, share: Share, visitor: Visitor) -> None:
+        try:
+            await self._serve(stream, share, visitor)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the other end went away
+        except* Exception:  # a bug of ours must end this connection alone, and be seen
+            log.exception("fault on an admin connection")
+        finally:
+            stream.abort()
+
+    async def _serve(self, stream: SocketTransport, share: Share, visitor: Visitor) -> None:
+        with visitor.life:
+            try:
+                place = share.enter(visitor.party, visitor.life.cancel)
+            except Full as full:
+                await self._turn_away(stream, str(full))
+                return
+            if share is self.strangers:
+                visitor.life.deadline = trio.current_time() + self.bounds.stranger_seconds
+            connection = HttpConnection(self.app, stream, place, self.bounds, {"visitor": visitor})
+            visitor.connection = connection
+            try:
+                await connection.run()
+            finally:
+                connection.place.leave()
+        if visitor.life.cancelled_caught and connection.unanswered:
+            self.refused[NO_ROOM] += 1
+            stream.write_some(response(503, "this connection was quiet for too long, or gave way to newer ones"))
+
+    async def _turn_away(self, stream: SocketTransport, reason: str) -> None:
+        self.refused[NO_ROOM] += 1
+        with trio.CancelScope() as hurry:
+            place = self._leaving.enter(None, hurry.cancel)
+            try:
+                await turn_away(stream, 503, reason, self.bounds)
+            finally:
+                place.leave()
+
+
+@define(eq=False)
+class Visitor:
+    """Who is at the other end of a connection, and what it has shown."""
+
+    door: _Door = field(repr=False)
+    party: Hashable
+    """The uid, or the address."""
+    peer: Peer | None = None
+    """Over the Unix socket alone."""
+    token: Any = None
+    """The token of [api] that its last request had."""
+    known: bool = False
+    """Whether it has shown one on this connection."""
+    connection: HttpConnection | None = None
+    life: trio.CancelScope = field(factory=trio.CancelScope)
+
+    def show(self, token: Any) -> None:
+        """A valid token: the connection leaves the strangers' places. Raises `Full`."""
+        self.token = token
+        if not self.known and self.connection is not None:
+            self.connection.move(self.door.known.enter((self.party, token.name), self.life.cancel))
+            self.life.deadline = math.inf
+            self.known = True
+
+    def __str__(self) -> str:
+        return f"token={self.token.name}" if self.peer is None else f"pid={self.peer.pid} uid={self.peer.uid}"
+
+
+def _peer(sock: socket.socket) -> Peer:
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return Peer(*struct.unpack("3i", packed))
 
 
@@ -107,11 +160,8 @@ def _logged(app: Asgi) -> Asgi:
     """Every changing request leaves a line that says who made it."""
 
     async def logging_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["method"] in CHANGING:
-            state = scope.get("state", {})
-            peer, token = state.get("peer"), state.get("token")
-            who = f"pid={peer.pid} uid={peer.uid}" if peer is not None else f"token={token}"
-            log.info("%s %s %s", who, scope["method"], printable(scope["path"]))
+        if scope["method"] in CHANGING:
+            log.info("%s %s %s", scope["state"]["visitor"], scope["method"], printable(scope["path"]))
         await app(scope, receive, send)
 
     return logging_app
@@ -123,11 +173,11 @@ class _Guarded:
     def __init__(self, app: Asgi, tokens: Iterable[Any], refused: Counter[str]) -> None:
         self._app = app
         self._refused = refused
-        self._tokens = [(token.token.reveal().encode(), token.name, frozenset(token.scopes)) for token in tokens]
+        self._tokens = [(token.token.reveal().encode(), token) for token in tokens]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Judge one request."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["path"] not in OPEN_PATHS:
             error = self._judge(scope)
             if error is not None:
                 self._refused[error.code] += 1
@@ -138,12 +188,15 @@ class _Guarded:
     def _judge(self, scope: dict[str, Any]) -> ApiError | None:
         header = dict(scope["headers"]).get(b"authorization", b"")
         kind, _, given = header.partition(b" ")
-        held = [(name, scopes) for token, name, scopes in self._tokens if hmac.compare_digest(token, given.strip())]
+        held = [token for secret, token in self._tokens if hmac.compare_digest(secret, given.strip())]
         if kind.lower() != b"bearer" or not held:
             return ApiError(401, "unauthorized", "send a token of [api] as Authorization: Bearer")
-        name, scopes = held[0]
+        token = held[0]
+        try:
+            scope["state"]["visitor"].show(token)
+        except Full as full:
+            return ApiError(503, NO_ROOM, str(full))
         wanted = "publish" if scope["path"] in PUBLISHING else "read" if scope["method"] in ("GET", "HEAD") else "admin"
-        if wanted not in scopes and "admin" not in scopes:
-            return ApiError(403, "forbidden", f"token {name} has no scope {wanted}", scope=wanted)
-        scope.setdefault("state", {})["token"] = name
+        if wanted not in token.scopes and "admin" not in token.scopes:
+            return ApiError(403, "forbidden", f"token {token.name} has no scope {wanted}", scope=wanted)
         return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 from attrs import frozen
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError
 from gatewayd.hub.following import Followed, Following, Goal, Watch
@@ -78,17 +78,14 @@ def too_many() -> ApiError:
 
 
 async def arrived(request: Request, watch: Watch, timeout: float) -> None:
-    """Wait until all that is watched has arrived, or for so long. Raises `ClientDisconnect` when nobody listens."""
-    gone = False
+    """Wait until all that is watched has arrived, for so long, or until the publisher says nothing more."""
     soon = (
         trio.lowlevel.current_trio_token().run_sync_soon
     )  # we are told at the end of a turn, where nobody can be woken
 
     async def look_for_the_end() -> None:
-        nonlocal gone
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        gone = True
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
@@ -99,8 +96,6 @@ async def arrived(request: Request, watch: Watch, timeout: float) -> None:
             watch.done = partial(soon, done.set)
             await done.wait()
         nursery.cancel_scope.cancel()
-    if gone:
-        raise ClientDisconnect
 
 
 def reached(followed: Followed) -> dict[str, Any]:

@@ -30,10 +30,10 @@ WS_VERSION = ("Sec-WebSocket-Version", "13")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _METHOD = re.compile(rb"[A-Z]{1,20}")
 _TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 # What may stand nowhere in a head: a CR without its LF, an LF without its CR (RFC 9112 §2.2), other control bytes,
 # non-ASCII. It matches at the byte that gives it away and looks only backwards, so that no cut can hide one.
-_FOUL = re.compile(rb"(?<=\r)[^\n]|(?<!\r)\n|[^\t\r\n\x20-\x7e]")
+FOUL = re.compile(rb"(?<=\r)[^\n]|(?<!\r)\n|[^\t\r\n\x20-\x7e]")
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ONCE = frozenset({"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"})
@@ -131,7 +131,7 @@ class HeadReader:
 
     def _check_bytes(self, end: int) -> None:
         """Judge what there is of a line, whole or not: the rest may never come."""
-        found = _FOUL.search(self._data, self._scanned, end)
+        found = FOUL.search(self._data, self._scanned, end)
         sound = end if found is None else found.start()
         if self._lines == 0:
             beginning = bytes(self._data[:24])
@@ -193,7 +193,7 @@ def _add_header(headers: dict[str, str], line: bytes) -> None:
         if name in _ONCE:
             raise BadHead(400, f"more than one {name} header: send one")
         text = f"{headers[name]}, {text}"  # RFC 9110 §5.2
-    if name == "host" and not _HOST.fullmatch(text.encode()):
+    if name == "host" and not HOST.fullmatch(text.encode()):
         raise BadHead(400, "the Host header must be: host or host:port")
     headers[name] = text
 

@@ -14,6 +14,7 @@ import trio
 
 from gatewayd.admin import server
 from gatewayd.admin.app import make_app
+from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.node import ListenerView, NodeView
 from gatewayd.net.bind import bind_tcp, bind_unix
 from gatewayd.protocols import rooms, utilbot
@@ -36,6 +37,8 @@ class Api:
 
     def __init__(self, connect: Callable[[], http.client.HTTPConnection], node: NodeView, talk: Playbook) -> None:
         self._connect = connect
+        self.place: Any = None
+        """The socket's path, or host and port."""
         self.node = node
         self.talk = talk
         self.draining = False
@@ -70,7 +73,9 @@ def bot(talk: Playbook, name: str) -> Person:
 
 
 @asynccontextmanager
-async def api(tmp_path: Path, *, tokens: Any = None, bots: int = 0, talk: Playbook | None = None) -> AsyncIterator[Api]:
+async def api(
+    tmp_path: Path, *, tokens: Any = None, bots: int = 0, talk: Playbook | None = None, bounds: Bounds | None = None
+) -> AsyncIterator[Api]:
     talk = talk or Playbook(utilbot.PROTOCOL)
     Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", options={"ad_hoc": True})
     for number in range(bots):
@@ -104,11 +109,12 @@ async def api(tmp_path: Path, *, tokens: Any = None, bots: int = 0, talk: Playbo
         else lambda: http.client.HTTPConnection(place[0], place[1], timeout=5)
     )
     holder.append(Api(connect, node, talk))
+    holder[0].place = place
     async with trio.open_nursery() as nursery:
         if tokens is None:
-            nursery.start_soon(server.serve_unix, app, sock)
+            nursery.start_soon(server.serve_unix, app, sock, node.refused, bounds)
         else:
-            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused)
+            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused, bounds)
         yield holder[0]
         nursery.cancel_scope.cancel()
     sock.close()

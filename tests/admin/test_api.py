@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from gatewayd.admin import http as admin_http
-from gatewayd.admin import server
 from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
 from gatewayd.admin.routes import _rss
 from gatewayd.config.model import ApiToken
@@ -222,44 +219,6 @@ async def test_tokens_and_their_scopes(tmp_path: Path) -> None:
             assert (await node.ask("PUT", "/v1/documents/x", 1, **bearer))[0] == change
         assert (await node.ask("GET", "/v1/status", authorization="Basic r"))[0] == 401
         assert (await node.ask("GET", "/healthz"))[0] == 200
-
-
-async def test_hostile_connections_hold_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 93: half a command, endless headers, garbage, a body that stops, and too many connections."""
-    monkeypatch.setattr(server, "IDLE_SECONDS", 1)
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
-    async with api(tmp_path) as node:
-        path = str(tmp_path / "admin.sock")
-        half = await trio.open_unix_socket(path)
-        await half.send_all(b"GET /v1/sta")
-        endless = await trio.open_unix_socket(path)
-        garbage = await trio.open_unix_socket(path)
-        await garbage.send_all(b"\x00\x01\x02\r\n\r\n")
-        stopped = await trio.open_unix_socket(path)
-        await stopped.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
-        await stopped.aclose()
-        with trio.fail_after(10):
-            try:
-                for _ in range(1000):
-                    await endless.send_all(b"X: " + b"a" * 10_000 + b"\r\n")
-            except trio.BrokenResourceError:
-                pass
-            assert await node.get("/healthz")
-            assert await half.receive_some() == b""  # it was not waited for for ever
-            crowd = [await trio.open_unix_socket(path) for _ in range(20)]
-            turned_away = 0
-            for stream in crowd:
-                with trio.move_on_after(0.05):
-                    turned_away += await stream.receive_some() == b""
-            assert turned_away >= 12
-            for stream in (*crowd, half, endless, garbage):
-                await stream.aclose()
-            while True:
-                try:
-                    assert await node.get("/healthz")
-                    break
-                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-                    await trio.sleep(0.02)
 
 
 def test_memory_is_0_where_it_cannot_be_read(tmp_path: Path) -> None:

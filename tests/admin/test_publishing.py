@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from gatewayd.admin import http as admin_http
+from gatewayd.admin.bounds import Bounds
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
@@ -294,7 +295,8 @@ async def test_what_was_waited_for_is_journaled_with_the_answer(tmp_path: Path) 
     assert json.loads(rows["one"])["answer"]["written"] == 1
 
 
-async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", [False, True])
+async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path, half: bool) -> None:
     async with api(tmp_path, bots=1) as node:
         node.talk.people[0].leave()
         body = json.dumps({"channel": "user:b0", "event": "E"}).encode()
@@ -305,6 +307,10 @@ async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path) -> No
             )
             sock.sendall(head.encode() + body)
             await waits(node)
+            if half:
+                sock.shutdown(socket.SHUT_WR)
+                await waits(node, 0)
+                assert b'"written":0' in await trio.to_thread.run_sync(sock.recv, 1000)
         await waits(node, 0)
         assert node.talk.hub.following.pairs == 0
         assert await node.get("/healthz")
@@ -351,9 +357,8 @@ async def test_what_is_not_on_disk_is_said_beside_the_counts(tmp_path: Path) -> 
             assert "durable" not in answers[1]
 
 
-async def test_a_body_that_stops_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_http, "BODY_SECONDS", 0.05)
-    async with api(tmp_path) as node:
+async def test_a_body_that_stops_is_given_up(tmp_path: Path) -> None:
+    async with api(tmp_path, bounds=Bounds(body_seconds=0.05)) as node:
         stream = await trio.open_unix_socket(str(tmp_path / "admin.sock"))
         async with stream:
             await stream.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
@@ -361,3 +366,11 @@ async def test_a_body_that_stops_is_given_up(tmp_path: Path, monkeypatch: pytest
                 got = await stream.receive_some()
         assert got.startswith(b"HTTP/1.1 408")
         assert await refused(node) == {"too_slow": 1}
+        stream = await trio.open_unix_socket(str(tmp_path / "admin.sock"))
+        async with stream:
+            await stream.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+            await stream.send_eof()
+            with trio.fail_after(5):
+                got = await stream.receive_some()
+        assert got.startswith(b"HTTP/1.1 400")
+        assert await refused(node) == {"too_slow": 1, "incomplete": 1}

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import trio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from gatewayd.admin import server
 from gatewayd.admin.http import ApiError
 from gatewayd.admin.waiting import DEFAULT_WAIT, LONGEST_WAIT, Wait, arrived, reached
 from gatewayd.ctl.client import TIMEOUT
@@ -97,10 +96,7 @@ async def test_it_is_told_when_nothing_is_left(autojump_clock: trio.abc.Clock) -
 
 async def test_a_publisher_that_is_gone_ends_it(autojump_clock: trio.abc.Clock) -> None:
     before = trio.current_time()
-    with pytest.raises(ClientDisconnect):
-        await arrived(
-            asked("", {"type": "http.request"}, {"type": "http.disconnect"}), Watch(Goal.WRITTEN, left=1), 9.0
-        )
+    await arrived(asked("", {"type": "http.request"}, {"type": "http.disconnect"}), Watch(Goal.WRITTEN, left=1), 9.0)
     assert trio.current_time() == before + 2.0
 
 
@@ -129,8 +125,5 @@ def test_the_counts() -> None:
 
 
 def test_the_longest_wait_fits_what_surrounds_it() -> None:
-    read_timeout = server._config().read_timeout
-    assert read_timeout is not None
-    assert read_timeout > LONGEST_WAIT
     assert TIMEOUT > DEFAULT_WAIT  # what gatewayctl waits beyond the time that it asks for
     assert set(GOALS) == set(Goal)

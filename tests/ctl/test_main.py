@@ -155,7 +155,7 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(daemon: Daemon) -> None:
 def test_a_plain_verb_imports_nothing_heavy(daemon: Daemon, verb: str) -> None:
     code = (
         "import sys; from gatewayd.ctl.main import main; code = main([sys.argv[1]]);"
-        "print(code, sorted({'trio', 'rich', 'shtab', 'attrs', 'attr', 'cattrs', 'msgspec', 'starlette', 'hypercorn'}"
+        "print(code, sorted({'trio', 'rich', 'shtab', 'attrs', 'attr', 'cattrs', 'msgspec', 'starlette', 'h11'}"
         " & set(sys.modules)))"
     )
     daemon.answers("GET /v1/status", {})

@@ -1,0 +1,162 @@
+"""HTTP/1.1 for the admin API: the requests of one connection, one after the other, each given to an ASGI application.
+
+Law 1: h11 judges messages; here stand the bytes of a head before h11 sees them, and the time that everything may take.
+Law 2: an answer that is given before its request was read to the end is the last one of its connection.
+Law 3: that the client says nothing more does not end the connection: whoever half-closes still gets its answers.
+
+Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), the ASGI specification (HTTP, version 2.4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from trio.lowlevel import checkpoint
+
+from gatewayd.admin.bounds import Bounds
+from gatewayd.admin.exchange import Exchange
+from gatewayd.admin.places import Place
+from gatewayd.net.head import FOUL, BadHead, response
+from gatewayd.net.transport import SocketTransport
+
+Asgi = Callable[..., Awaitable[None]]
+
+PIECE = 64 * 1024
+_END = b"\r\n\r\n"
+_BEGINNING = re.compile(rb"[A-Z]{1,20}(?: .*)?", re.DOTALL)
+
+
+class Gone(OSError):
+    """The client takes no answer any more; ASGI wants an OSError for this."""
+
+
+class HttpConnection:
+    """One accepted connection; `state` is what the application finds in the scope of every request."""
+
+    def __init__(self, app: Asgi, stream: SocketTransport, place: Place, bounds: Bounds, state: dict[str, Any]) -> None:
+        self._app = app
+        self._stream = stream
+        self.place = place
+        self.bounds = bounds
+        self.state = state
+        self._ahead = bytearray()  # what came and belongs to no request yet
+        self._served = 0
+        self._gone = False
+        self._exchange: Exchange | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the client has begun a request, or is about to send its first one, and nothing was answered."""
+        if self._exchange is not None:
+            return not self._exchange.answered
+        return bool(self._ahead) or not self._served
+
+    def move(self, place: Place) -> None:
+        """Have another place instead of the present one."""
+        self.place.leave()
+        self.place = place
+        if self._exchange is not None and self._exchange.read:
+            place.busy()
+
+    async def run(self) -> None:
+        """Serve until the client or a bound ends it. Raises `trio.BrokenResourceError` when the connection is lost."""
+        try:
+            while (head := await self._read_head()) is not None:
+                self._exchange = exchange = Exchange(self, head)
+                await self._app(exchange.scope, exchange.receive, exchange.send)
+                self.place.idle()
+                if self._gone:
+                    return  # the application may have taken it for a normal end
+                if not exchange.complete:
+                    if self._ahead or not exchange.read:  # to close with unread bytes would be to reset
+                        await self._stream.linger(self.bounds.linger_seconds, self.bounds.linger_bytes)
+                    return
+                self._served += 1
+                self._exchange = None
+        except BadHead as bad:
+            await turn_away(self._stream, bad.status, bad.reason, self.bounds)
+        except Gone:
+            pass  # it has been told as much as it took
+
+    async def _read_head(self) -> bytes | None:
+        """The next request's head with its empty line; None when there is no further request. Raises `BadHead`."""
+        ahead, bounds, scanned = self._ahead, self.bounds, 0
+        idle = self._served and not ahead
+        if not idle:
+            await checkpoint()  # requests that were sent at once are no reason to serve nobody else
+        with trio.move_on_after(bounds.idle_seconds if idle else bounds.head_seconds) as patience:
+            while True:
+                end = ahead.find(_END, max(0, scanned - 3), bounds.head_bytes) + len(_END)
+                whole = end >= len(_END)
+                _judge(ahead, scanned, end if whole else len(ahead))
+                if whole:
+                    head = bytes(ahead[:end])
+                    del ahead[:end]
+                    return head
+                scanned = len(ahead)
+                if scanned >= bounds.head_bytes:
+                    raise BadHead(431, f"the request head is larger than {bounds.head_bytes} bytes")
+                data = await self._stream.receive_some()
+                if not data:
+                    return None
+                if idle and not ahead:
+                    patience.deadline = trio.current_time() + bounds.head_seconds
+                ahead += data
+        if ahead:
+            raise BadHead(408, f"the rest of the request head did not come within {bounds.head_seconds:g} s")
+        return None
+
+    # --- what an exchange needs of its connection -------------------------------------------------------------
+
+    async def more(self) -> bytes:
+        """More of a request's body: what is here already, or what comes; b"" at the end. Raises `trio.TooSlowError`."""
+        if self._ahead:
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            return data
+        with trio.fail_after(self.bounds.body_seconds):
+            return await self._stream.receive_some()
+
+    def put_back(self, data: bytes) -> None:
+        """What was read behind the end of a body."""
+        self._ahead[:0] = data
+
+    async def hung_up(self) -> None:
+        """Wait until the client says nothing more; what it says meanwhile is later requests."""
+        try:
+            while len(self._ahead) < self.bounds.read_ahead:
+                data = await self._stream.receive_some()
+                if not data:
+                    return
+                self._ahead += data
+        except trio.BrokenResourceError:
+            return
+        await trio.sleep_forever()  # that it talks so much shows that it is there
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it. Raises `Gone` when the client is gone, or takes nothing for too long."""
+        try:
+            taken = self._stream.write_some(data)  # mostly all of it
+            for start in range(taken, len(data), PIECE):
+                with trio.fail_after(self.bounds.write_seconds):
+                    await self._stream.send_all(data[start : start + PIECE])
+        except (trio.BrokenResourceError, trio.TooSlowError) as exc:
+            self._gone = True
+            self._stream.abort()  # what it has got is no whole answer
+            raise Gone("the client takes nothing") from exc
+
+
+def _judge(ahead: bytearray, scanned: int, end: int) -> None:
+    """Refuse what cannot become a request as soon as it is seen: the rest of it may never come."""
+    if FOUL.search(ahead, scanned, end) or (ahead and not _BEGINNING.fullmatch(ahead, 0, min(end, 24))):
+        raise BadHead(400, "not a request of HTTP/1.1: printable ASCII, in lines that end with CR LF")
+
+
+async def turn_away(stream: SocketTransport, status: int, reason: str, bounds: Bounds) -> None:
+    """Answer and hang up; the answer must not be overtaken by a reset."""
+    with trio.move_on_after(bounds.write_seconds):
+        await stream.send_all(response(status, reason))
+        await stream.linger(bounds.linger_seconds, bounds.linger_bytes)

@@ -1,0 +1,40 @@
+"""What a connection to the admin API may cost: times, sizes and numbers of places, with the reason of each default."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Bounds:
+    """Times in seconds, sizes in bytes."""
+
+    head_bytes: int = 16 * 1024
+    """A request's head: twice what a gateway client may send, since tokens and query parameters can be long."""
+    head_seconds: float = 10.0
+    """From the connection, or a later request's first byte, to the end of the head."""
+    idle_seconds: float = 120.0
+    """Between two requests: longer than the pools of common clients keep a connection (up to 90 s), so that a client
+    closes it, and never sends into one that is being closed."""
+    body_seconds: float = 15.0
+    """For the next part of a body to come."""
+    write_seconds: float = 10.0
+    """For each 64 KiB of an answer."""
+    read_ahead: int = 64 * 1024
+    """What is kept of later requests while one is being answered."""
+    linger_seconds: float = 1.0
+    linger_bytes: int = 16 * 1024 * 1024
+    """What is still read, and thrown away, of a client that was answered before it had said everything; a close with
+    unread bytes would be a reset that overtakes the answer. A body of 8 MiB is refused in words."""
+    each: int = 256
+    """Connections of one uid to the Unix socket, and of one token from one address."""
+    most: int = 1024
+    """Connections in all, to either."""
+    strangers_each: int = 16
+    """Connections from one address that have not shown a valid token."""
+    strangers: int = 64
+    """In all; enough for health checks and for whoever is about to show its token."""
+    stranger_seconds: float = 10.0
+    """After which such a connection ends."""
+    refused: int = 64
+    """Connections that are being told that there is no room."""

@@ -1,0 +1,156 @@
+"""One request of an HTTP/1.1 connection and its answer, as an ASGI application takes and gives them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import MutableMapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import h11
+import trio
+
+from gatewayd.net.head import HOST, BadHead
+
+if TYPE_CHECKING:
+    from gatewayd.admin.asgi import HttpConnection
+
+Message = MutableMapping[str, Any]
+
+_FOLD = re.compile(rb"\n[ \t]")
+_CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
+_CLOSE = (b"connection", b"close")
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, connection: HttpConnection, head: bytes) -> None:
+        self._connection = connection
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=connection.bounds.head_bytes)
+        self._start: h11.Response | None = None
+        self.read = False
+        """Whether the request has come to its end."""
+        self._told = False  # the application, that it has come to its end
+        self.answered = False
+        """Whether an answer has begun."""
+        request = _request(self._http, head)
+        self._bodiless = request.method == b"HEAD"
+        self.scope = _scope(request, connection.state)
+        self._advance()
+
+    @property
+    def complete(self) -> bool:
+        """Whether both sides have said all, and the connection may serve another request."""
+        return self.read and self._http.our_state is h11.DONE
+
+    def _advance(self) -> bytes:
+        """What of the body has come; `read` tells whether that was the rest. Raises `h11.RemoteProtocolError`."""
+        parts = []
+        while type(event := self._http.next_event()) is h11.Data:
+            parts.append(event.data)
+        if type(event) is h11.EndOfMessage:
+            self.read = True
+            self._connection.place.busy()
+            self._connection.put_back(self._http.trailing_data[0])
+        return b"".join(parts)
+
+    async def receive(self) -> Message:
+        """More of the request, or that its client says nothing more. Raises `trio.TooSlowError` within a body."""
+        if self._told:
+            await self._connection.hung_up()
+            return {"type": "http.disconnect"}
+        if self._http.they_are_waiting_for_100_continue:
+            await self._connection.write(self._http.send(_CONTINUE))
+        body = b""
+        try:
+            while not body and not self.read:
+                self._http.receive_data(await self._connection.more())
+                body = self._advance()
+        except (h11.RemoteProtocolError, trio.BrokenResourceError):
+            return {"type": "http.disconnect"}
+        self._told = self.read
+        return {"type": "http.request", "body": body, "more_body": not self.read}
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer; the head waits for the first part of the body, so that they leave in one write."""
+        if message["type"] == "http.response.start":
+            headers = [*message["headers"], (b"date", _date(int(time.time())))]
+            if not self.read:
+                headers.append(_CLOSE)
+            self._start = h11.Response(
+                status_code=message["status"], headers=headers, reason=_PHRASES.get(message["status"], b"")
+            )
+            return
+        said = b""
+        if self._start is not None:
+            said, self._start = self._http.send(self._start), None
+            self.answered = True
+        body = message.get("body", b"")
+        if body and not self._bodiless:
+            said += self._http.send(h11.Data(data=body))
+        if not message.get("more_body", False):
+            said += self._http.send(h11.EndOfMessage())
+        await self._connection.write(said)
+
+
+def _request(http: h11.Connection, head: bytes) -> h11.Request:
+    """The request, judged. Raises `BadHead`."""
+    http.receive_data(head)
+    try:
+        request = http.next_event()
+    except h11.RemoteProtocolError as exc:
+        raise BadHead(exc.error_status_hint, f"not a request of HTTP/1.1: {exc}") from None
+    assert isinstance(request, h11.Request)
+    names = [name for name, _ in request.headers]
+    if request.http_version != b"1.1":
+        raise BadHead(505, "HTTP/1.1 alone is spoken here")
+    if request.target[:1] != b"/" or request.method == b"CONNECT":
+        raise BadHead(400, "the request target must be a path that starts with '/'")
+    if _FOLD.search(head):
+        raise BadHead(400, "a header may not go on in a second line (RFC 9112, section 5.2)")
+    if b"transfer-encoding" in names and b"content-length" in names:
+        raise BadHead(400, "Content-Length beside Transfer-Encoding: send one of them")
+    if not HOST.fullmatch(next(value for name, value in request.headers if name == b"host")):
+        raise BadHead(400, "the Host header must be: host or host:port")
+    return request
+
+
+def _decoded(path: bytes) -> str:
+    if b"%" not in path:
+        return path.decode("ascii")
+    try:
+        return unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise BadHead(400, "the path is not valid UTF-8: percent-encode UTF-8") from None
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
+def _scope(request: h11.Request, state: dict[str, Any]) -> dict[str, Any]:
+    """The request as ASGI writes it. Raises `BadHead`."""
+    path, _, query = request.target.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": request.method.decode("ascii"),
+        "scheme": "http",
+        "path": _decoded(path),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": list(request.headers),
+        "client": None,
+        "server": None,
+        "extensions": {},
+        "state": state.copy(),
+    }
