@@ -253,9 +253,10 @@ class Daemon:
         app = make_app(view)
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, view.refused)
+            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, view.refused, self.lines)
             if self.sockets.api is not None and self.config.api is not None:
-                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, self.config.api.tokens, view.refused)
+                tokens = self.config.api.tokens
+                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, view.refused, self.lines)
 
     def _view(self) -> NodeView:
         views = [listener_view(listener, self.gate) for listener in self.listeners]

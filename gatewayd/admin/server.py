@@ -23,9 +23,10 @@ from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.places import Full, Share
 from gatewayd.core.text import printable
+from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.head import response
-from gatewayd.net.origin import host_of
+from gatewayd.net.origin import address_of
 from gatewayd.net.transport import SocketTransport
 
 OPEN_PATHS = ("/healthz", "/readyz")
@@ -33,6 +34,7 @@ PUBLISHING = ("/v1/publish", "/v1/notify")
 CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 NO_ROOM = "no_room"
 """Counts connections that found no place, or gave theirs up before their request was answered."""
+QUIET = "this connection was quiet for too long, or gave way to newer ones"
 
 log = logging.getLogger("gatewayd.admin")
 
@@ -47,30 +49,34 @@ class Peer:
 
 
 async def serve_unix(
-    app: Asgi, sock: socket.socket, refused: Counter[str] | None = None, bounds: Bounds | None = None
-) -> None:
+    app: Asgi, sock: socket.socket, refused: Counter[str] | None = None, lines: Sampled | None = None,
+    bounds: Bounds | None = None,
+) -> None:  # fmt: skip
     """Serve on a bound Unix socket, until cancelled; `refused` counts, by code, who found no room."""
-    door = _Door(_logged(app), bounds or Bounds(), Counter() if refused is None else refused)
-    await trio.serve_listeners(door.greet_peer, [Acceptor("the admin socket", sock)])
+    door = _Door(_logged(app), refused, lines, bounds)
+    await trio.serve_listeners(door.greet_peer, [Acceptor("the admin socket", sock, door.lines, door.refused)])
 
 
 async def serve_tcp(
-    app: Asgi, sock: socket.socket, tokens: Iterable[Any],
-    refused: Counter[str] | None = None, bounds: Bounds | None = None,
+    app: Asgi, sock: socket.socket, tokens: Iterable[Any], refused: Counter[str] | None = None,
+    lines: Sampled | None = None, bounds: Bounds | None = None,
 ) -> None:  # fmt: skip
     """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
     refused = Counter() if refused is None else refused
-    door = _Door(_Guarded(_logged(app), tokens, refused), bounds or Bounds(), refused)
-    await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock)])
+    door = _Door(_Guarded(_logged(app), tokens, refused), refused, lines, bounds)
+    await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock, door.lines, door.refused)])
 
 
 class _Door:
     """One listening socket, and the connections that came through it."""
 
-    def __init__(self, app: Asgi, bounds: Bounds, refused: Counter[str]) -> None:
+    def __init__(
+        self, app: Asgi, refused: Counter[str] | None, lines: Sampled | None, bounds: Bounds | None
+    ) -> None:  # fmt: skip
         self.app = app
-        self.bounds = bounds
-        self.refused = refused
+        self.refused: Counter[str] = Counter() if refused is None else refused
+        self.lines = lines or Sampled()
+        self.bounds = bounds = bounds or Bounds()
         self.known = Share(bounds.each, bounds.most)
         self.strangers = Share(bounds.strangers_each, bounds.strangers, kept=False)
         self._leaving = Share(bounds.refused, bounds.refused)
@@ -82,7 +88,7 @@ class _Door:
 
     async def greet_stranger(self, stream: SocketTransport) -> None:
         """Whoever connects over TCP is a stranger until it shows a token."""
-        await self._contain(stream, self.strangers, Visitor(self, party=host_of(stream.remote)))
+        await self._contain(stream, self.strangers, Visitor(self, party=address_of(stream.remote)))
 
     async def _contain(self, stream: SocketTransport, share: Share, visitor: Visitor) -> None:
         try:
@@ -99,7 +105,7 @@ class _Door:
             try:
                 place = share.enter(visitor.party, visitor.life.cancel)
             except Full as full:
-                await self._turn_away(stream, str(full))
+                await self._turn_away(stream, visitor, str(full))
                 return
             if share is self.strangers:
                 visitor.life.deadline = trio.current_time() + self.bounds.stranger_seconds
@@ -110,11 +116,15 @@ class _Door:
             finally:
                 connection.place.leave()
         if visitor.life.cancelled_caught and connection.unanswered:
-            self.refused[NO_ROOM] += 1
-            stream.write_some(response(503, "this connection was quiet for too long, or gave way to newer ones"))
+            self._count(visitor, QUIET)
+            stream.dismiss(response(503, QUIET))
 
-    async def _turn_away(self, stream: SocketTransport, reason: str) -> None:
+    def _count(self, visitor: Visitor, reason: str) -> None:
         self.refused[NO_ROOM] += 1
+        self.lines.log(log, logging.INFO, "refused a connection of %s: %s", visitor, reason)
+
+    async def _turn_away(self, stream: SocketTransport, visitor: Visitor, reason: str) -> None:
+        self._count(visitor, reason)
         with trio.CancelScope() as hurry:
             place = self._leaving.enter(None, hurry.cancel)
             try:
@@ -148,7 +158,9 @@ class Visitor:
             self.known = True
 
     def __str__(self) -> str:
-        return f"token={self.token.name}" if self.peer is None else f"pid={self.peer.pid} uid={self.peer.uid}"
+        if self.peer is not None:
+            return f"pid={self.peer.pid} uid={self.peer.uid}"
+        return f"address={self.party}" + (f" token={self.token.name}" if self.token is not None else "")
 
 
 def _peer(sock: socket.socket) -> Peer:

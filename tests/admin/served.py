@@ -112,9 +112,9 @@ async def api(
     holder[0].place = place
     async with trio.open_nursery() as nursery:
         if tokens is None:
-            nursery.start_soon(server.serve_unix, app, sock, node.refused, bounds)
+            nursery.start_soon(server.serve_unix, app, sock, node.refused, None, bounds)
         else:
-            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused, bounds)
+            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused, None, bounds)
         yield holder[0]
         nursery.cancel_scope.cancel()
     sock.close()
