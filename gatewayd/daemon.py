@@ -61,6 +61,7 @@ class Daemon:
     def __init__(self, config: Config, protocols: Mapping[str, Protocol], admin_socket: Path) -> None:
         self.config = config
         self.clock = SteadyClock()
+        self.protocols = protocols
         self.admin_path = admin_socket
         limits = config.limits
         self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
@@ -259,7 +260,8 @@ class Daemon:
                 nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, view.refused, self.lines)
 
     def _view(self) -> NodeView:
-        views = [listener_view(listener, self.gate) for listener in self.listeners]
+        paths = {name: protocol.path for name, protocol in self.protocols.items()}
+        views = [listener_view(item, self.gate, paths[item.config.protocol]) for item in self.listeners]
         return NodeView(
             hub=self.hub,
             node=self.config.gateway.node,

@@ -22,14 +22,14 @@ class StartError(Exception):
     """Something stops the start; the text is one sentence for the operator."""
 
 
-def listener_view(listener: Listener, gate: Gate) -> ListenerView:
-    """One listener, for the admin API."""
+def listener_view(listener: Listener, gate: Gate, path: str) -> ListenerView:
+    """One listener, for the admin API; `path` is that of its protocol."""
     config = listener.config
     return ListenerView(
         name=config.name,
         protocol=config.protocol,
         address=str(config.bind),
-        url=url(config),
+        url=url(config, path),
         tls=listener.tls is not None,
         settings={
             "heartbeat": config.heartbeat,
@@ -43,8 +43,9 @@ def listener_view(listener: Listener, gate: Gate) -> ListenerView:
     )
 
 
-def url(config: ListenerConfig, path: str = "") -> str:
-    """Where clients connect to, as people write it."""
+def url(config: ListenerConfig, path: str) -> str:
+    """Where clients connect to, as people write it; `path` is the protocol's, where the listener's options have none."""
+    path = getattr(config.options, "path", path)
     scheme = "wss" if config.tls_cert else "ws"
     return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
 

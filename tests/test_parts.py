@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gatewayd.config.load import parse
 from gatewayd.daemon import Daemon
-from gatewayd.parts import listener_view
+from gatewayd.parts import listener_view, url
 from gatewayd.protocols.registry import PROTOCOLS
 
 TEXT = """
@@ -30,5 +30,29 @@ def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -
     daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
     modes = {"pages": "lenient", "bots": "strict", "quiet": "off"}
     assert {item.config.name: item.settings.heartbeat for item in daemon.listeners} == modes
-    views = [listener_view(item, daemon.gate) for item in daemon.listeners]
+    views = [listener_view(item, daemon.gate, "") for item in daemon.listeners]
     assert {view.name: view.settings["heartbeat"] for view in views} == modes
+
+
+def test_the_url_has_the_listeners_own_path() -> None:
+    text = """
+        [[listeners]]
+        name = "rooms"
+        protocol = "rooms"
+        bind = "127.0.0.1:7102"
+        [[listeners]]
+        name = "elsewhere"
+        protocol = "rooms"
+        bind = "127.0.0.1:7112"
+        options.path = "/talk"
+        [[listeners]]
+        name = "bots"
+        protocol = "utilbot"
+        bind = "unix:/run/bots"
+    """
+    config = parse(text, "a.toml", PROTOCOLS)
+    assert [url(item, PROTOCOLS[item.protocol].path) for item in config.listeners] == [
+        "ws://127.0.0.1:7102/gateway",
+        "ws://127.0.0.1:7112/talk",
+        "unix:/run/bots/?v=1",
+    ]
