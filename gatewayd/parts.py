@@ -44,7 +44,7 @@ def listener_view(listener: Listener, gate: Gate, path: str) -> ListenerView:
 
 
 def url(config: ListenerConfig, path: str) -> str:
-    """Where clients connect to, as people write it; `path` is the protocol's, where the listener's options have none."""
+    """Where clients connect to, as people write it; `path` is the protocol's, where the options have none."""
     path = getattr(config.options, "path", path)
     scheme = "wss" if config.tls_cert else "ws"
     return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
