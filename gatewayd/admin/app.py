@@ -18,9 +18,9 @@ from gatewayd.admin.routes import Routes
 log = logging.getLogger("gatewayd.admin")
 
 
-def make_app(node: NodeView) -> Starlette:
-    """The application over one node."""
-    do, say = Routes(node), Publishing(node)
+def make_app(node: NodeView, *, turn: float = 0.005) -> Starlette:
+    """The application over one node. `turn` is how long a list of events may have the loop, in seconds."""
+    do, say = Routes(node), Publishing(node, turn)
 
     def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, ApiError)

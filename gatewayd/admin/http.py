@@ -33,7 +33,12 @@ class ApiError(Exception):
 
 def answer(value: object, status: int = 200) -> Response:
     """A JSON answer."""
-    return Response(msgspec.json.encode(value) + b"\n", status, media_type="application/json")
+    return answered(msgspec.json.encode(value), status)
+
+
+def answered(text: bytes, status: int = 200) -> Response:
+    """An answer that is JSON already."""
+    return Response(text + b"\n", status, media_type="application/json")
 
 
 async def body_of(request: Request) -> bytes:
@@ -57,8 +62,9 @@ async def body_of(request: Request) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def parse(text: bytes) -> Any:
+def parse(given: bytes | msgspec.Raw) -> Any:
     """Strict JSON."""
+    text = bytes(given)
     if too_deep(text):
         raise ApiError(400, "bad_json", TOO_DEEP)
     try:

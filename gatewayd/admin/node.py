@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from attrs import define, field
 from starlette.responses import Response
 
@@ -66,7 +67,7 @@ def marked(said: Any, *, durable: bool) -> Any:
         return said
     if isinstance(said, list):
         return [marked(item, durable=False) for item in said]
-    return said if "error" in said else {**said, "durable": False}
+    return said if isinstance(said, msgspec.Raw) or "error" in said else {**said, "durable": False}
 
 
 async def kept(node: NodeView, said: Any, status: int = 200) -> Response:

@@ -1,17 +1,21 @@
-"""Publishing over the admin API: one event, a list or NDJSON, each with an answer of its own."""
+"""Publishing over the admin API: one event, a list or NDJSON, each with an answer of its own.
+
+Law: a long request is worked off in turns, decoded and encoded event by event, so that clients are served meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import trio
 from attrs import define, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatewayd.admin import views
-from gatewayd.admin.http import ApiError, answer, body_of, fields, parse
+from gatewayd.admin import http, views
+from gatewayd.admin.http import ApiError, answered, body_of, fields, parse
 from gatewayd.admin.node import NodeView, kept, lasting, marked
 from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
@@ -20,6 +24,11 @@ from gatewayd.hub.following import Followed, Goal, Watch
 TEXT, ANYTHING = (str,), ()
 EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "except": TEXT}
 LONGEST_NAME = 512
+LONGEST_ID = 256
+MOST_EVENTS = http.MAX_BODY // len(b'{"channel":"a","event":"b"}')
+"""No body of right events has more; a body of wrong ones must not cost many times its size in errors."""
+CHUNK = 500
+"""How many answers are encoded at once."""
 
 
 @define(eq=False)
@@ -27,56 +36,60 @@ class Answers:
     """What is answered to one request, and where the counts of those that are waited for belong."""
 
     watch: Watch | None
-    items: list[dict[str, Any]] = field(factory=list)
+    items: list[dict[str, Any] | msgspec.Raw] = field(factory=list)
+    """Counts, or an error as it is sent."""
     followed: list[tuple[str | None, dict[str, Any], Followed]] = field(factory=list)
     """With the publisher's id, where there is one."""
 
 
-class Publishing:
-    """The endpoints that say something to sessions."""
+@define
+class Turns:
+    """The loop belongs to a request for so many seconds; then everybody else has a turn."""
 
-    def __init__(self, node: NodeView) -> None:
+    seconds: float
+    _began: float = field(factory=trio.current_time)
+
+    async def next(self) -> None:
+        """To be awaited between any two steps."""
+        if trio.current_time() - self._began >= self.seconds:
+            await trio.lowlevel.checkpoint()
+            self._began = trio.current_time()
+
+
+class Publishing:
+    """The endpoints that say something to sessions. `turn` is how long one request may have the loop, in seconds."""
+
+    def __init__(self, node: NodeView, turn: float) -> None:
         self.node = node
         self.hub = node.hub
+        self._turn = turn
 
     async def publish(self, request: Request) -> Response:
         """One event, a list, or NDJSON; a list is answered by a list in the same order."""
         wait = Wait.of(request)
         body = await body_of(request)
+        items = _items(request, body)
         with watching(self.hub.following, wait) as watch:
-            answers = Answers(watch)
-            whole = await self._publish_body(request, body, answers)
-            said = answers.items if whole else answers.items[0]
+            answers, turns = Answers(watch), Turns(self._turn)
+            if items is None:
+                answers.items.append(self._publish(parse(body), answers))
+            else:
+                await self._publish_all(items, answers, turns)
             durable = await lasting(self.node)
             if wait is not None and watch is not None:
                 await arrived(request, watch, wait.timeout)
-                self._add_progress(answers)
-            return answer(marked(said, durable=durable))
+                await self._add_progress(answers, turns)
+            return answered(await _encoded(answers.items, turns, durable=durable, whole=items is not None))
 
-    async def _publish_body(self, request: Request, body: bytes, answers: Answers) -> bool:
-        """Publish all of it; whether it was a list."""
-        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
-            await self._publish_all(body.split(b"\n"), answers)
-            return True
-        value = parse(body)
-        if isinstance(value, list):
-            await self._publish_all(value, answers)
-            return True
-        answers.items.append(self._publish(value, answers))
-        return False
-
-    async def _publish_all(self, items: Iterable[Any], answers: Answers) -> None:
+    async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, turns: Turns) -> None:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
-        for index, item in enumerate(items):
-            if isinstance(item, bytes) and not item.strip():
-                continue
+        for item in items:
             try:
-                answers.items.append(self._publish(parse(item) if isinstance(item, bytes) else item, answers))
+                answers.items.append(self._publish(parse(item), answers))
             except ApiError as error:
                 self.node.refused[error.code] += 1
-                answers.items.append(error.body)
-            if index % 50 == 49:
-                await trio.lowlevel.checkpoint()
+                answers.items.append(msgspec.Raw(msgspec.json.encode(error.body)))
+            await turns.next()
 
     def _publish(self, value: Any, answers: Answers) -> dict[str, Any]:
         item = fields(value, EVENT, ("channel", "event"))
@@ -84,6 +97,8 @@ class Publishing:
         for text in (channel, name):
             if not text or len(text) > LONGEST_NAME or not text.isprintable():
                 raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
+        if key is not None and len(key.encode()) > LONGEST_ID:
+            raise ApiError(400, "bad_request", f"an id has at most {LONGEST_ID} bytes")
         now, watch = self.hub.clock(), answers.watch
         known = self.node.remembered.get(key, now) if key is not None else None
         if known is not None:
@@ -103,12 +118,13 @@ class Publishing:
             answers.followed.append((key, counts, watch.followed[-1]))
         return counts
 
-    def _add_progress(self, answers: Answers) -> None:
+    async def _add_progress(self, answers: Answers, turns: Turns) -> None:
         """Say how far the events have got, now and to whoever sends the same id again."""
         for key, counts, followed in answers.followed:
             counts |= reached(followed)
             if key is not None:
                 self.node.remembered.put(key, counts, self.hub.clock())
+            await turns.next()
 
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
@@ -122,3 +138,45 @@ def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
     if watch is not None:
         unknown = {"written": None} | ({"acknowledged": None} if watch.goal is Goal.ACKNOWLEDGED else {})
     return unknown | counts
+
+
+def _items(request: Request, body: bytes) -> Iterator[bytes | msgspec.Raw] | None:
+    """The events of a list or of NDJSON, not decoded yet; None where the body is one event."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
+        _bound(body.count(b"\n"))
+        return _lines(body)
+    if body.lstrip()[:1] != b"[":
+        return None
+    try:
+        items = msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise ApiError(400, "bad_json", f"not JSON: {exc}") from None
+    _bound(len(items))
+    return iter(items)
+
+
+def _bound(count: int) -> None:
+    if count > MOST_EVENTS:
+        raise ApiError(413, "too_large", f"a body may have {MOST_EVENTS} events", limit=MOST_EVENTS)
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    """The lines that are not blank, one by one: together they may take many times the body's memory."""
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        if line := body[start:end].strip():
+            yield line
+        start = end + 1
+
+
+async def _encoded(items: Sequence[dict[str, Any] | msgspec.Raw], turns: Turns, *, durable: bool, whole: bool) -> bytes:
+    """One answer, or the list of all."""
+    if not whole:
+        return msgspec.json.encode(marked(items[0], durable=durable))
+    parts = []
+    for start in range(0, len(items), CHUNK):
+        parts.append(msgspec.json.encode(marked(items[start : start + CHUNK], durable=durable))[1:-1])
+        await turns.next()
+    return b"[" + b",".join(parts) + b"]"

@@ -74,7 +74,13 @@ def bot(talk: Playbook, name: str) -> Person:
 
 @asynccontextmanager
 async def api(
-    tmp_path: Path, *, tokens: Any = None, bots: int = 0, talk: Playbook | None = None, bounds: Bounds | None = None
+    tmp_path: Path,
+    *,
+    tokens: Any = None,
+    bots: int = 0,
+    talk: Playbook | None = None,
+    bounds: Bounds | None = None,
+    turn: float = 0.005,
 ) -> AsyncIterator[Api]:
     talk = talk or Playbook(utilbot.PROTOCOL)
     Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", options={"ad_hoc": True})
@@ -100,7 +106,7 @@ async def api(
             )
         ],
     )
-    app = make_app(node)
+    app = make_app(node, turn=turn)
     sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
     place = sock.getsockname()
     connect = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
+from gatewayd.admin.publishing import MOST_EVENTS
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
@@ -59,7 +61,7 @@ async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
         (b"{", "bad_json"),
         (b"\xff", "bad_json"),
         (b"[" * 100_000, "bad_json"),
-        (b"[" * 500 + b"]" * 500, "bad_json"),
+        (b'{"channel": "x", "event": "x", "data": ' + b"[" * 500 + b"]" * 500 + b"}", "bad_json"),
         (b"1", "bad_request"),
         (b"{}", "bad_request"),
         ({"channel": "x"}, "bad_request"),
@@ -68,12 +70,57 @@ async def test_the_same_id_publishes_once(tmp_path: Path) -> None:
         ({"channel": "x" * 600, "event": "x"}, "bad_request"),
         ({"channel": "x", "event": "x", "more": 1}, "bad_request"),
         ({"channel": "room:1", "event": "nope"}, "unpublishable"),
+        ({"channel": "x", "event": "x", "id": "ä" * 129}, "bad_request"),
     ],
 )
 async def test_bad_events(tmp_path: Path, body: Any, code: str) -> None:
     async with api(tmp_path) as node:
         status, value = await node.ask("POST", "/v1/publish", body)
         assert (status, value["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+async def test_a_list_is_worked_off_in_turns(tmp_path: Path, lines: bool) -> None:
+    """Others are served between any two events; order and answers are kept."""
+    events: list[Any] = [{"channel": "user:b0", "event": "E", "data": {"n": n}} for n in range(300)]
+    events[7] = 1
+    body: Any = b"\n\n".join(json.dumps(event).encode() for event in events) + b"\n \n" if lines else events
+    kind = "application/x-ndjson" if lines else "application/json"
+    async with api(tmp_path, bots=1, turn=0.0) as node:
+        seen = [0]
+
+        async def look() -> None:
+            while True:
+                seen.append(node.talk.hub.totals.published)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            _, answers = await node.ask("POST", "/v1/publish", body, content_type=kind)
+            nursery.cancel_scope.cancel()
+        assert max(after - before for before, after in pairwise(seen)) <= 2  # Trio's order within a round is random
+        assert [("error" in answer, answer.get("number")) for answer in answers] == [
+            (n == 7, None if n == 7 else n + 1 - (n > 7)) for n in range(300)
+        ]
+        assert [said["d"] for said in node.talk.people[0].heard()][:2] == [{"n": 0}, {"n": 1}]
+        assert await node.ask("POST", "/v1/publish", b"" if lines else [], content_type=kind) == (200, [])
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_a_body_cannot_have_more_events_than_could_be_right(tmp_path: Path, kind: str) -> None:
+    """Each would be answered by an error of many times its size."""
+    count = MOST_EVENTS + 2
+    body = b"1\n" * count if "nd" in kind else b"[1" + b",1" * count + b"]"
+    async with api(tmp_path) as node:
+        status, value = await node.ask("POST", "/v1/publish", body, content_type=kind)
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", MOST_EVENTS)
+
+
+async def test_the_longest_id(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        event = {"channel": "user:b0", "event": "E", "id": "ä" * 128}
+        assert await node.ask("POST", "/v1/publish", event) == await node.ask("POST", "/v1/publish", event)
+        assert (await node.get("/v1/status"))["events"]["published"] == 1
 
 
 async def test_notify(tmp_path: Path) -> None:
