@@ -218,6 +218,7 @@ class Daemon:
         async with trio.open_nursery() as writing:
             if self.keeping is not None:
                 await writing.start(self.keeping.journal.run)
+                await self.keeping.journal.committed()  # no event gets a number that the next run might give again
             async with trio.open_nursery() as serving:
                 serving.start_soon(self._serve_admin)
                 yield
@@ -229,7 +230,7 @@ class Daemon:
                     await self.backend.close()
                 serving.cancel_scope.cancel()
             if self.keeping is not None:
-                await self.keeping.journal.aclose()
+                await self.keeping.aclose()
 
     async def _part_from(self, backend: Service) -> None:
         """What no journal keeps ends with the process; the backend learns of it, if it is there to."""

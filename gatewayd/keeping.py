@@ -9,7 +9,7 @@ Law 2: whoever is asked to wait until something is kept is told when it is not.
 from __future__ import annotations
 
 import logging
-import time
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gatewayd.journal")
 
-ALIVE, LAST = "alive", "lifecycle"
-"""Keys of the meta table: when the node was last there, and the number of its newest lifecycle event."""
+LIVED, LAST, NUMBERS = "lived", "lifecycle", "numbers"
+"""Keys of the meta table: the node's own time, the number of its newest lifecycle event, and one that no event has."""
+NUMBERS_AHEAD = 1_000_000
+"""So many numbers of events are reserved at a time. The journal is asked for changes every few seconds at least, so
+that half of them outlast what can be published until then."""
 NONSENSE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What comes of a row that somebody has edited, or of a hook that does not know what it finds there."""
 
@@ -138,6 +141,7 @@ class Keeping:
         self._remembered: Remembered | None = None
         self.dropped: Counter[str] = Counter()
         """Rows that were dropped at the start, by table."""
+        self._reserved = 0
 
     def lifecycle(self, limit: int) -> JournalQueue:
         """The queue for the backend, with what the last run left in it."""
@@ -162,7 +166,9 @@ class Keeping:
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
             reading.place = "what is remembered of a session"
-            recall(hub, settings, sessions, events, meta.get(ALIVE, time.time()))
+            hub.numbers = int(meta.get(NUMBERS, 0.0))
+            recall(hub, settings, sessions, events, meta.get(LIVED, 0.0))
+        journal.put(Table.META, NUMBERS, self._reserve())
         for gap in reading.gaps:
             lose(hub, *gap)
         journal.gather, journal.snapshot = self._gather, self._everything
@@ -172,8 +178,16 @@ class Keeping:
     def _gather(self) -> None:
         assert self._hub is not None
         self._hub.keeper.gather()
+        if self._hub.numbers > self._reserved - NUMBERS_AHEAD // 2:
+            self.journal.put(Table.META, NUMBERS, self._reserve())
         if not self.journal.idle:
-            self.journal.put(Table.META, ALIVE, b"%f" % time.time())
+            self.journal.put(Table.META, LIVED, b"%f" % self._hub.keeper.lived())
+
+    def _reserve(self) -> bytes:
+        """The number after which the next run begins, should this one crash."""
+        assert self._hub is not None
+        self._reserved = self._hub.numbers + NUMBERS_AHEAD
+        return b"%d" % self._reserved
 
     def _everything(self) -> Iterator[Row]:
         hub, remembered = self._hub, self._remembered
@@ -187,7 +201,15 @@ class Keeping:
         if self.queue is not None:
             yield from self.queue.rows()
             yield Table.META, LAST, b"%d" % self.queue.last
-        yield Table.META, ALIVE, b"%f" % time.time()
+        yield Table.META, LIVED, b"%f" % hub.keeper.lived()
+        yield Table.META, NUMBERS, self._reserve()
+
+    async def aclose(self) -> None:
+        """Write the rest and close. The next run goes on with the very next number."""
+        if self._hub is not None:
+            self._reserved = sys.maxsize
+            self.journal.put(Table.META, NUMBERS, b"%d" % self._hub.numbers)
+        await self.journal.aclose()
 
     async def committed(self) -> bool:
         """Wait until all that was done by now is on disk, or has reached its client; False when it is not."""

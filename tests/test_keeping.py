@@ -76,6 +76,18 @@ def test_after_a_kill_clients_resume_as_if_only_the_network_had_gone(tmp_path: P
         assert "3 sessions of the last run, 3 of them can be resumed" in log
 
 
+def test_numbers_of_events_go_on_after_a_restart_though_nothing_waited(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.run() as daemon:
+        assert [site.publish("user:nobody", 1)["number"] for _ in range(3)] == [1, 2, 3]
+        assert daemon.stop()[0] == 0
+    with site.run():
+        assert site.publish("user:nobody", 1)["number"] == 4
+        site.kill()
+    with site.run():
+        assert site.publish("user:nobody", 1)["number"] > 4
+
+
 def test_a_slow_reader_loses_nothing_in_a_kill(tmp_path: Path) -> None:
     """What was acknowledged, it hears: from the kernel, or after it has resumed; in order, and hardly anything twice."""
     site = Site(tmp_path)

@@ -21,7 +21,7 @@ from gatewayd.backend.request import Entry
 from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import JournalError
-from gatewayd.keeping import JournalQueue, Keeping
+from gatewayd.keeping import NUMBERS_AHEAD, JournalQueue, Keeping
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.turn import Turn
 from gatewayd.net.writer import Writer
@@ -185,15 +185,34 @@ async def test_time_counts_from_when_the_node_was_last_seen(tmp_path: Path) -> N
         assert first.keeping.journal.stats.commits == commits + 1
         assert await first.keeping.committed()
         assert first.keeping.journal.stats.commits == commits + 1, "to be there is no reason to write"
-    hour_ago = time.time() - 3600
-    edit(tmp_path, "UPDATE meta SET value = ? WHERE key = 'alive'", str(hour_ago))
-    edit(tmp_path, "UPDATE sessions SET value = json_set(value, '$.detached', ?)", hour_ago - 50)
+    edit(tmp_path, "UPDATE meta SET value = '9000' WHERE key = 'lived'")
+    edit(tmp_path, "UPDATE sessions SET value = json_set(value, '$.left', ?)", 8950)
     second = Node(tmp_path)
     second.book.advance(9)
     assert second.hub.sessions
     second.book.advance(2)
     assert not second.hub.sessions
     second.keeping.journal.close()
+
+
+async def test_numbers_of_events_go_on(tmp_path: Path) -> None:
+    """A crash skips what was reserved, even where nothing was ever written; a clean end skips nothing."""
+    first = Node(tmp_path)
+    assert first.hub.post("user:nobody", "E", 1).delivered == 0
+    async with first.running():
+        pass  # only the journal is closed: as good as a crash
+    second = Node(tmp_path)
+    assert second.hub.numbers == NUMBERS_AHEAD
+    async with second.running():
+        second.hub.numbers += NUMBERS_AHEAD - 1  # published, and heard at once by everybody
+    third = Node(tmp_path)
+    assert third.hub.numbers == 3 * NUMBERS_AHEAD - 1
+    async with third.running():
+        third.hub.post("user:nobody", "E", 1)
+        await third.keeping.aclose()
+    fourth = Node(tmp_path)
+    assert fourth.hub.numbers == 3 * NUMBERS_AHEAD
+    fourth.keeping.journal.close()
 
 
 async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
@@ -207,7 +226,7 @@ async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
         await keeping.journal.aclose()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         assert connection.execute("SELECT * FROM documents").fetchall() == [("d", "1")]
-        assert connection.execute("SELECT key FROM meta").fetchall() == [("alive",)]
+        assert connection.execute("SELECT key FROM meta").fetchall() == [("lived",), ("numbers",)]
 
 
 async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
@@ -253,7 +272,7 @@ NONSENSE: list[tuple[str, tuple[Any, ...], str]] = [
     ("INSERT INTO notifications VALUES ('u', 1, ?)", ("{",), "notifications makes no sense (1 values are no JSON"),
     ("INSERT INTO lifecycle VALUES (1, ?)", ("{}",), "the row 1 of lifecycle makes no sense"),
     ("INSERT INTO meta VALUES ('lifecycle', ?)", ("x",), "the row 'lifecycle' of meta makes no sense"),
-    ("INSERT INTO meta VALUES ('alive', ?)", ("x",), "the row 'alive' of meta makes no sense"),
+    ("INSERT INTO meta VALUES ('lived', ?)", ("x",), "the row 'lived' of meta makes no sense"),
 ]
 
 

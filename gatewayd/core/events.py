@@ -142,7 +142,7 @@ class Event:
     at: float
     one: bool = False
     number: int = 0
-    """Grows with every event of the node, restarts included; 0 where nobody counts."""
+    """Grows with every event of the node, restarts included where it has a journal; 0 where nobody counts."""
     waiting: int = 0
     """For how many it waits: sessions that have not got it, channels where it waits for the first receiver."""
     holders: dict[str, bool] = field(init=False, factory=dict, repr=False)

@@ -94,7 +94,9 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     """How many of the lost ones its client has still to be told of."""
     delivered: int
     detached: float | None
-    """When it lost its client; None while it has one."""
+    """When it lost its client, for people; None while it has one."""
+    left: float | None = None
+    """The same by the node's own time, which counts: nobody sets that clock, and it stands still while no node runs."""
     said: int
     """Number of the newest event that waited for it and waits no more."""
     channels: list[str]

@@ -40,6 +40,12 @@ class Keeper:
         self._behind: dict[Session, None] = {}
         self._fresh: dict[Event, None] = {}
         self._latest: Event | None = None  # of the fresh ones
+        self.before = 0.0
+        """From the clock to the node's own time: what all its runs have lasted until now, down times left out."""
+
+    def lived(self) -> float:
+        """The node's own time."""
+        return self._clock() + self.before
 
     def touch(self, session: Session) -> None:
         """Something about this session has changed."""
@@ -201,6 +207,7 @@ class Keeper:
                 untold=session.missed.lost,
                 delivered=session.delivered,
                 detached=None if detached is None else time.time() - (self._clock() - detached),
+                left=None if detached is None else detached + self.before,
                 said=session.said,
                 channels=list(session.channels),
                 granted=list(session.granted),

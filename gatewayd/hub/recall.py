@@ -33,14 +33,15 @@ def recall(
     settings: Mapping[str, Settings],
     sessions: Iterable[tuple[str, SessionRecord]],
     events: Iterable[tuple[int, EventRecord]],
-    alive: float,
+    lived: float,
 ) -> None:
-    """Give the hub the sessions and events of the last run. `settings` by listener; `alive` is the wall clock when
-    that run was last seen to be there.
+    """Give the hub the sessions and events of the last run. `settings` by listener; `lived` is the node's own time when
+    that run was last seen to be there, and goes on from here.
     """
+    hub.keeper.before = lived - hub.clock()
     over: list[tuple[Session, Verdict]] = []
     for id_, record in sorted(sessions, key=lambda item: item[1].opened):
-        session, verdict = _session(hub, settings, id_, record, alive)
+        session, verdict = _session(hub, settings, id_, record)
         if verdict is not None:
             over.append((session, verdict))
     wall = time.time()
@@ -76,7 +77,7 @@ def lose(hub: Hub, number: int, kept: EventRecord) -> None:
 
 
 def _session(
-    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, alive: float
+    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord
 ) -> tuple[Session, Verdict | None]:
     """Take one up, and tell why it has to end again, where it has."""
     known = settings.get(record.listener)
@@ -103,7 +104,7 @@ def _session(
         identity=record.identity,
         key=record.key,
         resumable=resumable,
-        detached_at=now - max(0.0, alive - record.detached) if record.detached is not None else now,
+        detached_at=now if record.left is None else min(now, record.left - hub.keeper.before),
         generation=record.generation,
         sequence=record.sequence,
         resumes=record.resumes,

@@ -91,14 +91,14 @@ def snapshot(hub: Hub) -> Rows:
     return {(table, key): value for table, key, value in (*rows, *hub.rooms.rows(), *hub.notifications.rows())}
 
 
-def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], alive: float) -> None:
+def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], lived: float) -> None:
     """As a start does it."""
     hub.notifications.restore(disk.values(Table.NOTIFICATIONS))
     hub.rooms.restore(iter(disk.values(Table.ROOMS)))
     hub.rooms.store = hub.notifications.store = disk
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
-    recall(hub, settings, sessions, events, alive)
+    recall(hub, settings, sessions, events, lived)
 
 
 def plain(

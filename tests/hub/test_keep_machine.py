@@ -5,7 +5,6 @@ had gone. A machine of random moves, with crashes between any two of them.
 from __future__ import annotations
 
 import json
-import time
 from itertools import product
 from typing import Any
 
@@ -39,7 +38,7 @@ class Machine(Watch, RuleBasedStateMachine):
         self.number = self.entries = 0
         self.excused: set[str] = set()
         self.known = Known()
-        self.alive = time.time()
+        self.lived = 0.0
         self.run(1000.0)
 
     def run(self, now: float) -> None:
@@ -57,7 +56,7 @@ class Machine(Watch, RuleBasedStateMachine):
             )  # fmt: skip
             self.books[name].now = now
         hub.lifecycle = self.told
-        take_up(self.disk, hub, {name: book.settings for name, book in self.books.items()}, self.alive)
+        take_up(self.disk, hub, {name: book.settings for name, book in self.books.items()}, self.lived)
 
     def told(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         self.entries += 1

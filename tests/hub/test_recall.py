@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ class Node:
     """One run: its book, and what it told of its sessions: (identity, kind, cause, sequence)."""
 
     def __init__(
-        self, disk: Disk, protocol: Protocol = utilbot.PROTOCOL, *, listener: str = "main", away: float = 0.0,
+        self, disk: Disk, protocol: Protocol = utilbot.PROTOCOL, *, listener: str = "main", lived: float = 0.0,
         auth: str | None = None, **settings: Any,
     ) -> None:  # fmt: skip
         self.disk = disk
@@ -41,7 +41,7 @@ class Node:
         self.book.now = 50_000.0
         if auth is not None:
             self.book.behaviour.port.realm = (protocol.name, auth)
-        take_up(disk, self.hub, {listener: self.book.settings}, time.time() - away)
+        take_up(disk, self.hub, {listener: self.book.settings}, lived)
 
     def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         cause = "" if verdict is None else verdict.cause.value
@@ -116,7 +116,8 @@ def test_the_time_that_the_node_was_away_counts_against_nobody() -> None:
     first.book.advance(20)
     ready(first.book, "b")
     disk = first.crash()
-    second = Node(disk)
+    assert first.hub.keeper.lived() == 20
+    second = Node(disk, lived=20)
     second.book.advance(39)
     assert {session.identity for session in second.hub.sessions.values()} == {"a", "b"}
     second.book.advance(2)
@@ -128,14 +129,52 @@ def test_the_time_that_the_node_was_away_counts_against_nobody() -> None:
     assert second.disk.rows == {}
 
 
-def test_a_clock_that_was_set_back_gives_a_window_and_no_more() -> None:
+@pytest.mark.parametrize("step", [-1e9, -3600, 3600, 1e9])
+def test_a_wall_clock_that_is_set_gives_and_takes_nothing(step: float) -> None:
+    """Between detach and restart, which it was while nobody looked."""
     first = Node(Disk())
     ready(first.book).leave()
-    second = Node(first.crash(), away=3600.0)
+    first.book.advance(20)
+    disk = first.crash()
+    for place, row in disk.rows.items():
+        if place[0] is Table.SESSIONS:
+            record = json.loads(row)
+            disk.rows[place] = json.dumps({**record, "detached": record["detached"] + step}).encode()
+    second = Node(disk, lived=20)
+    second.book.advance(39)
+    assert second.hub.sessions
+    second.book.advance(2)
+    assert not second.hub.sessions
+
+
+@pytest.mark.parametrize("row", [{"left": 1e9}, {"left": None}])
+def test_whose_absence_nobody_knows_has_the_whole_window(row: dict[str, Any]) -> None:
+    """What a version before has written, and what cannot be."""
+    first = Node(Disk())
+    ready(first.book).leave()
+    disk = first.crash()
+    for place, value in disk.rows.items():
+        if place[0] is Table.SESSIONS:
+            disk.rows[place] = json.dumps({**json.loads(value), **row}).encode()
+    second = Node(disk, lived=20)
     second.book.advance(59)
     assert second.hub.sessions
     second.book.advance(2)
     assert not second.hub.sessions
+
+
+def test_absence_adds_up_over_runs() -> None:
+    first = Node(Disk())
+    ready(first.book).leave()
+    first.book.advance(20)
+    second = Node(first.crash(), lived=first.hub.keeper.lived())
+    second.book.advance(20)
+    assert second.hub.keeper.lived() == 40
+    third = Node(second.crash(), lived=second.hub.keeper.lived())
+    third.book.advance(19)
+    assert third.hub.sessions
+    third.book.advance(2)
+    assert not third.hub.sessions
 
 
 def test_what_was_lost_is_said_after_the_crash_too() -> None:

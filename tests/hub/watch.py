@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from copy import deepcopy
 from typing import Any
 
@@ -69,7 +68,7 @@ class Watch:
     hub: Hub
     disk: Disk
     known: Known
-    alive: float
+    lived: float
 
     def commit(self, early: bool) -> None:
         self.disk.write(self.hub)
@@ -80,7 +79,7 @@ class Watch:
     def note(self, early: bool) -> None:
         """What a crash from now on may lose, and what it must not."""
         before, known = self.known, Known()
-        self.alive = time.time()
+        self.lived = self.hub.keeper.lived()
         for session in self.hub.sessions.values():
             if session.durable and session.sequence:
                 said = unsaid(session)
