@@ -8,6 +8,7 @@ import ssl
 
 from gatewayd.admin.node import ListenerView
 from gatewayd.config.model import ListenerConfig
+from gatewayd.core.rate import Intake
 from gatewayd.core.settings import Settings
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
@@ -61,6 +62,10 @@ def settings_of(config: ListenerConfig) -> Settings:
         resume_events=config.resume_events,
         resume_bytes=config.resume_bytes,
         rate_limit=config.rate_limit,
+        unidentified_messages=config.unidentified_messages,
+        intake=Intake(config.unidentified_bytes, config.burst_bytes, config.bytes_per_second).holding(
+            config.max_message_bytes
+        ),
         max_message_bytes=config.max_message_bytes,
         outbox_bytes=config.outbox_bytes,
         outbox_events=config.outbox_events,

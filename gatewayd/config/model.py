@@ -129,6 +129,13 @@ class ListenerLimits:
     max_clients_per_ip: int = attrs.field(default=256, validator=_positive)
     max_unidentified: int = attrs.field(default=4096, validator=_positive)
     handshake_timeout: Seconds = attrs.field(default=Seconds(10.0), validator=_positive)
+    unidentified_messages: int = attrs.field(default=64, validator=_positive)
+    """An identify and some heartbeats need few; a stranger's messages must cost next to nothing."""
+    unidentified_bytes: int = attrs.field(default=65536, validator=_positive)
+    bytes_per_second: int = attrs.field(default=262144, validator=_positive)
+    """From one client. Some hundred messages of 1 KB; whoever has more to say to all publishes over the API."""
+    burst_bytes: int = attrs.field(default=1048576, validator=_positive)
+    """What one client may send at once. One message of `max_message_bytes` always fits."""
     max_message_bytes: int = attrs.field(default=65536, validator=_positive)
     outbox_bytes: int = attrs.field(default=1048576, validator=_positive)
     outbox_events: int = attrs.field(default=1024, validator=_positive)

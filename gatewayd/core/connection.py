@@ -19,10 +19,10 @@ from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox
 from gatewayd.core.protocol import loads
+from gatewayd.core.quota import Quota
 
 if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
-    from gatewayd.core.rate import Rate
     from gatewayd.core.session import Session
     from gatewayd.core.settings import Settings
 
@@ -51,10 +51,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_answered_at", "_beats_in_window", "_busy_since", "_looked_at", "_messages_in_window", "_next_beat",
-        "_probed_at", "_window_start", "asked", "beats", "identify_by", "lags", "last_heard", "last_life", "latency",
-        "opened", "outbox", "probe", "received", "said", "session", "settings", "state", "stop", "variant", "verdict",
-        "wire",
+        "_answered_at", "_busy_since", "_looked_at", "_next_beat", "_probed_at", "_quota", "asked", "beats",
+        "identify_by", "lags", "last_heard", "last_life", "latency", "opened", "outbox", "probe", "received", "said",
+        "session", "settings", "state", "stop", "variant", "verdict", "wire",
     )  # fmt: skip
 
     def __init__(self, wire: Wire, settings: Settings, now: float) -> None:
@@ -79,8 +78,8 @@ class Connection:
         self.asked = Asked() if wire.acknowledges else None
         self._probed_at = -math.inf
         self._busy_since: float | None = None
-        self._looked_at = self._answered_at = self._window_start = -math.inf
-        self._messages_in_window = self._beats_in_window = 0
+        self._looked_at = self._answered_at = -math.inf
+        self._quota: Quota | None = Quota(settings)  # None where messages have no bound: after identify, without a rate
 
     # --- what we say ----------------------------------------------------------------------------------------
 
@@ -145,10 +144,14 @@ class Connection:
         if self.wire.any_message_is_life:
             self.last_life = now
         self.said = None
-        self.said = loads(message)
-        event = self.wire.decode(self.said)
-        if self.settings.rate_limit is not None:
-            self._count(event, self.settings.rate_limit, now)
+        try:
+            self.said = loads(message)
+            event = self.wire.decode(self.said)
+        except Disconnect:
+            self._count(None, now)  # a protocol may forgive it
+            raise
+        if self._quota is not None:
+            self._count(event, now)
         self.state = step(self.state, type(event))
         if type(event) is e.Heartbeat or type(event) is e.Ping:
             self.last_life = now
@@ -171,17 +174,11 @@ class Connection:
         if number is not None and session is not None:
             session.acknowledged = max(session.acknowledged or 0, number)
 
-    def _count(self, event: e.ClientEvent, rate: Rate, now: float) -> None:
-        """Hold the client to its rate. Heartbeats have a count of their own, of the same size."""
-        if now - self._window_start >= rate.period:
-            self._window_start = now
-            self._messages_in_window = self._beats_in_window = 0
-        if type(event) is e.Heartbeat:
-            self._beats_in_window += 1
-        else:
-            self._messages_in_window += 1
-        if max(self._messages_in_window, self._beats_in_window) > rate.count:
-            raise Disconnect(Cause.RATE_LIMITED, f"more than {rate.count} messages in {rate.period:g} s")
+    def _count(self, event: e.ClientEvent | None, now: float) -> None:
+        identified = self.state in IDENTIFIED
+        if self._quota is not None:
+            counts = self._quota.count(self.received, now, heartbeat=type(event) is e.Heartbeat, identified=identified)
+            self._quota = self._quota if counts else None
 
     def busy(self, now: float) -> None:
         """From now on we act on a message, and listen to no other."""

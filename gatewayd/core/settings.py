@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import Factory, frozen
+
+from gatewayd.core.rate import Intake
 
 if TYPE_CHECKING:
     from gatewayd.core.rate import Rate
@@ -25,7 +27,9 @@ class Settings:
     resume_events: int = 1000
     resume_bytes: int = 1048576
     rate_limit: Rate | None = None
+    unidentified_messages: int = 64
     max_message_bytes: int = 65536
+    intake: Intake = Factory(lambda self: Intake().holding(self.max_message_bytes), takes_self=True)
     outbox_bytes: int = 1048576
     outbox_events: int = 1024
     outbox_age: float = 30.0

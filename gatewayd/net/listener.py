@@ -141,10 +141,8 @@ class Listener:
             return None
         connection = Connection(self.wire, self.settings, trio.current_time())
         writer = Writer(transport, connection, self.turn)
-        websocket = WebSocket(
-            transport, writer, max_bytes=self.settings.max_message_bytes, close_detaches=self.wire.close_detaches,
-            rest=reader.rest, fast=self.fast_lane, ear=transport.listen(self.poll),
-        )  # fmt: skip
+        ear = transport.listen(self.poll)
+        websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
         handshake = Handshake(head.path, head.query, head.headers)
         talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
         await transport.send_all(accepted(head))

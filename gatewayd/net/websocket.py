@@ -4,15 +4,18 @@ Law 1: messages come out in the order in which their last frames came in, whiche
 Law 2: what is a whole, plain text frame, ping, pong or close is dealt with here; whatever is not is given, byte by
 byte as it came, to `library.Library`, and its judgement stands.
 Law 3: every frame passes the bounds first: its size, the fragments of its message, the control frames per second.
+Law 4: every byte counts as it is read, whatever it is part of; the clock is asked only once a burst is used up.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.machine import IDENTIFIED
 from gatewayd.net import frames
 from gatewayd.net.controls import Controls
 from gatewayd.net.library import Library
@@ -20,8 +23,8 @@ from gatewayd.net.library import Library
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gatewayd.core.connection import Connection
     from gatewayd.net.poll import Heard, Take
-    from gatewayd.net.transport import SocketTransport
     from gatewayd.net.writer import Writer
 
     Later = Coroutine[Any, Any, None] | None
@@ -38,22 +41,22 @@ DRAIN_FRAMES = 64
 
 
 class WebSocket:
-    """The upgraded client of one `Writer`. `max_bytes` bounds a message; without `fast` the library does it all."""
+    """One upgraded client; `rest` came with its request. Without `fast` the library does it all."""
 
     __slots__ = (
-        "_act", "_at", "_begun", "_data", "_ear", "_fast", "_fragments", "_later", "_left", "_library", "_max_bytes",
-        "_nursery", "_share", "_size", "_sound", "_transport", "_writer", "answered", "controls",
+        "_act", "_allowance", "_at", "_begun", "_connection", "_data", "_ear", "_fast", "_fragments", "_later",
+        "_left", "_library", "_max_bytes", "_nursery", "_refilled", "_share", "_size", "_sound", "_writer", "answered",
+        "controls",
     )  # fmt: skip
 
-    def __init__(
-        self, transport: SocketTransport, writer: Writer, *, max_bytes: int, close_detaches: bool, rest: bytes,
-        fast: bool, ear: Heard | None = None,
-    ) -> None:  # fmt: skip
-        self._transport = transport
+    def __init__(self, ear: Heard, writer: Writer, connection: Connection, *, rest: bytes, fast: bool) -> None:
         self._writer = writer
-        self._max_bytes = max_bytes
+        self._connection = connection
+        self._max_bytes = connection.settings.max_message_bytes
+        self._allowance: float = connection.settings.intake.unidentified - len(rest)
+        self._refilled = -math.inf  # when time was last added to the allowance
         self._fast = fast
-        self._ear = ear
+        self._ear: Heard | None = ear
         self._act: Act | None = None
         self._later: Later = None  # what the last message asked for that could not be done at once
         self._nursery: trio.Nursery | None = None
@@ -66,7 +69,7 @@ class WebSocket:
         self._begun: frames.Text | None = None  # the text frame of which a part is here
         self._share = 0
         self._sound = True  # no violation so far
-        self.controls = Controls(writer, close_detaches=close_detaches)
+        self.controls = Controls(writer, close_detaches=connection.wire.close_detaches)
         self.answered = False
         """The client's own close frame has come, or it has hung up."""
 
@@ -101,17 +104,24 @@ class WebSocket:
         # What is dealt with is let go before the wait: an idle client must not hold on to it.
         self._data = self._data[self._at :]
         self._at = 0
-        if self._ear is not None:
-            await self._ear.wait(take)
-        else:
-            while take(bytes(await self._transport.receive_some())):
-                pass
+        assert self._ear is not None
+        await self._ear.wait(take)
 
     def _append(self, fresh: bytes) -> bool:
         if not fresh:
             raise Disconnect(Cause.PEER_GONE)
         self._data = self._data + fresh if self._data else fresh
+        self._allowance -= len(fresh)
+        if self._allowance < 0:
+            self._refill()
         return False
+
+    def _refill(self) -> None:
+        """The client has sent what it may send at once: add what it has earned since, or pass the verdict."""
+        connection, now = self._connection, trio.current_time()
+        identified = connection.state in IDENTIFIED
+        self._allowance = connection.settings.intake.refilled(self._allowance, now - self._refilled, identified)
+        self._refilled = now
 
     async def _read(self) -> int:
         """Read on behind what is here; how many bytes came."""
@@ -261,6 +271,7 @@ class WebSocket:
 
     async def goodbye(self, code: int, reason: str) -> None:
         """Say close, and wait until the client has answered, hung up, or said too much. Not bounded in time."""
+        self._allowance = math.inf  # what follows has bounds of its own
         self._writer.say_close(frames.close(code, reason))
         await self._writer.flush()
         # Behind a violation nobody knows where a frame begins (and it may have been the client's close itself).

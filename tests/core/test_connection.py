@@ -162,6 +162,40 @@ def test_the_rate_is_held_and_heartbeats_have_their_own() -> None:
     connection.receive(event, 5.0)
 
 
+def test_before_identify_every_message_counts() -> None:
+    settings = Settings(
+        interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, unidentified_messages=3
+    )  # fmt: skip
+    connection = greeted(PROTOCOLS["discodo"], settings)
+    connection.receive('{"op": "HEARTBEAT", "d": 1}', 0.0)
+    for bad in ('{"op": "IDENTIFY', '{"d": 1}'):  # what the protocol forgives counts, too
+        with pytest.raises(Disconnect) as verdict:
+            connection.receive(bad, 0.0)
+        assert verdict.value.cause is not Cause.RATE_LIMITED
+    for message in ('{"op": "HEARTBEAT", "d": 1}', "{", '{"op": "GET_STATUS"}'):
+        with pytest.raises(Disconnect) as verdict:
+            connection.receive(message, 1e6)
+        assert verdict.value.cause is Cause.RATE_LIMITED
+        assert verdict.value.reason == "more than 3 messages before identify"
+    connection.state = State.READY
+    for _ in range(1000):
+        connection.receive('{"op": "HEARTBEAT", "d": 1}', 1e6)
+
+
+def test_what_a_protocol_forgives_counts_in_its_rate() -> None:
+    settings = Settings(
+        interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, rate_limit=Rate(count=2, period=5.0)
+    )
+    connection = greeted(PROTOCOLS["discodo"], settings)
+    connection.state = State.READY
+    causes = []
+    for _ in range(3):
+        with pytest.raises(Disconnect) as verdict:
+            connection.receive('{"d": 1}', 0.0)
+        causes.append(verdict.value.cause)
+    assert causes == [Cause.NO_OPCODE, Cause.NO_OPCODE, Cause.RATE_LIMITED]
+
+
 def test_the_first_verdict_stands() -> None:
     connection = greeted(PROTOCOLS["utilbot"])
     stopped = []

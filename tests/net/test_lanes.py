@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Connection
+from gatewayd.core.rate import Intake
+from gatewayd.core.settings import Settings
 from gatewayd.net import frames, websocket
 from gatewayd.net.websocket import WebSocket
+from gatewayd.protocols import utilbot
 
 CODES = {
     Cause.PROTOCOL_ERROR: 1002, Cause.INVALID_TEXT: 1007, Cause.FLOOD: 1008, Cause.TOO_BIG: 1009, Cause.PEER_GONE: 1006,
@@ -55,6 +59,10 @@ class Source(trio.abc.Stream):
         await self.upgraded.wait()  # the plain library loses what comes earlier
         return self.pieces.pop(0) if self.pieces else b""
 
+    async def wait(self, take: Callable[[bytes], bool]) -> None:
+        while take(await self.receive_some()):
+            pass
+
     async def send_all(self, data: Any) -> None:
         self.sent += bytes(data)
         await trio.lowlevel.checkpoint()
@@ -91,7 +99,12 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
     source.upgraded.set()
     messages: list[str | bytes] = []
     code: int | None = None
-    socket = WebSocket(source, said, max_bytes=limit, close_detaches=False, rest=rest, fast=fast)
+    settings = Settings(
+        interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0, max_message_bytes=limit,
+        intake=Intake(unidentified=1 << 30),
+    )  # fmt: skip
+    connection = Connection(utilbot.WIRE, settings, trio.current_time())
+    socket = WebSocket(source, said, connection, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
         try:
             await socket.hear(nursery, messages.append, lambda verdict: None)

@@ -1,0 +1,99 @@
+"""How much a client may send: judged as it is read, in both lanes, with its protocol's word for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+import trio
+from websockets.exceptions import ConnectionClosed
+
+from gatewayd.core.close import Cause
+from gatewayd.core.rate import Intake
+from gatewayd.protocols import utilbot
+from gatewayd.protocols.registry import installed
+from tests.net.test_listener import masked
+from tests.net.test_supervisor import closed, identified, raw_client, read_to_end
+from tests.server import client, hear, say, serving
+
+WHERE = {"rooms": "/gateway?roomId=1&participantId=2&token=s3cret", "discodo": "/ws"}
+
+
+@pytest.mark.parametrize("name", installed())
+async def test_too_many_bytes_are_rate_limited_in_the_protocols_own_words(name: str) -> None:
+    protocol = installed()[name]
+    options = {"ad_hoc": True} if name == "rooms" else {}
+    headers = {"Authorization": "s3cret"} if name == "discodo" else {}
+    async with serving(protocol, options=options, intake=Intake(300, 300, 1)) as served:
+        async with client(served, WHERE.get(name, "/"), additional_headers=headers) as rude:
+            with contextlib.suppress(ConnectionClosed):
+                for letter in "abcdefg":  # control frames count like all others; rooms has identified by now
+                    await (await rude.ping(letter * 100, ack_on_close=True)).wait()
+            ending = protocol.wire.ending(Cause.RATE_LIMITED)
+            assert (await closed(rude))[0] == ending.code
+        assert served.hub.totals.closed == {"rate_limited": 1}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(masked(b'{"op": 10}'), id="plain"),
+        pytest.param(b"\x81\xfe\x10\x00\0\0\0\0" + b" " * 4096, id="no JSON"),
+        pytest.param(masked(b"x", opcode=2), id="binary"),
+    ],
+)
+async def test_a_stranger_may_send_little(frame: bytes) -> None:
+    async with serving(utilbot.PROTOCOL) as served, client(served) as polite:
+        await identified(served, polite)
+        stream = await raw_client(served)
+        async with stream:
+            try:
+                for _ in range(40):
+                    await stream.send_all(frame * 64)
+            except trio.BrokenResourceError:
+                pass  # cut off before it had said it all
+            got = await read_to_end(stream)
+            assert got.count(b'"op":11') <= 64
+        await say(polite, {"op": 10})
+        assert await hear(polite) == {"op": 11}
+
+
+async def test_a_stranger_has_64_messages_and_whoever_identifies_has_more() -> None:
+    async with serving(utilbot.PROTOCOL) as served:
+        async with client(served) as bot:
+            await hear(bot)
+            for _ in range(64):
+                await say(bot, {"op": 10})
+                assert await hear(bot) == {"op": 11}
+            await say(bot, {"op": 10})
+            assert await closed(bot) == (4009, "more than 64 messages before identify")
+        async with client(served) as bot:
+            await identified(served, bot)
+            for _ in range(200):
+                await say(bot, {"op": 10})
+                assert await hear(bot) == {"op": 11}
+
+
+async def test_what_follows_identify_has_a_burst_of_its_own() -> None:
+    async with serving(utilbot.PROTOCOL, intake=Intake(400, 2000, 100_000)) as served:
+        async with client(served) as bot:
+            await identified(served, bot)
+            for _ in range(10):
+                await bot.send(json.dumps({"op": 10, "d": "x" * 900}))
+                await hear(bot)
+                await trio.sleep(0.01)
+            for _ in range(4):
+                await bot.send(json.dumps({"op": 10, "d": "x" * 900}))
+            code, reason = await closed(bot)
+            assert (code, reason) == (4009, "more than 2000 bytes at once, or 100000 a second")
+
+
+async def test_fragments_count_with_their_headers() -> None:
+    async with serving(utilbot.PROTOCOL, intake=Intake(300, 300, 1)) as served:
+        stream = await raw_client(served)
+        async with stream:
+            await stream.send_all(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 60)
+            assert b"more than 300 bytes before identify" in await read_to_end(stream)
+        await served.settled()
+        assert served.hub.totals.closed == {"rate_limited": 1}
