@@ -17,6 +17,7 @@ from gatewayd.admin.listing import CHUNK, STATES, page
 from gatewayd.admin.node import NodeView, kept
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.protocol import FIGURE
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 
@@ -162,9 +163,11 @@ class Routes:
         name = item.pop("id")
         if not name:
             raise ApiError(400, "bad_request", "id must not be empty")
+        if not 0 <= item.get("maxParticipants", 0) < FIGURE:
+            raise ApiError(400, "bad_request", "maxParticipants is out of range")
         if self.hub.rooms.state(name) is not None:
             raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
-        if not self.hub.rooms.create(name, item):
+        if not self.hub.rooms.create(name, item, stays=True):
             raise ApiError(507, "full", "there are too many rooms")
         return await kept(self.node, views.room(self.hub, name), 201)
 

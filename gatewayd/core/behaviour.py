@@ -117,11 +117,14 @@ class Rooms(Protocol):
     def is_banned(self, room: str, participant: str) -> bool:
         """Whether the participant may not come back."""
 
-    def create(self, room: str, state: Mapping[str, Any]) -> bool:
-        """Create the room, or create it again after a close; False when there are too many."""
+    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
+        """Create the room, or create it again after a close; False when there are too many.
+
+        One that `stays` is never discarded.
+        """
 
     def discard(self, room: str) -> None:
-        """Forget an ad hoc room that nobody is in and nobody has given a state or a ban."""
+        """Forget a room that need not stay, and that nobody is in and nobody has given a state or a ban."""
 
     def update(self, room: str, changes: Mapping[str, Any]) -> None:
         """Change some of its state."""

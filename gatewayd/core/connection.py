@@ -149,6 +149,9 @@ class Connection:
             event = self.wire.decode(self.said)
         except Disconnect:
             self._count(None, now)  # a protocol may forgive it
+            said = self.said
+            if said is not None and self.state not in IDENTIFIED and not self.wire.may_precede_identify(said):
+                raise Disconnect(Cause.NOT_IDENTIFIED) from None
             raise
         if self._quota is not None:
             self._count(event, now)

@@ -60,6 +60,9 @@ class Wire:
     endings: Mapping[Cause, Ending]
     other: Decoder | None = None
     """Decodes string opcodes that stand in no table (discodo names its operations)."""
+    before_identify: frozenset[int] | None = None
+    """A client that sends any other opcode before it has identified is told so, whatever comes with it. None: any may
+    be judged."""
     beats: bool = False
     """The daemon sends a heartbeat every interval."""
     probes: bool = False
@@ -71,11 +74,23 @@ class Wire:
     """Every close by the client leaves the session to be resumed, 1000 included."""
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
+    _named: frozenset[int | str] = field(init=False)
     _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
 
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
         return {op.value: op.decode for op in self.opcodes if op.decode is not None}
+
+    @_named.default
+    def _opcodes_named(self) -> frozenset[int | str]:
+        return frozenset(op.value for op in self.opcodes)
+
+    def may_precede_identify(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a faulty payload is judged though its client has not identified."""
+        if self.before_identify is None or self.opcode_field not in payload:
+            return True
+        op = payload[self.opcode_field]
+        return type(op) is int and op in self.before_identify
 
     def decode(self, payload: Mapping[str, Any]) -> e.ClientEvent:
         """One client payload as an event; `Disconnect` with its cause where it is none."""
@@ -90,7 +105,7 @@ class Wire:
             decoder = self.decoders.get(op)
             if decoder is not None:
                 return decoder
-            if self.other is not None and type(op) is str:
+            if self.other is not None and type(op) is str and op not in self._named:
                 return self.other
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 

@@ -23,6 +23,7 @@ class RoomRecord(msgspec.Struct, frozen=True):
     state: dict[str, Any] | None = None
     bans: list[str] = []
     closed: int = 0
+    stays: bool = False
 
 
 NO_ROOM = RoomRecord()
@@ -38,6 +39,7 @@ class Rooms:
         self._bans: dict[str, OrderedDict[str, None]] = {}
         self._closed: OrderedDict[str, int] = OrderedDict()
         """By name, the how manieth to be closed."""
+        self._staying: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._states)
@@ -58,11 +60,13 @@ class Rooms:
         """Whether the participant may not come back."""
         return participant in self._bans.get(room, ())
 
-    def create(self, room: str, state: Mapping[str, Any]) -> bool:
+    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
         """Create the room, or create it again after a close; False when there are too many."""
         if room not in self._states and len(self._states) >= MAX_ROOMS:
             return False
         self._closed.pop(room, None)
+        if stays:
+            self._staying.add(room)
         self._states[room] = dict(state)
         self._changed(room)
         return True
@@ -89,8 +93,8 @@ class Rooms:
         self._changed(room)
 
     def discard(self, room: str) -> None:
-        """Forget an ad hoc room that nobody is in and nobody has given a state or a ban."""
-        if self._states.get(room) == {} and room not in self._bans:
+        """Forget a room that need not stay, and that nobody is in and nobody has given a state or a ban."""
+        if self._states.get(room) == {} and room not in self._bans and room not in self._staying:
             del self._states[room]
             self._changed(room)
 
@@ -98,6 +102,7 @@ class Rooms:
         """The room is gone; its name is remembered as closed."""
         self._states.pop(room, None)
         self._bans.pop(room, None)
+        self._staying.discard(room)
         last = next(reversed(self._closed.values()), 0)
         self._closed.pop(room, None)
         self._closed[room] = last + 1
@@ -115,7 +120,7 @@ class Rooms:
             self.store.put(Table.ROOMS, room, encode(record))
 
     def _record(self, room: str) -> RoomRecord:
-        return RoomRecord(self._states.get(room), self.bans(room), self._closed.get(room, 0))
+        return RoomRecord(self._states.get(room), self.bans(room), self._closed.get(room, 0), room in self._staying)
 
     def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
@@ -133,4 +138,6 @@ class Rooms:
                 self._bans[room] = OrderedDict.fromkeys(kept.bans)
             if kept.closed:
                 closed[room] = kept.closed
+            if kept.stays:
+                self._staying.add(room)
         self._closed = OrderedDict(sorted(closed.items(), key=lambda item: item[1]))

@@ -104,6 +104,7 @@ WIRE = Wire(
         Cause.SLOW_CONSUMER: Ending(4010),
     },
     probes=True,
+    before_identify=frozenset({0, 1}),
 )
 
 
@@ -164,10 +165,10 @@ class Oxyl(Behaviour[Options]):
         )
 
     def ready(self, session: Session, *, resumed: bool) -> Any:
-        """A sharder's block of shards; it keeps the one it has when it resumes."""
+        """A sharder's block of shards; it keeps the one it has when it resumes, and else is given one if it can be."""
         if session.metadata["type"] != SHARDER:
             return {}
-        if "shards" not in session.metadata:
+        if not session.metadata.get("shards"):
             session.metadata["shards"] = self._free_block()
         return {"shards": session.metadata["shards"]}
 

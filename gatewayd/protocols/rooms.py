@@ -208,7 +208,7 @@ class RoomsBehaviour(Behaviour[Options]):
     def ended(self, session: Session) -> None:
         """An ad hoc room is forgotten with its last participant."""
         room = session.metadata.get("room")
-        if room is not None and self.options.ad_hoc and not self.port.subscribers(f"room:{room}"):
+        if room is not None and not self.port.subscribers(f"room:{room}"):
             self.port.rooms.discard(room)
 
 

@@ -147,7 +147,7 @@ class Utilbot(Behaviour[Options]):
             grant=grant,
         )
 
-    def ready(self, session: Any, *, resumed: bool) -> Any:
+    def ready(self, session: Session, *, resumed: bool) -> Any:
         """The bot's id."""
         return session.key
 

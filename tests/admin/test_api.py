@@ -155,6 +155,7 @@ async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert await node.ask("POST", "/v1/rooms", {"id": "a/b", "maxParticipants": 2}) == (201, made)
         assert (await node.ask("POST", "/v1/rooms", {"id": "a/b"}))[0] == 409
         bad: list[Any] = [{"id": ""}, {"id": "x", "roomLocked": 1}, {}, [], {"id": "x", "other": 1}]
+        bad += [{"id": "x", "maxParticipants": figure} for figure in (-1, 2**63, 10**4000)]
         for body in bad:
             assert (await node.ask("POST", "/v1/rooms", body))[0] == 400
         assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"roomLocked": True}))[1]["state"]["roomLocked"] is True

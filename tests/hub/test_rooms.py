@@ -43,6 +43,17 @@ def test_bans_and_forgetting() -> None:
     assert len(rooms) == 0
 
 
+def test_a_room_that_stays() -> None:
+    rooms = Rooms()
+    rooms.create("a", {}, stays=True)
+    rooms.discard("a")
+    assert rooms.state("a") == {}
+    rooms.close("a")
+    rooms.create("a", {})
+    rooms.discard("a")
+    assert rooms.state("a") is None
+
+
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAX_ROOMS", "MAX_BANS", "CLOSED_NAMES"):
         monkeypatch.setattr(module, name, 2)
@@ -71,7 +82,7 @@ def test_the_journal_knows_them_at_any_moment(moves: list[tuple[str, str, int]])
     for move, room, number in moves:
         match move:
             case "create":
-                rooms.create(room, {"maxParticipants": number})
+                rooms.create(room, {"maxParticipants": number} if number > 1 else {}, stays=number % 2 == 0)
             case "update":
                 rooms.update(room, {"maxParticipants": number})
             case "ban" | "forgive":
@@ -84,6 +95,7 @@ def test_the_journal_knows_them_at_any_moment(moves: list[tuple[str, str, int]])
     assert {(table, key): value for table, key, value in rooms.rows()} == disk.rows
     again = Rooms()
     again.restore(iter(disk.values(Table.ROOMS)))
+    assert sorted(again.rows()) == sorted(rooms.rows())
     for room in "abcd":
         assert again.state(room) == rooms.state(room)
         assert again.bans(room) == rooms.bans(room)

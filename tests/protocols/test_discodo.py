@@ -339,3 +339,11 @@ def test_other_operations_are_the_backends() -> None:
     person = ready(talk)
     person.say({"op": "putSource", "d": {"guild_id": "3"}})
     assert person.heard() == [{"op": "putSource", "d": {"ok": True}}]
+
+
+def test_an_operation_of_the_servers_own_is_nobodys_to_send() -> None:
+    talk = Playbook(discodo.PROTOCOL, answers={"RESUMED": {"ok": True}})
+    for person in (ready(talk), greeted(talk)):
+        person.say({"op": "RESUMED", "d": {"guild_id": "3"}})
+        assert person.heard() == [error("RESUMED", "UNKNOWN_OPCODE", "unknown or wrong opcode", guild_id="3")]
+        assert person.closed is None

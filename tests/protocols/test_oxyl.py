@@ -104,6 +104,14 @@ def test_what_a_sharder_lost_is_said() -> None:
     ]
 
 
+def test_a_sharder_without_a_block_is_given_one_when_it_comes_back() -> None:
+    talk = book(patience=1000.0)
+    first, spare = ready(talk, "sharder"), ready(talk, "sharder")
+    spare.leave()
+    first.leave(Cause.CLIENT_CLOSED)
+    assert service(talk, "sharder").heard()[0]["d"] == {"shards": [0]}
+
+
 def test_other_services_do_not_resume() -> None:
     talk = book()
     person = ready(talk, "feeds")
@@ -148,6 +156,18 @@ def test_before_identify_and_twice() -> None:
         person = book().connect()
         person.say(payload)
         assert person.closed == (4000, "not identified")
+    malformed: list[Any] = [
+        {"op": 2}, {"op": 2, "t": 1, "d": {}}, {"op": 5}, {"op": 3, "d": {}}, {"op": 99}, {"op": True}, {"op": "1"}, {"op": []},
+    ]  # fmt: skip
+    for payload in malformed:
+        person = book().connect()
+        person.say(payload)
+        assert person.closed == (4000, "not identified")
+    for message, code in (({"op": 1, "d": 5}, 4005), ({"op": 0}, 4005), ({"d": {}}, 4005), ("{", 4004)):
+        person = book().connect()
+        person.say(message)
+        assert person.closed is not None
+        assert person.closed[0] == code
     person = ready(book())
     person.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
     assert person.closed == (4002, "already identified")
