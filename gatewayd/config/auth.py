@@ -44,6 +44,7 @@ class AuthConfig:
     """What every kind has."""
 
     kind: str = attrs.field(validator=_kind)
+    """How clients prove who they are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,10 +57,13 @@ class StaticConfig(AuthConfig):
     """Secrets and tokens that stand in the configuration."""
 
     secrets: tuple[Secret, ...] = ()
-    """After loading also those of `secrets_file`."""
+    """Any of these lets a client in; after loading also those of `secrets_file`."""
     secrets_file: str | None = attrs.field(default=None, validator=not_empty)
+    """A file with more of them, one a line; refused if others can read it."""
     users: Mapping[str, Secret] = attrs.field(factory=dict)
+    """dmod: the token of each user, by its uid."""
     guilds: Mapping[str, Secret] = attrs.field(factory=dict)
+    """dmod: the token of each guild, by its gid."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +83,7 @@ class JwtConfig(AuthConfig):
     leeway: Seconds = attrs.field(default=Seconds(0.0), validator=not_negative)
     """How far the clocks may be apart."""
     require_exp: bool = True
+    """Whether a token has to say when it expires."""
     keys: tuple[Key, ...] = attrs.field(default=(), repr=False, metadata={LOADED: True})
 
     def __attrs_post_init__(self) -> None:
@@ -91,19 +96,23 @@ class HttpConfig(AuthConfig):
     """A backend that is asked by a POST."""
 
     url: str = attrs.field(validator=_url)
+    """Where a claim is sent to, by POST."""
     timeout: Seconds = attrs.field(default=Seconds(2.0), validator=positive)
     """For the whole answer, waiting for a free connection included."""
     cache_ttl: Seconds = attrs.field(default=Seconds(0.0), validator=not_negative)
     """How long a verdict is given again without asking; 0: never."""
     cache_size: int = attrs.field(default=10_000, validator=positive)
+    """Verdicts that are remembered."""
     on_failure: Literal["refuse", "allow"] = "refuse"
     """What a claim gets that the backend did not judge."""
     breaker_failures: int = attrs.field(default=5, validator=positive)
     """So many failures in a row, and nobody is asked for a pause."""
     breaker_pause: Seconds = attrs.field(default=Seconds(10.0), validator=positive)
+    """How long it is left alone then."""
     secret: Secret | None = None
     """Signs the requests."""
     max_connections: int = attrs.field(default=32, validator=positive)
+    """Connections to it at the same time."""
     max_waiting: int = attrs.field(default=2000, validator=positive)
     """Different claims that may be asked about at the same time; one more fails."""
 

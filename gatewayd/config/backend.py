@@ -48,6 +48,7 @@ class BackendConfig:
     """[backend]: where commands go and who is told of sessions; exactly one of `url` and `handlers`."""
 
     url: str | None = attrs.field(default=None, validator=_url)
+    """Where requests are sent to, by POST."""
     handlers: str | None = attrs.field(default=None, validator=_handlers)
     """An `App` of this process, as "package.module:app"."""
     secret: Secret | None = None
@@ -55,15 +56,21 @@ class BackendConfig:
     timeout: Seconds = attrs.field(default=Seconds(5.0), validator=_more_than_0)
     """For one command, its wait for a free place included, and for one batch of lifecycle events."""
     max_concurrent: int = attrs.field(default=64, validator=_more_than_0)
+    """Commands that are with the backend at the same time."""
     max_answer_bytes: int = attrs.field(default=1048576, validator=_more_than_0)
+    """The longest answer."""
     lifecycle: Kinds = attrs.field(default=Kinds.ALL)
     """Which lifecycle events are sent."""
     lifecycle_batch: int = attrs.field(default=100, validator=_more_than_0)
+    """Events in one request at most."""
     lifecycle_rate: Rate = attrs.field(default=Rate(1000, 1.0))
+    """Events at most, however many sessions end at once."""
     lifecycle_queue: int = attrs.field(default=100_000, validator=_more_than_0)
     """How many may wait while the backend is away."""
     retry_min: Seconds = attrs.field(default=Seconds(0.5), validator=_more_than_0)
+    """The pause after a failure; it doubles with each more."""
     retry_max: Seconds = attrs.field(default=Seconds(60.0), validator=_more_than_0)
+    """The longest pause."""
 
 
 def crossed(table: Mapping[str, Any], config: BackendConfig | None) -> list[Mistake]:

@@ -82,11 +82,13 @@ class GatewayConfig:
     """[gateway]: the daemon as a whole."""
 
     node: str = attrs.field(factory=socket.gethostname, validator=_named)
+    """The node's name in statuses and logs; the host name by default."""
     state_dir: str = ""
     """Directory of the journal; empty keeps everything in memory."""
     journal_interval: Seconds = attrs.field(default=Seconds(0.1), validator=_positive)
     """What is recorded is on disk at the latest after this."""
     shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
+    """How long clients have to say goodbye when the daemon stops."""
     fast_lane: bool = True
     """Plain frames are read by the daemon itself; false gives every one of them to the WebSocket library."""
 
@@ -98,7 +100,9 @@ class AdminConfig:
     socket: str | None = attrs.field(default=None, validator=_socket_path)
     """None means the default place, `find.runtime_socket`."""
     mode: FileMode = attrs.field(default=FileMode(0o600))
+    """Permission bits of the socket."""
     group: str | None = attrs.field(default=None, validator=_not_empty)
+    """The group that the socket belongs to; with mode 0660 its members may use it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,8 +110,11 @@ class ApiToken:
     """One bearer token of [api]; in the TOML `token`, or a file that holds it under `file` or `token_file`."""
 
     name: str = attrs.field(validator=_named)
+    """Who holds it, for the log."""
     token: Secret = attrs.field(metadata={"file_key": "file"})
+    """The secret itself."""
     scopes: tuple[str, ...] = attrs.field(validator=_scopes)
+    """What it may do: `read`, `publish`, `admin`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +122,9 @@ class ApiConfig:
     """[api]: the admin API over TCP, for whoever holds one of the tokens."""
 
     bind: Bind
+    """Where it is served."""
     tokens: tuple[ApiToken, ...] = ()
+    """Who may use it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -126,9 +135,13 @@ class ListenerLimits:
     """
 
     max_clients: int = attrs.field(default=15000, validator=_positive)
+    """Connected clients."""
     max_clients_per_ip: int = attrs.field(default=256, validator=_positive)
+    """Connected clients of one address."""
     max_unidentified: int = attrs.field(default=4096, validator=_positive)
+    """Clients that are connected, and not yet known."""
     handshake_timeout: Seconds = attrs.field(default=Seconds(10.0), validator=_positive)
+    """For TLS and the request that opens a WebSocket."""
     unidentified_messages: int = attrs.field(default=64, validator=_positive)
     """An identify and some heartbeats need few; a stranger's messages must cost next to nothing."""
     unidentified_bytes: int = attrs.field(default=65536, validator=_positive)
@@ -137,9 +150,13 @@ class ListenerLimits:
     burst_bytes: int = attrs.field(default=1048576, validator=_positive)
     """What one client may send at once. One message of `max_message_bytes` always fits."""
     max_message_bytes: int = attrs.field(default=65536, validator=_positive)
+    """The largest message that a client may send."""
     outbox_bytes: int = attrs.field(default=1048576, validator=_positive)
+    """What may wait for one slow client, in bytes; one that has more is cut off."""
     outbox_events: int = attrs.field(default=1024, validator=_positive)
+    """The same, in events."""
     outbox_age: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
+    """The same, in time: how long the oldest of it may wait."""
 
 
 @attrs.frozen(kw_only=True)
@@ -161,13 +178,17 @@ class ListenerConfig(ListenerLimits):
     """
 
     name: str = attrs.field(validator=_named)
+    """Its name in commands, logs and channels."""
     protocol: str
+    """What it speaks."""
     bind: Bind
+    """Where it listens."""
     auth: str | None = None
     """Name of an [auth.NAME]; None lets everyone in."""
     heartbeat: Judging = "strict"
     """Whose silence ends a connection: "lenient" spares clients that have sent no heartbeat on it, "off" all."""
     heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
+    """How often a client owes a heartbeat."""
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
     """Silence allowed beyond the interval."""
     identify_timeout: Seconds | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
@@ -175,17 +196,23 @@ class ListenerConfig(ListenerLimits):
     resume_window: Seconds = attrs.field(default=Seconds(60.0), validator=_not_negative)
     """0 ends a session with its client."""
     resume_events: int = attrs.field(default=1000, validator=_not_negative)
+    """Events that are kept for a client that was lost; the oldest give way."""
     resume_bytes: int = attrs.field(default=1048576, validator=_not_negative)
+    """The same, in bytes."""
     durability: str = attrs.field(default="batched", validator=_durability)
     """What of its sessions outlives the process: nothing, all but the last `journal_interval`, or all."""
     rate_limit: Rate | None = None
+    """Messages from one client in a time."""
     origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
     """None: any client that is no browser, and same-origin browsers."""
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_proxies)
+    """Addresses or networks whose X-Forwarded-For is believed."""
     reuse_port: bool = False
     """Several daemons of one user may listen on this port; the kernel spreads the clients over them."""
     tls_cert: str | None = attrs.field(default=None, validator=_not_empty)
+    """File of the certificate chain, in PEM; with it and tls_key, clients connect by wss."""
     tls_key: str | None = attrs.field(default=None, validator=_not_empty)
+    """File of the certificate's private key, in PEM."""
     options: object = None
     """After loading an instance of the protocol's own options class."""
 
