@@ -36,7 +36,7 @@ DONE, FAILED, BAD_CONFIG = 0, 1, 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the start was stopped, 2 the configuration or the usage is wrong."""
-    args = _parser().parse_args(argv)
+    args = _parser({}).parse_args(argv)
     protocols = installed()
     try:
         code: int = args.act(args, protocols)
@@ -57,26 +57,36 @@ def run() -> None:
     sys.exit(main())
 
 
-def _parser() -> argparse.ArgumentParser:
+def commands() -> Mapping[str, argparse.ArgumentParser]:
+    """The parser of each command, for the manual."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    _parser(found)
+    return found
+
+
+def _parser(found: dict[str, argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """The whole parser; those of the commands are put into `found`."""
     parser = argparse.ArgumentParser(prog="gatewayd", description="Many gateway protocols over WebSocket, one daemon.")
     parser.add_argument("--version", action="version", version=f"gatewayd {__version__}")
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def verb(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=text, description=text)
+        sub = found[name] = verbs.add_parser(name, help=text, description=text)
         sub.set_defaults(act=act)
         return sub
 
     run_ = verb("run", _run, "serve until SIGTERM or SIGINT")
-    run_.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    run_.add_argument(
+        "--log-level", default="info", choices=["debug", "info", "warning", "error"], help="the least that is logged"
+    )
     check = verb("check", _check, "read the configuration and tell every mistake in it, and what is probably not meant")
     check.add_argument("--strict", action="store_true", help="exit with 2 for a warning, too")
     show = verb("config", _config, "print the default or the effective configuration as TOML")
-    show.add_argument("which", choices=["default", "show"])
+    show.add_argument("which", choices=["default", "show"], help="what to print")
     for sub in (run_, check, show):
-        sub.add_argument("--config", metavar="PATH", help="the TOML file; the README says where else it is looked for")
+        sub.add_argument("--config", metavar="PATH", help="the TOML file; gatewayd(1) says where else it is looked for")
     about = verb("protocols", _protocols, "print opcodes, timings, close codes and the state diagram")
-    about.add_argument("name", nargs="?", metavar="NAME")
+    about.add_argument("name", nargs="?", metavar="NAME", help="of this protocol; without it, the protocols there are")
     about.add_argument("--diagram", action="store_true", help="the state machine as a Mermaid diagram")
     return parser
 

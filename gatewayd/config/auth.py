@@ -75,11 +75,11 @@ class JwtConfig(AuthConfig):
     jwks_file: str | None = attrs.field(default=None, validator=not_empty)
     """A JWK set; a token names its key by `kid`."""
     algorithms: tuple[str, ...] = attrs.field(default=(), validator=_algorithms)
-    """Empty: what the keys are for."""
+    """Those that are allowed; empty: what the keys are for."""
     audience: str | None = attrs.field(default=None, validator=not_empty)
-    """None: only tokens without an audience."""
+    """What `aud` has to be; None: only tokens without an audience."""
     issuer: str | None = attrs.field(default=None, validator=not_empty)
-    """None: any."""
+    """What `iss` has to be; None: any."""
     leeway: Seconds = attrs.field(default=Seconds(0.0), validator=not_negative)
     """How far the clocks may be apart."""
     require_exp: bool = True

@@ -98,7 +98,7 @@ class AdminConfig:
     """[admin]: the Unix socket for operators."""
 
     socket: str | None = attrs.field(default=None, validator=_socket_path)
-    """None means the default place, `find.runtime_socket`."""
+    """Its path; None is the default place, in the runtime directory."""
     mode: FileMode = attrs.field(default=FileMode(0o600))
     """Permission bits of the socket."""
     group: str | None = attrs.field(default=None, validator=_not_empty)
@@ -145,6 +145,7 @@ class ListenerLimits:
     unidentified_messages: int = attrs.field(default=64, validator=_positive)
     """An identify and some heartbeats need few; a stranger's messages must cost next to nothing."""
     unidentified_bytes: int = attrs.field(default=65536, validator=_positive)
+    """The same, in bytes."""
     bytes_per_second: int = attrs.field(default=262144, validator=_positive)
     """From one client. Some hundred messages of 1 KB; whoever has more to say to all publishes over the API."""
     burst_bytes: int = attrs.field(default=1048576, validator=_positive)
@@ -192,19 +193,19 @@ class ListenerConfig(ListenerLimits):
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
     """Silence allowed beyond the interval."""
     identify_timeout: Seconds | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
-    """None where the claim is made in the handshake."""
+    """How long a client may stay unknown; None where the claim is made in the handshake."""
     resume_window: Seconds = attrs.field(default=Seconds(60.0), validator=_not_negative)
-    """0 ends a session with its client."""
+    """How long a lost client may come back to its session; 0 ends a session with its client."""
     resume_events: int = attrs.field(default=1000, validator=_not_negative)
     """Events that are kept for a client that was lost; the oldest give way."""
     resume_bytes: int = attrs.field(default=1048576, validator=_not_negative)
     """The same, in bytes."""
     durability: str = attrs.field(default="batched", validator=_durability)
-    """What of its sessions outlives the process: nothing, all but the last `journal_interval`, or all."""
+    """What of its sessions outlives the process: "none", "batched" (not the last `journal_interval`) or "always"."""
     rate_limit: Rate | None = None
     """Messages from one client in a time."""
     origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
-    """None: any client that is no browser, and same-origin browsers."""
+    """Pages that may connect; None: any client that is no browser, and same-origin browsers."""
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_proxies)
     """Addresses or networks whose X-Forwarded-For is believed."""
     reuse_port: bool = False

@@ -67,8 +67,15 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def build() -> argparse.ArgumentParser:
-    """The whole parser."""
+def verbs() -> dict[str, argparse.ArgumentParser]:
+    """The whole parser as "", and that of each verb by its words, for the manual."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    return {"": build(found), **found}
+
+
+def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.ArgumentParser:
+    """The whole parser; those of the verbs are put into `found`."""
+    found = {} if found is None else found
     shared = _shared()
     parser = argparse.ArgumentParser(
         prog="gatewayctl",
@@ -82,7 +89,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-completion", action=_PrintCompletion, choices=SHELLS, help="print the completion script of a shell"
     )
-    verbs = _Verbs(parser, "verb", shared)
+    verbs = _Verbs(parser, "verb", shared, found)
 
     verbs.add("status", "the node: version, uptime, sessions by state and protocol, events, memory")
     verbs.add("listeners", "every listener with its protocol, URL and load")
@@ -99,8 +106,8 @@ def build() -> argparse.ArgumentParser:
     notify = verbs.add("notify", "send a user a notification: now if there, else kept for later")
     notify.add_argument("user", metavar="USER", type=word, help="the user's id")
     _json(notify, "the notification's data")
-    _documents(_Verbs(verbs.add("doc", "read, store or delete a document"), "action", shared))
-    _rooms(_Verbs(verbs.add("room", "create, look at, change or close a room"), "action", shared))
+    _documents(_Verbs(verbs.add("doc", "read, store or delete a document"), "action", shared, found))
+    _rooms(_Verbs(verbs.add("room", "create, look at, change or close a room"), "action", shared, found))
     return parser
 
 
@@ -166,7 +173,7 @@ def _publish(parser: argparse.ArgumentParser) -> None:
 
 
 def _documents(actions: "_Verbs") -> None:
-    for name, meaning in (("get", "print a document"), ("set", "store one"), ("delete", "delete one")):
+    for name, meaning in (("get", "print a document"), ("set", "store a document"), ("delete", "delete a document")):
         action = actions.add(name, meaning)
         action.add_argument("key", metavar="KEY", type=word, help="such as guild:7")
         if name == "set":  # never {} by default here: it would replace a document
@@ -243,15 +250,25 @@ def positive(given: str) -> int:
 class _Verbs:
     """The verbs of one parser, each with help and the shared options."""
 
-    def __init__(self, parser: argparse.ArgumentParser, dest: str, shared: argparse.ArgumentParser) -> None:
+    def __init__(
+        self,
+        parser: argparse.ArgumentParser,
+        dest: str,
+        shared: argparse.ArgumentParser,
+        found: dict[str, argparse.ArgumentParser],
+    ) -> None:
         self._shared = shared
+        self._found = found
+        found.pop(parser.prog.partition(" ")[2], None)  # only its actions can be done
         self._add: Callable[..., argparse.ArgumentParser] = parser.add_subparsers(
             dest=dest, metavar=dest.upper(), required=True, title=f"{dest}s"
         ).add_parser
 
     def add(self, name: str, meaning: str) -> argparse.ArgumentParser:
         description = f"{meaning[0].upper()}{meaning[1:]}."
-        return self._add(name, help=meaning, description=description, parents=[self._shared], allow_abbrev=False)
+        verb = self._add(name, help=meaning, description=description, parents=[self._shared], allow_abbrev=False)
+        self._found[verb.prog.partition(" ")[2]] = verb
+        return verb
 
 
 class _PrintCompletion(argparse.Action):
