@@ -56,7 +56,9 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Playbook:
-    """One listener of one protocol, and a clock. Several listeners: pass `hub` of the first to the next."""
+    """One listener of one protocol, and a clock. Several listeners: pass `hub` of the first to the next, or have it
+    stand `beside` that one, with a clock in common.
+    """
 
     def __init__(
         self,
@@ -66,10 +68,11 @@ class Playbook:
         auth: Any = STATIC,
         answers: Mapping[str, Any] | None = None,
         hub: Hub | None = None,
+        beside: Playbook | None = None,
         listener: str = "main",
         **settings: Any,
     ) -> None:
-        self.now = 1000.0
+        self.now: float = 1000.0 if beside is None else beside.now
         timing = protocol.timing
         interval = settings.get("interval", timing.interval)
         values = {
@@ -86,7 +89,9 @@ class Playbook:
         self.listener = listener
         self.answers = answers
         self.ask: Ask | None = None  # a backend to ask, in place of `answers`
-        self.hub = hub or Hub(lambda: self.now)
+        self.group: list[Playbook] = [] if beside is None else beside.group  # all with this clock
+        self.group.append(self)
+        self.hub: Hub = hub or (beside.hub if beside is not None else Hub(lambda: self.now))
         self.realm = (protocol.name, "test")
         self.verified: list[Claim] = []
         self._auth = auth
@@ -124,21 +129,46 @@ class Playbook:
         """Let time pass, doing what falls due in its order."""
         end = self.now + seconds
         while True:
-            people = [p for p in self.people if p.closed is None]
+            people = [p for book in self.group for p in book.people if p.closed is None]
             due = min([self.hub.timers.next, *(p.connection.due for p in people)], default=math.inf)
             if due > end:
                 break
-            self.now = max(self.now, due)
+            for book in self.group:
+                book.now = max(book.now, due)
             while (call := self.hub.timers.pop_due(self.now)) is not None:
                 call()
             for person in people:
                 person._tick()
-        self.now = end
+        for book in self.group:
+            book.now = end
 
     def publish(self, channel: str, name: str, data: Any) -> tuple[int, int, int]:
         """What a backend publishes; (delivered, buffered, dropped)."""
         counts = self.hub.post(channel, name, data)
         return counts.delivered, counts.buffered, counts.dropped
+
+
+class PersonsPings:
+    """The WebSocket pings that a client was sent; it answers those that `pong` says."""
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self._told: list[Callable[[], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def ping(self, told: Callable[[], None]) -> None:
+        self._told.append(told)
+
+    def pong(self) -> None:
+        """Answer all of them."""
+        told, self._told = self._told, []
+        for call in told:
+            call()
+
+    async def alive(self, within: float) -> bool:
+        return self._person.alive
 
 
 class Person:
@@ -148,14 +178,12 @@ class Person:
         self.book = book
         self.connection = Connection(book.protocol.wire, book.settings, book.now)
         self.closed: tuple[int, str] | None = None
-        self.alive = True  # whether it answers a WebSocket ping
+        self.pings = PersonsPings(self)
+        self.alive = True  # whether it answers a WebSocket ping that asks for a sign of life
         self.reads = True  # False: what is said to it stays in its outbox
         self._raw: list[tuple[str, Any]] = []
 
-        async def probe(within: float) -> bool:
-            return self.alive
-
-        self.connection.probe = probe
+        self.connection.pings = self.pings
         self.connection.stop = lambda: self._end(Disconnect(Cause.INTERNAL))
         self.connection.outbox.wake = self._read
 

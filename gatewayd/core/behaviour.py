@@ -188,6 +188,9 @@ class Port(Protocol):
         `BackendFailed`, which a behaviour may let pass: the client gets its protocol's error for it.
         """
 
+    def behaviour(self, session: Session) -> Behaviour[Any]:
+        """What serves a session now, at whichever listener of its protocol that is."""
+
     def machine(self) -> Mapping[str, int]:
         """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
 

@@ -9,7 +9,7 @@ Law 4: while we act on a message we do not listen, so that time is no silence of
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
@@ -18,6 +18,7 @@ from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox
+from gatewayd.core.pings import NO_PINGS, Pings
 from gatewayd.core.protocol import loads
 from gatewayd.core.quota import Quota
 
@@ -40,19 +41,15 @@ def _unnoticed(_connection: Connection) -> None:
     """Nobody keeps what waits."""
 
 
-async def _never_alive(_within: float) -> bool:
-    return False
-
-
 class Connection:
     """One client. `stop` is called when a verdict was passed from outside.
 
-    `probe` asks the transport for a sign of life within some seconds. All times are monotonic seconds, passed in.
+    All times are monotonic seconds, passed in.
     """
 
     __slots__ = (
         "_answered_at", "_busy_since", "_looked_at", "_next_beat", "_probed_at", "_quota", "asked", "beats",
-        "identify_by", "lags", "last_heard", "last_life", "latency", "opened", "outbox", "probe", "received", "said",
+        "identify_by", "lags", "last_heard", "last_life", "latency", "opened", "outbox", "pings", "received", "said",
         "session", "settings", "state", "stop", "variant", "verdict", "wire",
     )  # fmt: skip
 
@@ -70,7 +67,7 @@ class Connection:
         self.stop: Callable[[], None] = _nothing
         self.lags: Callable[[Connection], None] = _unnoticed
         """Told when the socket takes no more for now."""
-        self.probe: Callable[[float], Awaitable[bool]] = _never_alive
+        self.pings: Pings = NO_PINGS
         self.opened = self.last_heard = self.last_life = now
         self.identify_by = self._next_beat = math.inf
         self.beats = self.received = 0
@@ -273,7 +270,7 @@ class Connection:
 
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
-        self.stop, self.probe, self.lags = _nothing, _never_alive, _unnoticed
+        self.stop, self.pings, self.lags = _nothing, NO_PINGS, _unnoticed
         if self.verdict is not None:
             self.verdict.__traceback__ = self.verdict.__context__ = None  # every frame that it passed
         self.outbox.release()

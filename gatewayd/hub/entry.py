@@ -130,7 +130,7 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
         client = older.connection
         if client is None or not client.open:
             continue
-        if await client.probe(PROBE_SECONDS):
+        if await client.pings.alive(PROBE_SECONDS):
             raise Disconnect(Cause.IDENTITY_IN_USE)
         if older.connection is client:
             client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when its identity came again"))

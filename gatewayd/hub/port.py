@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gatewayd.core.behaviour import Claim, Counts, Documents, Notifications, Rooms
+from gatewayd.core.behaviour import Behaviour, Claim, Counts, Documents, Notifications, Rooms
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
 
@@ -63,6 +63,10 @@ class ListenerPort:
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel."""
         return self._hub.subscribers(channel)
+
+    def behaviour(self, session: Session) -> Behaviour[Any]:
+        """What serves a session now."""
+        return self._hub.behaviours[session.listener]
 
     def changed(self, session: Session) -> None:
         """Have the journal know what the session is now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,14 +22,15 @@ MAX_CONTROLS = 10
 class Controls:
     """Of one client. `close_detaches`: every close leaves its session to be resumed, 1000 included."""
 
-    __slots__ = ("_close_detaches", "_count", "_pinged", "_pong", "_since", "_writer", "end", "reply")
+    __slots__ = ("_close_detaches", "_count", "_pings", "_pong", "_since", "_unanswered", "_writer", "end", "reply")
 
     def __init__(self, writer: Writer, *, close_detaches: bool) -> None:
         self._writer = writer
         self._close_detaches = close_detaches
         self._count = 0
         self._since = 0.0
-        self._pinged = b""
+        self._pings = 0
+        self._unanswered: deque[tuple[bytes, Callable[[], None]]] | None = None  # an empty one costs 760 bytes
         self._pong: trio.Event | None = None
         self.end: Callable[[Disconnect], None] | None = None
         """Told at once when the client has closed: nothing more must be said to it."""
@@ -44,20 +46,33 @@ class Controls:
         if self._count > MAX_CONTROLS:
             raise Disconnect(Cause.FLOOD, f"more than {MAX_CONTROLS} control frames in a second")
 
+    def ping(self, told: Callable[[], None]) -> None:
+        """Ask for a pong; `told` is called when it comes: the client has read all that was said before the ping."""
+        self._pings += 1
+        payload = b"%d" % self._pings
+        if self._unanswered is None:
+            self._unanswered = deque()
+        self._unanswered.append((payload, told))
+        self._writer.say(frames.control(frames.PING, payload))
+
     def answers(self, payload: bytes) -> bool:
-        """Whether a pong is the answer to our ping. That one is no flood, however many ask."""
-        if self._pong is None or payload != self._pinged:
+        """Whether a pong answers a ping of ours, and with it all before (RFC 6455 §5.5.3). That one is no flood."""
+        unanswered = self._unanswered
+        if unanswered is None or all(payload != sent for sent, _ in unanswered):
             return False
-        self._pong.set()
-        self._pong = None
+        answered = b""
+        while answered != payload:
+            answered, told = unanswered.popleft()
+            told()
+        if not unanswered:
+            self._unanswered = None
         return True
 
     async def alive(self, within: float) -> bool:
         """Whether the client answers a ping within so many seconds; those who ask at the same time share one."""
         if self._pong is None:
             self._pong = trio.Event()
-            self._pinged = trio.current_time().hex().encode()
-            self._writer.say(frames.control(frames.PING, self._pinged))
+            self.ping(self._pong.set)
         pong = self._pong
         with trio.move_on_after(within):
             await pong.wait()
@@ -77,3 +92,7 @@ class Controls:
         if self.end is not None:
             self.end(verdict)
         return verdict
+
+    def release(self) -> None:
+        """The client is gone: let go of whoever waits to be told."""
+        self.end = self._unanswered = None

@@ -98,7 +98,7 @@ async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
 async def supervise(talk: Talk, writer: Writer, websocket: WebSocket) -> None:
     """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
-        talk.connection.probe = websocket.controls.alive
+        talk.connection.pings = websocket.controls
         verdict = await _converse(talk, writer, websocket)
         if not await _part(talk, writer, websocket, verdict):
             await writer.socket.linger(LINGER_SECONDS, DRAIN_BYTES)

@@ -297,4 +297,4 @@ class WebSocket:
         """The client is gone: let go of what it sent, and of all that holds this object."""
         self._data = b""
         self._act = self._begun = self._ear = self._library = self._nursery = None
-        self.controls.end = None
+        self.controls.release()

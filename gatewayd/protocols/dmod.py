@@ -15,7 +15,8 @@ from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.core.rate import Rate
 from gatewayd.core.record import MissedNotifications
-from gatewayd.protocols.dmod_applications import NOTHING_SHOWN, UNKNOWN, Applications, Options, Page, texts
+from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, texts
+from gatewayd.protocols.dmod_page import NOTHING_SHOWN, Page
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MISSING = "Missing authentication data"
 MALFORMED = "Invalid formating of authentication"
+NO_GUILD = "Guild not found"
 
 
 def _authenticate(payload: Mapping[str, Any]) -> e.ClientEvent:
@@ -40,7 +42,9 @@ def _authenticate(payload: Mapping[str, Any]) -> e.ClientEvent:
 
 
 def _command(payload: Mapping[str, Any]) -> e.ClientEvent:
-    name, data = payload.get("cmd"), payload.get("d", {})
+    name, data = payload.get("cmd"), payload.get("d")
+    if data is None:  # the document writes null where there is nothing to say
+        data = {}
     if type(name) is not str or type(data) is not dict:
         raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
     return e.Command(6, name, data)
@@ -59,7 +63,7 @@ def _failed(verdict: Disconnect) -> object:
     return {"op": 7, "t": None, "d": {"for": name, "data": {"success": False, "error": verdict.reason}}}
 
 
-UNKNOWN_DATA = Ending(1000, UNKNOWN)
+UNKNOWN_DATA = Ending(1000, UNKNOWN, words=(NO_GUILD,))
 
 WIRE = Wire(
     name="dmod",
@@ -131,16 +135,28 @@ class Dmod(Applications):
         page.shown = (missed.last, missed.lost)
         return missed
 
-    def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
-        """The client lives: it has what it was shown, so that may be dropped."""
+    def entered(self, session: Session, *, resumed: bool) -> None:
+        """Ask the client's WebSocket whether it has read what it was shown: its program may never say so."""
+        connection = session.connection
+        if connection is not None and session.data.shown != NOTHING_SHOWN:
+            connection.pings.ping(lambda: self._has_read(session, connection))
+
+    def _has_read(self, session: Session, connection: Connection) -> None:
+        """This client has what it was shown, so that may be dropped."""
         page: Page | None = session.data
-        if page is not None and session.key is not None and page.shown != NOTHING_SHOWN:
+        if session.connection is connection and page is not None and page.shown != NOTHING_SHOWN:
+            assert session.key is not None
             self.port.notifications.drop(session.key, *page.shown)
             page.shown = NOTHING_SHOWN
+
+    def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
+        """The client lives, and has read what came before."""
+        self._has_read(session, connection)
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
         """Every command is answered, except the answer to a session's heartbeat."""
         assert session is not None
+        self._has_read(session, connection)
         act = _COMMANDS.get(command.name)
         if act is not None:
             await act(self, connection, session, command)
@@ -163,7 +179,11 @@ class Dmod(Applications):
         self.port.subscribe(session, f"guild:{gid}")
 
         def reply(data: Any) -> None:
-            self.reply(connection, command, self._documents(session, gid) if data is NO_REPLY else data)
+            answer = self._documents(session, gid) if data is NO_REPLY else data
+            if self.options.unknown_guild == "close" and not _known(answer):
+                self._leave(session)
+                raise Disconnect(Cause.NOT_ALLOWED, NO_GUILD)
+            self.reply(connection, command, answer)
 
         try:
             await self.port.ask(session, command, reply)
@@ -200,11 +220,17 @@ class Dmod(Applications):
         return session.key is not None and isinstance(data, dict) and data.get("id") == session.key
 
 
+def _known(answer: Any) -> bool:
+    """Whether the answer to CONNECT_GUILD is of a guild that somebody knows."""
+    return answer is not None and (type(answer) is not dict or answer.get("guild") is not None)
+
+
 _COMMANDS = {
     "CONNECT_GUILD": Dmod._connect,
     "DESCONNECT_GUILD": Dmod._disconnect,
     "APPLICATION_SESSION": Dmod.start,
     "APPLICATION_SESSION_END": Dmod.end,
+    "APPLICATION_SESSION_PATCH": Dmod.patch,
     "APPLICATION_SESSION_REAUTH": Dmod.reauth,
     "APPLICATION_SESSION_HB_M": Dmod.beaten,
 }

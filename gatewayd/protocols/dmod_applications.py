@@ -5,15 +5,17 @@ Source: seed 002_ce4a88f6de75e35b, section Commands. They belong to a session, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from attrs import asdict, define, field, frozen
+from attrs import asdict, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Behaviour, Claim, Timer
+from gatewayd.core.ask import NO_REPLY, NoBackend
+from gatewayd.core.behaviour import Behaviour, Claim, Port
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.rate import Seconds
+from gatewayd.protocols.dmod_page import Application, Kept, Page
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -23,49 +25,20 @@ MAX_APPLICATIONS = 16
 """Live application sessions of one client session."""
 REAUTH_SECONDS = Seconds(30.0)
 UNKNOWN = "Unknown data"
-NOTHING_SHOWN = (0, 0)
 
 
 @frozen(kw_only=True)
 class Options:
-    """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served."""
+    """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served.
+
+    `unknown_guild`: what CONNECT_GUILD does where nobody knows the guild, "null" in the reply or a "close";
+    `application_bytes`: how large a document may become by patches.
+    """
 
     reauth_timeout: Seconds = REAUTH_SECONDS
     documents: str = ""
-
-
-@define(eq=False)
-class Application:
-    """One live application session. `answered` is False while a heartbeat waits for its answer."""
-
-    gid: str
-    answered: bool = True
-    beat: Timer | None = None
-    reauth: Timer | None = None
-
-    def stop(self) -> None:
-        """Let nothing more fall due."""
-        for timer in (self.beat, self.reauth):
-            if timer is not None:
-                timer.cancel()
-
-
-@define
-class Page:
-    """What one session remembers: its guild, its application sessions, and which notifications it was shown."""
-
-    guild: str | None = None
-    applications: dict[str, Application] = field(factory=dict)
-    shown: tuple[int, int] = NOTHING_SHOWN
-    """Number of the newest notification that it was shown, and how many it was told to have lost."""
-
-
-@frozen
-class Kept:
-    """What the journal knows of a page: of each application session, whether it has been asked who it is."""
-
-    guild: str | None
-    applications: dict[str, bool]
+    unknown_guild: Literal["null", "close"] = "null"
+    application_bytes: int = 65536
 
 
 def texts(command: e.Command, *names: str) -> tuple[str, ...]:
@@ -76,35 +49,63 @@ def texts(command: e.Command, *names: str) -> tuple[str, ...]:
     return values
 
 
-def _lives(session: Session, application: Application) -> bool:
-    """Whether it has not ended, with its session or before it."""
-    return session.data.applications.get(application.gid) is application
+def merged(value: Any, patch: Any) -> Any:
+    """A JSON value with a merge patch applied (RFC 7396): null takes a field away."""
+    if type(patch) is not dict:
+        return patch
+    result = dict(value) if type(value) is dict else {}
+    for name, change in patch.items():
+        if change is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), change)
+    return result
 
 
 class Applications(Behaviour[Options]):
-    """The part of dmod that keeps application sessions; `session.data` is a `Page`."""
+    """The part of dmod that keeps application sessions; `session.data` is a `Page`.
 
-    async def prove(self, connection: Connection, claim: Claim) -> None:
-        """Verify a claim. Raises `Disconnect`: AUTH_FAILED, or the verdict that the client has got meanwhile."""
+    They live by the times of the listener that their session is at now, whichever listener's behaviour is called.
+    """
+
+    def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
+        super().__init__(listener, options, port, interval)
+        self._members: dict[str, dict[Application, Session]] = port.shared(("dmod.members", port.realm), dict)
+        """The application sessions of each user, at all listeners."""
+
+    def _at(self, session: Session) -> Applications:
+        behaviour = self.port.behaviour(session)
+        assert isinstance(behaviour, Applications)
+        return behaviour
+
+    # --- commands -------------------------------------------------------------------------------------------
+
+    async def proves(self, connection: Connection, claim: Claim) -> bool:
+        """Whether a claim is granted. Raises the `Disconnect` that the client has got meanwhile."""
         proven = await self.port.verify(claim)
         if connection.verdict is not None:  # its session may have ended: nothing more may be hung on that
             raise connection.verdict
-        if not proven:
+        return bool(proven)
+
+    async def prove(self, connection: Connection, claim: Claim) -> None:
+        """Verify a claim. Raises `Disconnect`."""
+        if not await self.proves(connection, claim):
             raise Disconnect(Cause.AUTH_FAILED)
 
     async def start(self, connection: Connection, session: Session, command: e.Command) -> None:
-        """Start one, for a member whose token is verified."""
+        """Start one, for a member whose token is verified; it need not be the user that the client has logged in."""
         uid, gid, token, uhash = texts(command, "uid", "gid", "utokh", "uhash")
-        if uid != session.key:
-            raise Disconnect(Cause.AUTH_FAILED)
         await self.prove(connection, Claim("user", token, uid, {"uhash": uhash}))
-        applications = session.data.applications
-        if gid in applications:
-            applications[gid].stop()
-        elif len(applications) >= MAX_APPLICATIONS:
+        older = session.data.applications.get(gid)
+        if older is not None and older.uid != uid:
+            self._finish(session, gid)
+            if connection.verdict is not None:  # it could not even be told of that
+                raise connection.verdict
+        elif older is not None:
+            self._remove(session, gid)
+        elif len(session.data.applications) >= MAX_APPLICATIONS:
             raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
-        application = applications[gid] = Application(gid)
-        self._schedule(session, application)
+        self._add(session, Application(uid, gid))
         self.port.changed(session)
         self.reply(connection, command, {"success": True})
 
@@ -117,17 +118,21 @@ class Applications(Behaviour[Options]):
         self.reply(connection, command, {"success": ended})
 
     async def reauth(self, connection: Connection, session: Session, command: e.Command) -> None:
-        """The client shows again who it is."""
+        """The client shows again who it is: as one of the members that were asked, else as its own user."""
         token, uhash, permissions = texts(command, "utokh", "uhash", "pm")
-        if session.key is None:
+        applications = session.data.applications
+        asked = dict.fromkeys(item.uid for item in applications.values() if item.reauth is not None)
+        for uid in asked or filter(None, (session.key,)):
+            if await self.proves(connection, Claim("user", token, uid, {"uhash": uhash, "pm": permissions})):
+                break
+        else:
             raise Disconnect(Cause.AUTH_FAILED)
-        await self.prove(connection, Claim("user", token, session.key, {"uhash": uhash, "pm": permissions}))
-        asked = [item for item in session.data.applications.values() if item.reauth is not None]
-        for application in asked:
+        answered = [item for item in applications.values() if item.reauth is not None and item.uid == uid]
+        for application in answered:
             application.reauth.cancel()
             application.reauth = None
         self.port.changed(session)
-        self.reply(connection, command, {"success": bool(asked)})
+        self.reply(connection, command, {"success": bool(answered)})
 
     async def beaten(self, connection: Connection, session: Session, command: e.Command) -> None:
         """The answer to a heartbeat of one, or of all; it is not answered itself."""
@@ -136,8 +141,63 @@ class Applications(Behaviour[Options]):
             if gid is None or application.gid == gid:
                 application.answered = True
 
+    async def patch(self, connection: Connection, session: Session, command: e.Command) -> None:
+        """Change the application that a live session is about: the backend does, or the document is changed.
+
+        Nothing is changed for a member who has still to show who it is.
+        """
+        (gid,) = texts(command, "gid")
+        patch = command.data.get("patch")
+        if type(patch) is not dict:
+            raise Disconnect(Cause.NOT_ALLOWED, UNKNOWN)
+        application = session.data.applications.get(gid)
+        if application is None or application.reauth is not None:
+            self.reply(connection, command, {"success": False})
+            return
+
+        def reply(data: Any) -> None:
+            self.reply(connection, command, {"success": True} if data is NO_REPLY else data)
+
+        asked = e.Command(command.op, command.name, {**command.data, "uid": application.uid})
+        try:
+            await self.port.ask(session, asked, reply)
+        except NoBackend:
+            reply({"success": self._change(gid, patch)})
+
+    def _change(self, gid: str, patch: Any) -> bool:
+        """Patch a document; whether there is room for what it becomes."""
+        key = f"{self.options.documents}application:{gid}"
+        value = merged(self.port.documents.get(key), patch)
+        fits = len(msgspec.json.encode(value)) <= self.options.application_bytes
+        return fits and self.port.documents.put(key, value)
+
+    # --- their life -----------------------------------------------------------------------------------------
+
+    def _add(self, session: Session, application: Application) -> None:
+        session.data.applications[application.gid] = application
+        self._members.setdefault(application.uid, {})[application] = session
+        self._schedule(session, application)
+
+    def _remove(self, session: Session, gid: str) -> Application:
+        application: Application = session.data.applications.pop(gid)
+        application.stop()
+        known = self._members[application.uid]
+        del known[application]
+        if not known:
+            del self._members[application.uid]
+        return application
+
+    def _finish(self, session: Session, gid: str) -> None:
+        """It is over: its guild is told, and the client that it belongs to."""
+        said = {"gid": gid, "uid": self._remove(session, gid).uid}
+        self.port.changed(session)
+        self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", said, besides=session)
+        if session.ended is None:
+            self.port.tell(session, "APPLICATION_SESSION_END", said)
+
     def _schedule(self, session: Session, application: Application) -> None:
-        application.beat = self.port.later(self.interval, lambda: self._beat(session, application))
+        interval = self._at(session).interval
+        application.beat = self.port.later(interval, lambda: self._beat(session, application))
 
     def _beat(self, session: Session, application: Application) -> None:
         """Ask for a sign of life, or find that the last one was not answered. A detached session is not asked."""
@@ -150,22 +210,45 @@ class Applications(Behaviour[Options]):
         if _lives(session, application):  # a client that could not take the event may have ended with all it had
             self._schedule(session, application)
 
+    def published(self, channel: str, name: str, data: Any) -> None:
+        """A member's permissions have changed: its application sessions in that guild must show who they are."""
+        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict) or type(data.get("id")) is not str:
+            return
+        kind, _, rest = channel.partition(":")
+        for application, session in tuple(self._members.get(data["id"], {}).items()):
+            concerned = kind != "guild" or application.gid == rest
+            if concerned and application.reauth is None and _lives(session, application):
+                self._ask_reauth(session, application)
+
+    def _ask_reauth(self, session: Session, application: Application) -> None:
+        self._await_reauth(session, application)
+        self.port.changed(session)
+        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
+
+    def _await_reauth(self, session: Session, application: Application) -> None:
+        timeout = self._at(session).options.reauth_timeout
+        application.reauth = self.port.later(timeout, lambda: self._finish(session, application.gid))
+
+    # --- coming and going -----------------------------------------------------------------------------------
+
     def keep(self, session: Session) -> Any:
-        """Its guild and its application sessions: whether each of them has to show again who it is."""
+        """Its guild and its application sessions: whose, and whether each has to show again who it is."""
         page: Page | None = session.data
         if page is None:
             return None
-        return asdict(Kept(page.guild, {gid: item.reauth is not None for gid, item in page.applications.items()}))
+        asked = {gid: item.reauth is not None for gid, item in page.applications.items()}
+        users = {gid: item.uid for gid, item in page.applications.items() if item.uid != session.key}
+        return asdict(Kept(page.guild, asked, users))
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were, asked for a sign of life when the client is back."""
         known = msgspec.convert(kept, Kept | None)
         if known is None:
             return
-        page = session.data = Page(known.guild)
+        session.data = Page(known.guild)
         for gid, asked in known.applications.items():
-            application = page.applications[gid] = Application(gid)
-            self._schedule(session, application)
+            application = Application(known.users.get(gid, session.key or ""), gid)
+            self._add(session, application)
             if asked:
                 self._await_reauth(session, application)
 
@@ -174,35 +257,13 @@ class Applications(Behaviour[Options]):
         for application in page.applications.values():
             application.answered = True
 
-    def _finish(self, session: Session, gid: str) -> None:
-        session.data.applications.pop(gid).stop()
-        self.port.changed(session)
-        self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", {"gid": gid, "uid": session.key})
-
-    def published(self, channel: str, name: str, data: Any) -> None:
-        """The member's permissions have changed: its application sessions in that guild must show who they are."""
-        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict) or type(data.get("id")) is not str:
-            return
-        kind, _, rest = channel.partition(":")
-        for session in self.port.subscribers(f"user:{data['id']}"):
-            page = session.data
-            for application in tuple(page.applications.values()) if isinstance(page, Page) else ():
-                concerned = kind != "guild" or application.gid == rest
-                if concerned and application.reauth is None and _lives(session, application):
-                    self._ask_reauth(session, application)
-
-    def _ask_reauth(self, session: Session, application: Application) -> None:
-        self._await_reauth(session, application)
-        self.port.changed(session)
-        self.port.tell(session, "APPLICATION_SESSION_REAUTH", {"gid": application.gid})
-
-    def _await_reauth(self, session: Session, application: Application) -> None:
-        application.reauth = self.port.later(
-            self.options.reauth_timeout, lambda: self._finish(session, application.gid)
-        )
-
     def ended(self, session: Session) -> None:
         """The connection is gone past the resume window: its application sessions end with it."""
         page = session.data
         for gid in tuple(page.applications) if isinstance(page, Page) else ():
             self._finish(session, gid)
+
+
+def _lives(session: Session, application: Application) -> bool:
+    """Whether it has not ended, with its session or before it."""
+    return session.data.applications.get(application.gid) is application

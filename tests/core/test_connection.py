@@ -219,7 +219,9 @@ def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
 
 
 async def test_without_a_transport_there_is_no_sign_of_life() -> None:
-    assert not await greeted(PROTOCOLS["utilbot"]).probe(1.0)
+    pings = greeted(PROTOCOLS["utilbot"]).pings
+    assert not await pings.alive(1.0)
+    pings.ping(lambda: pytest.fail("nobody is there who could answer"))
 
 
 def test_a_heartbeat_acknowledges_what_was_said_before_the_beat_that_it_answers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Event
+from gatewayd.core.pings import NoPings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.timers import SWEPT
 from gatewayd.protocols import discodo, utilbot
@@ -122,16 +123,13 @@ def test_while_an_older_client_is_asked_somebody_else_may_come_in() -> None:
     dead = ready(talk)
     raced: list[Person] = []
 
-    async def probe(within: float) -> bool:
-        dead.alive = False
-        dead.connection.probe = asked_before
-        raced.append(ready_again(talk))
-        return False
+    class Raced(NoPings):
+        async def alive(self, within: float) -> bool:
+            dead.connection.pings = NoPings()
+            raced.append(ready_again(talk))
+            return False
 
-    async def asked_before(within: float) -> bool:
-        return False
-
-    dead.connection.probe = probe
+    dead.connection.pings = Raced()
     late = ready_again(talk)
     assert raced[0].closed is None
     assert late.closed == (4002, "identity is in use")

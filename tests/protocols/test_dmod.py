@@ -227,7 +227,10 @@ def test_what_the_listener_is_told_of_times_and_sizes() -> None:
         (command("CONNECT_GUILD", token="guild-token", gid="other"), (1000, "Invalid token")),
         (command("CONNECT_GUILD", token=None, gid="123467"), UNKNOWN),
         (command("CONNECT_GUILD"), UNKNOWN),
-        (command("APPLICATION_SESSION", uid="7", gid="1", utokh="seven", uhash=""), (1000, "Invalid token")),
+        (command("APPLICATION_SESSION", uid="7", gid="1", utokh="user-token", uhash=""), (1000, "Invalid token")),
+        (command("APPLICATION_SESSION_PATCH", gid="1", patch=[]), UNKNOWN),
+        (command("APPLICATION_SESSION_PATCH", patch={}), UNKNOWN),
+        ({"op": 6, "cmd": "CONNECT_GUILD", "d": None}, UNKNOWN),
         (command("APPLICATION_SESSION", uid="000", gid="1", utokh="wrong", uhash=""), (1000, "Invalid token")),
         (command("APPLICATION_SESSION", uid="000"), UNKNOWN),
         (command("APPLICATION_SESSION_REAUTH", utokh="wrong", uhash="", pm="64"), (1000, "Invalid token")),
@@ -348,6 +351,60 @@ def test_a_live_notification_and_one_that_waits_with_a_detached_page() -> None:
     assert page(talk).heard() == [passed({"n": 2})]
 
 
+def test_a_client_that_never_beats_shows_by_a_pong_or_any_message_that_it_has_read_its_notifications() -> None:
+    talk = book()
+    for signs in ("pong", "message", None):
+        talk.hub.notify("000", signs)
+        person = ready(talk)
+        assert len(person.pings) == 1
+        match signs:
+            case "pong":
+                person.pings.pong()
+            case "message":
+                person.say(command("DESCONNECT_GUILD", gid="1"))
+        assert notes_for(talk.hub, "000") == ([] if signs else [None])
+        person.leave(Cause.CLIENT_CLOSED)
+    assert page(talk).heard() == [passed(None)]
+
+
+def test_who_was_shown_nothing_is_not_asked() -> None:
+    talk = book()
+    assert len(ready(talk).pings) == 0
+    assert len(ready(talk, None, None).pings) == 0
+
+
+def test_a_pong_shows_that_what_was_said_before_the_ping_was_read_and_no_more() -> None:
+    talk = book()
+    talk.hub.notify("000", 1)
+    person = ready(talk)
+    talk.hub.notifications.keep("000", 2)  # it came behind the answer to this login
+    person.pings.pong()
+    assert notes_for(talk.hub, "000") == [2]
+    person.say({"op": 4})
+    assert notes_for(talk.hub, "000") == [2]
+
+
+def test_the_pong_of_a_client_that_is_gone_speaks_for_nobody() -> None:
+    talk = book()
+    talk.hub.notify("000", 1)
+    first = ready(talk)
+    first.leave()
+    again = ready(talk)
+    first.pings.pong()
+    assert notes_for(talk.hub, "000") == [1]
+    again.pings.pong()
+    assert notes_for(talk.hub, "000") == []
+
+
+def test_a_login_whose_client_is_gone_before_it_is_answered_asks_nobody() -> None:
+    talk = book(resume_window=0.0, outbox_events=1)
+    talk.hub.notify("000", 1)
+    person = ready(talk)
+    talk.hub.end(person.session, Verdict(Cause.KICKED, "kicked"))
+    talk.behaviour.entered(person.session, resumed=False)
+    assert len(person.pings) == 1
+
+
 def test_what_was_missed_does_not_count_against_the_outbox() -> None:
     talk = book(outbox_bytes=65536)
     for _ in range(60):
@@ -448,6 +505,7 @@ def test_an_application_session_beats_and_ends_unanswered() -> None:
     assert named(watcher) == []
     beats(talk, person, watcher)
     assert event("APPLICATION_SESSION_END", {"gid": "0001", "uid": "000"}) in watcher.heard()
+    assert named(person) == ["APPLICATION_SESSION_END"]
     beats(talk, person, watcher)
     assert named(person) == []
 
@@ -460,7 +518,11 @@ def test_it_may_be_started_again_and_ended_by_its_client() -> None:
     assert named(person) == ["APPLICATION_SESSION_HB_P"]  # of the second one alone
     person.say(command("APPLICATION_SESSION_END", gid="0001"))
     person.say(command("APPLICATION_SESSION_END", gid="0001"))
-    assert person.heard() == [reply("APPLICATION_SESSION_END", {"success": x}) for x in (True, False)]
+    assert person.heard() == [
+        event("APPLICATION_SESSION_END", {"gid": "0001", "uid": "000"}),
+        reply("APPLICATION_SESSION_END", {"success": True}),
+        reply("APPLICATION_SESSION_END", {"success": False}),
+    ]
 
 
 def test_it_waits_while_its_page_is_detached_and_ends_with_the_window() -> None:
