@@ -60,6 +60,16 @@ class Giving(Sessions):
             self.following.given(event, receivers)
         return delivered, buffered
 
+    def _replay(self, session: Session, event: Event) -> Given:
+        """Give an event to a session whose client is open, free of the bounds of its outbox."""
+        assert session.connection is not None
+        session.connection.replay(event, self.clock())
+        session.delivered += 1
+        session.given = event.number
+        if self.following.events:
+            self.following.given(event, (session,))
+        return 1, 0
+
     def _keep(self, session: Session, event: Event) -> bool:
         """A session's client cannot take an event, or there is none; whether it gets it when it is resumed."""
         connection = session.connection

@@ -234,8 +234,11 @@ class Hub(Giving):
 
     # --- events for exactly one receiver --------------------------------------------------------------------
 
-    def _to_one(self, event: Event) -> Given:
-        """The receiver with the fewest events not yet written to its socket; equals take turns."""
+    def _to_one(self, event: Event, *, free: bool = False) -> Given:
+        """The receiver with the fewest events not yet written to its socket; equals take turns.
+
+        `free` events are said as a replay is: they come out of another bounded buffer.
+        """
         subscribers = self.channels.get(event.channel, {})
         mute = self._mute(event.name)
         present = [
@@ -248,7 +251,7 @@ class Hub(Giving):
         fewest = min(waiting for waiting, _ in present)
         chosen = next(session for waiting, session in present if waiting == fewest)
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
-        given = self._give((chosen,), event)
+        given = self._replay(chosen, event) if free else self._give((chosen,), event)
         if chosen.connection is not None:  # nobody else has it: what its socket does not take must not be lost
             self.keeper.lags(chosen.connection)
         # One that could not take it, and cannot keep it, is cut off; its own `one` events were given on before this.
@@ -272,4 +275,4 @@ class Hub(Giving):
     def drain_waiting(self, session: Session) -> None:
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
         for event in self.waiting.take(session.channels):
-            self._to_one(self._again(event))
+            self._to_one(self._again(event), free=True)

@@ -140,6 +140,26 @@ def test_waiting_for_the_first_receiver_and_its_bounds(monkeypatch: pytest.Monke
     assert talk.hub.totals.unheard == 0
 
 
+@pytest.mark.parametrize("bounds", [{}, {"outbox_events": 10}, {"outbox_bytes": 5000}])
+def test_what_waited_for_a_first_receiver_is_said_to_it_free_of_its_outbox(bounds: dict[str, int]) -> None:
+    """It was cut off at its login, all of it waited again, and so for ever."""
+    talk = Playbook(oxyl.PROTOCOL, **bounds)
+    for number in range(1000):
+        talk.publish("service:commands", "EXECUTE_COMMAND", [number, "x" * 1025])
+    service = talk.connect()
+    service.reads = False
+    service.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
+    assert service.closed is None
+    assert (service.session.delivered, service.session.given) == (1000, talk.hub.numbers)
+    service.reads = True
+    assert [payload["d"][0] for payload in service.heard()[2:]] == list(range(1000))
+    service.reads = False
+    for _ in range(1000):
+        talk.publish("service:commands", "EXECUTE_COMMAND", "x" * 1500)
+    assert service.connection.verdict is not None  # what comes later is bounded as ever
+    assert service.connection.verdict.cause is Cause.SLOW_CONSUMER
+
+
 def test_one_event_goes_on_when_its_receiver_cannot_even_keep_it() -> None:
     talk = Playbook(oxyl.PROTOCOL, outbox_events=1, resume_bytes=10)
     people = feed(talk, "sharder"), feed(talk, "sharder")
