@@ -137,7 +137,9 @@ class Hub(Giving):
         concerned = self._concerned(channel)
         for behaviour in concerned:
             behaviour.check(channel, name, data)
-        one = any(behaviour.delivers_one(channel, name) for behaviour in concerned)
+        # Every listener has a say here: its options tell which events run once.
+        speakers = self._by_prefix.get(channel.partition(":")[0], ())
+        one = any(behaviour.delivers_one(channel, name) for behaviour in speakers)
         event = self._event(channel, name, data, one=one)
         receivers = self._receivers(event, besides)
         self._refuse_too_big(event, receivers)

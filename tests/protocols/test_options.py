@@ -114,7 +114,7 @@ def test_oxyl_routes() -> None:
     assert news(*hearers) == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("first", [0])
+@pytest.mark.parametrize("first", [0, 1])
 def test_an_oxyl_event_that_any_listener_has_run_once_runs_once(first: int) -> None:
     """What a backend says to a service is said to the services of all listeners: to one of them all."""
     routes = {"NEWS": Route(senders=("panel",), receivers=("feeds",), deliver="one")}
