@@ -141,7 +141,7 @@ def test_waiting_for_the_first_receiver_and_its_bounds(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("bounds", [{}, {"outbox_events": 10}, {"outbox_bytes": 5000}])
-def test_what_waited_for_a_first_receiver_is_said_to_it_free_of_its_outbox(bounds: dict[str, int]) -> None:
+def test_what_waited_for_a_first_receiver_is_said_to_it_free_of_its_outbox(bounds: dict[str, Any]) -> None:
     """It was cut off at its login, all of it waited again, and so for ever."""
     talk = Playbook(oxyl.PROTOCOL, **bounds)
     for number in range(1000):
