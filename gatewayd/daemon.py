@@ -22,6 +22,7 @@ from gatewayd.admin.idempotency import Remembered
 from gatewayd.admin.node import NodeView
 from gatewayd.backend.app import load
 from gatewayd.backend.auths import closing, make
+from gatewayd.backend.brake import Brake
 from gatewayd.backend.machine import status
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.backend.static import OpenAuth
@@ -74,6 +75,7 @@ class Daemon:
         self.backend = self._service()
         self.turn = Turn()
         self.poll = Poll()
+        self.brake = Brake()
         self.auths = {name: make(name, item) for name, item in config.auth.items()}
         self.started = time.time()
         self.deadline = math.inf
@@ -116,7 +118,7 @@ class Daemon:
         auth = self.auths[config.auth] if config.auth is not None else OpenAuth()
         verify = partial(auth.verify, listener=config.name, protocol=protocol.name)
         ask = no_backend if self.backend is None else self.backend.ask
-        port = ListenerPort(self.hub, realm, verify, ask, machine=status)
+        port = ListenerPort(self.hub, realm, verify, ask, machine=status, hold_back=self.brake.hold_back)
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(
@@ -272,6 +274,7 @@ class Daemon:
             clients=lambda: self.gate.clients,
             draining=lambda: self.gate.draining,
             refused_clients=self.gate.refused,
+            wrong_keys=self.brake.status,
             auth=lambda: {name: auth.status() for name, auth in self.auths.items()},
             backend=None if self.backend is None else self.backend.status,
             journal=None if self.keeping is None else self.keeping.status,

@@ -34,6 +34,7 @@ from gatewayd.hub.port import Ask, ListenerPort
 
 OPEN = OpenAuth()
 STATIC = StaticAuth(secrets=("s3cret",), users={"000": "user-token", "7": "seven"}, guilds={"123467": "guild-token"})
+ADDRESS = "127.0.0.1"
 
 
 async def no_backend(session: Session, command: Command, reply: Callable[[Any], None]) -> None:
@@ -95,7 +96,9 @@ class Playbook:
         self.realm = (protocol.name, "test")
         self.verified: list[Claim] = []
         self._auth = auth
-        port = ListenerPort(self.hub, self.realm, self._verify, self._ask)
+        self.held_back: list[str] = []
+        """The addresses of wrong keys."""
+        port = ListenerPort(self.hub, self.realm, self._verify, self._ask, hold_back=self._hold_back)
         self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
         self.hub.serve(self.behaviour)
         self.hub.judge_again = lambda session: run(grants.judge_again(self.hub, session))
@@ -105,6 +108,9 @@ class Playbook:
         self.verified.append(claim)
         grant: Grant = await self._auth.verify(claim)
         return grant
+
+    async def _hold_back(self, address: str) -> None:
+        self.held_back.append(address)
 
     async def _ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
         if self.ask is not None:
@@ -122,7 +128,7 @@ class Playbook:
     ) -> Person:
         """A client connects. Raises `Refused` where the request is answered with an HTTP status."""
         person = Person(self)
-        person._open(Handshake(path, dict(query or {}), dict(headers or {})))
+        person._open(Handshake(path, dict(query or {}), dict(headers or {}), ADDRESS))
         return person
 
     def advance(self, seconds: float) -> None:
@@ -176,7 +182,7 @@ class Person:
 
     def __init__(self, book: Playbook) -> None:
         self.book = book
-        self.connection = Connection(book.protocol.wire, book.settings, book.now)
+        self.connection = Connection(book.protocol.wire, book.settings, book.now, ADDRESS)
         self.closed: tuple[int, str] | None = None
         self.pings = PersonsPings(self)
         self.alive = True  # whether it answers a WebSocket ping that asks for a sign of life

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import trio
 from attrs import define
 from websockets.trio.client import ClientConnection, connect
 
+from gatewayd.backend.brake import Brake
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.protocol import Protocol
@@ -66,6 +67,7 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     gate: Gate | None = None,
     config: Mapping[str, Any] | None = None,
+    hold_back: Callable[[str], Awaitable[None]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve one protocol for as long as the block runs; afterwards no fault of ours may have been counted."""
@@ -84,7 +86,7 @@ async def serving(
     hub = Hub(trio.current_time)
     turn, poll = Turn(), Poll()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
-    port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend)
+    port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend, hold_back=hold_back or Brake().hold_back)
     behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
     hub.serve(behaviour)
     listener = Listener(

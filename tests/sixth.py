@@ -71,7 +71,7 @@ class Ticker(Behaviour[Options]):
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         need(identify.claim, {"name": (str,), "token": (str,)})
-        grant = await self.port.verify(Claim("secret", identify.claim["token"]))
+        grant = await self.port.verify(Claim("secret", identify.claim["token"]), connection.address)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED)
         return Admission(identity=identify.claim["name"], grant=grant)

@@ -186,7 +186,7 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
     daemon.hub.sessions["s"] = session
     session.grant = Grant(granted=True, claim=Claim("secret", "t0ken"))
 
-    async def broken(claim: Claim) -> Grant:
+    async def broken(claim: Claim, address: str | None) -> Grant:
         raise ZeroDivisionError
 
     daemon.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]

@@ -54,6 +54,8 @@ class NodeView:
     """Requests, and single events of a list, by the code of their error."""
     refused_clients: Mapping[str, int] = field(factory=dict)
     """Clients that were refused before their upgrade, by reason."""
+    wrong_keys: Callable[[], Mapping[str, int]] = dict
+    """How the refusals of wrong keys are held back."""
 
 
 async def lasting(node: NodeView) -> bool:

@@ -70,6 +70,7 @@ class Routes:
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
                 "refused": node.refused_clients,
+                "wrong_keys": node.wrong_keys(),
                 "auth": node.auth(),
                 "faults": totals.faults,
                 "backend": None if node.backend is None else node.backend(),

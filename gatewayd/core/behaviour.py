@@ -61,6 +61,7 @@ class Handshake:
     path: str = "/"
     query: Mapping[str, str] = field(factory=dict)
     headers: Mapping[str, str] = field(factory=dict)
+    address: str | None = None  # by which wrong keys are counted, where they are
 
 
 class Unpublishable(Exception):
@@ -177,8 +178,8 @@ class Port(Protocol):
     def later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call something after so many seconds, on the daemon's own clock."""
 
-    async def verify(self, claim: Claim) -> Grant:
-        """Ask the listener's auth about a claim."""
+    async def verify(self, claim: Claim, address: str | None) -> Grant:
+        """Ask the listener's auth about a claim. Where many wrong keys come from an address, refusals are delayed."""
 
     async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
         """Have the backend answer a command.

@@ -42,19 +42,20 @@ def _unnoticed(_connection: Connection) -> None:
 
 
 class Connection:
-    """One client. `stop` is called when a verdict was passed from outside.
+    """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`.
 
     All times are monotonic seconds, passed in.
     """
 
     __slots__ = (
-        "_answered_at", "_busy_since", "_looked_at", "_next_beat", "_probed_at", "_quota", "asked", "beats",
+        "_answered_at", "_busy_since", "_looked_at", "_next_beat", "_probed_at", "_quota", "address", "asked", "beats",
         "identify_by", "lags", "last_heard", "last_life", "latency", "opened", "outbox", "pings", "received", "said",
         "session", "settings", "state", "stop", "variant", "verdict", "wire",
     )  # fmt: skip
 
-    def __init__(self, wire: Wire, settings: Settings, now: float) -> None:
+    def __init__(self, wire: Wire, settings: Settings, now: float, address: str | None = None) -> None:
         self.wire = wire
+        self.address = address
         self.settings = settings
         self.state = State.OPENED
         self.outbox = Outbox(
@@ -175,10 +176,10 @@ class Connection:
             session.acknowledged = max(session.acknowledged or 0, number)
 
     def _count(self, event: e.ClientEvent | None, now: float) -> None:
-        identified = self.state in IDENTIFIED
-        if self._quota is not None:
-            counts = self._quota.count(self.received, now, heartbeat=type(event) is e.Heartbeat, identified=identified)
-            self._quota = self._quota if counts else None
+        if self._quota is not None and not self._quota.count(
+            self.received, now, heartbeat=type(event) is e.Heartbeat, identified=self.state in IDENTIFIED
+        ):
+            self._quota = None
 
     def busy(self, now: float) -> None:
         """From now on we act on a message, and listen to no other."""

@@ -67,7 +67,7 @@ async def judge_again(hub: Hub, session: Session) -> None:
     old = session.grant
     if old is None or old.claim is None:
         return
-    grant = await hub.behaviours[session.listener].port.verify(old.claim)
+    grant = await hub.behaviours[session.listener].port.verify(old.claim, None)
     if session.grant is not old:
         return  # it ended meanwhile, or its client came again and was judged then
     if grant:

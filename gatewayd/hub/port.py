@@ -16,23 +16,32 @@ if TYPE_CHECKING:
     from gatewayd.hub.timers import Due
 
 Verify = Callable[[Claim], Awaitable[Grant]]
+HoldBack = Callable[[str], Awaitable[None]]
 Ask = Callable[["Session", "Command", Callable[[Any], None]], Awaitable[None]]
 
 
+async def _at_once(_address: str) -> None:
+    """No refusal waits."""
+
+
 class ListenerPort:
-    """`gatewayd.core.behaviour.Port` for one listener; `verify` is its auth, `ask` the node's backend."""
+    """`gatewayd.core.behaviour.Port` for one listener; `verify` is its auth, `ask` the node's backend.
+
+    `hold_back` waits as long as the refusal of one more wrong key from an address has to."""
 
     documents: Documents
     notifications: Notifications
     rooms: Rooms
 
     def __init__(
-        self, hub: Hub, realm: Realm, verify: Verify, ask: Ask, machine: Callable[[], Mapping[str, int]] = dict
-    ) -> None:
+        self, hub: Hub, realm: Realm, verify: Verify, ask: Ask, machine: Callable[[], Mapping[str, int]] = dict,
+        hold_back: HoldBack = _at_once,
+    ) -> None:  # fmt: skip
         self._hub = hub
         self.realm = realm
         self._verify = verify
         self._ask = ask
+        self._hold_back = hold_back
         self.machine = machine
         self.documents = hub.documents
         self.notifications = hub.notifications
@@ -85,9 +94,12 @@ class ListenerPort:
         """Call something after so many seconds."""
         return self._hub.timers.at(self._hub.clock() + delay, call)
 
-    async def verify(self, claim: Claim) -> Grant:
-        """Ask the listener's auth about a claim."""
-        return (await self._verify(claim)).to(claim, self._hub.clock())
+    async def verify(self, claim: Claim, address: str | None) -> Grant:
+        """Ask the listener's auth about a claim; a refusal may have to wait."""
+        grant = (await self._verify(claim)).to(claim, self._hub.clock())
+        if not grant and not grant.failure and address is not None:
+            await self._hold_back(address)
+        return grant
 
     async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
         """Have the backend answer a command."""

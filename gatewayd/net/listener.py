@@ -129,8 +129,8 @@ class Listener:
             return None
         remote = origin.remote(socket.remote, head.headers, self._proxies)
         try:
-            self._locate(ticket, remote)
-            claim = await self._admit(head)
+            handshake = self._locate(ticket, head, remote)
+            claim = await self._admit(head, handshake)
         except Full as full:
             self._count(full.bound, remote, full.status, full.reason)
             await _say(transport, _answer(full))
@@ -139,16 +139,15 @@ class Listener:
             self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
             await _say(transport, response(refused.status, refused.reason))
             return None
-        connection = Connection(self.wire, self.settings, trio.current_time())
+        connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
         writer = Writer(transport, connection, self.turn)
         ear = transport.listen(self.poll)
         websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
-        handshake = Handshake(head.path, head.query, head.headers)
         talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
         await transport.send_all(accepted(head))
         return writer, websocket, talk
 
-    async def _admit(self, head: Head) -> Identify | Disconnect | None:
+    async def _admit(self, head: Head, handshake: Handshake) -> Identify | Disconnect | None:
         """The protocol's word on the request: a claim, a verdict to be told in band, or nothing yet."""
         if not origin.allowed(head.origin, head.host, self.config.origins):
             verdict = Disconnect(Cause.ORIGIN_REFUSED, "this origin is not allowed: add it to the listener's origins")
@@ -156,11 +155,11 @@ class Listener:
                 return verdict
             raise Refused(403, verdict.reason, Cause.ORIGIN_REFUSED)
         try:
-            return await self.behaviour.admit(Handshake(head.path, head.query, head.headers))
+            return await self.behaviour.admit(handshake)
         except Disconnect as verdict:
             return verdict
 
-    def _locate(self, ticket: Ticket, remote: str) -> None:
+    def _locate(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
         """The head is here. Raises `Full`: behind a trusted proxy only it tells whose bounds are to be judged."""
         if self.gate.draining:
             raise Full(*DRAINING)
@@ -168,6 +167,9 @@ class Listener:
         if ticket.address is None and address is not None:
             self.gate.judge(self.config, address)
             ticket.locate(address)
+        # A proxy that does not say who its client is must not make all of them wait for one.
+        blamed = None if origin.is_trusted(remote, self._proxies) else address
+        return Handshake(head.path, head.query, head.headers, blamed)
 
     def _count(self, reason: str, remote: str, status: int, words: str, target: str = "-") -> None:
         """A client is refused before its upgrade: count and log it."""

@@ -141,7 +141,7 @@ class Discodo(Behaviour[Options]):
         if handshake.path != self.options.path:
             raise Refused(404, f"the endpoint is {self.options.path}", Cause.NOT_ALLOWED)
         password = handshake.headers.get("authorization")
-        grant = await self.port.verify(Claim("secret", password))
+        grant = await self.port.verify(Claim("secret", password), handshake.address)
         if not grant:
             why = "Authorization header is missing" if password is None else "Authorization header is wrong"
             raise Disconnect(Cause.AUTH_FAILED, why)

@@ -118,7 +118,8 @@ class Dmod(Applications):
         token, uid = identify.claim["token"], identify.claim["uid"]
         if uid is None and token is None:
             return Admission(identity=None)
-        grant = await self.port.verify(Claim("secret", token) if uid is None else Claim("user", token, uid))
+        claim = Claim("secret", token) if uid is None else Claim("user", token, uid)
+        grant = await self.port.verify(claim, connection.address)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED)
         if uid is None:

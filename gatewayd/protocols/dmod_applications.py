@@ -82,7 +82,7 @@ class Applications(Behaviour[Options]):
 
     async def proves(self, connection: Connection, claim: Claim) -> bool:
         """Whether a claim is granted. Raises the `Disconnect` that the client has got meanwhile."""
-        proven = await self.port.verify(claim)
+        proven = await self.port.verify(claim, connection.address)
         if connection.verdict is not None:  # its session may have ended: nothing more may be hung on that
             raise connection.verdict
         return bool(proven)

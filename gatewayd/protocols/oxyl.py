@@ -151,7 +151,7 @@ class Oxyl(Behaviour[Options]):
         kind = claim["type"]
         if kind not in self.options.service_types:
             raise Disconnect(Cause.INVALID_PAYLOAD, "type is not a service type")
-        grant = await self.port.verify(Claim("secret", claim["secret"], extra={"type": kind}))
+        grant = await self.port.verify(Claim("secret", claim["secret"], extra={"type": kind}), connection.address)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED, "the secret is wrong")
         return Admission(

@@ -115,7 +115,8 @@ class RoomsBehaviour(Behaviour[Options]):
         room, participant = handshake.query.get("roomId"), handshake.query.get("participantId")
         if not room or not participant:
             raise Refused(400, "roomId and participantId are both required in the query", Cause.INVALID_PAYLOAD)
-        grant = await self.port.verify(Claim("secret", _token(handshake), participant, {"roomId": room}))
+        claim = Claim("secret", _token(handshake), participant, {"roomId": room})
+        grant = await self.port.verify(claim, handshake.address)
         if not grant:
             raise Refused(403, "the token is wrong: send it as Authorization: Bearer, or as token", Cause.AUTH_FAILED)
         self._may_enter(room, participant)

@@ -134,7 +134,7 @@ class Utilbot(Behaviour[Options]):
         optional = {"id": (str,)} if "id" in claim else {}
         need(claim, {"type": (str,), "key": (str,), **optional})
         who = Claim("secret", claim["key"], claim.get("id"), {"type": claim["type"]})
-        grant = await self.port.verify(who)
+        grant = await self.port.verify(who, connection.address)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED, "the key is wrong or expired")
         bot, kind = claim.get("id") or secrets.token_hex(8), claim["type"]
