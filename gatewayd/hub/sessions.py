@@ -178,10 +178,10 @@ class Sessions:
         self._wait_no_more(older)
         older.connection = connection
         older.detached_at = None
-        older.generation += 1
-        older.resumes += 1
+        older.generation, older.resumes = older.generation + 1, older.resumes + 1
         older.acknowledged = fresh.acknowledged if older.acknowledged is None else older.acknowledged
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
+        older.missed.max_events, older.missed.max_bytes = fresh.missed.max_events, fresh.missed.max_bytes
         connection.session = older
         self.keeper.turn(older, durable=fresh.durable)
         if replaced is None:
