@@ -43,7 +43,7 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.turn import Turn
-from gatewayd.parts import StartError, listener_view, settings_of, tls_of, within_descriptors
+from gatewayd.parts import StartError, listener_view, rest_of, settings_of, tls_of, within_descriptors
 from gatewayd.sockets import Sockets
 from gatewayd.stopping import STOP_SIGNALS, told_to_stop
 
@@ -133,6 +133,7 @@ class Daemon:
             lines=self.lines,
             tls=tls_of(config),
             fast_lane=self.config.gateway.fast_lane,
+            rest=rest_of(config),
         )
 
     def prepare(self, environ: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from gatewayd.admin.node import ListenerView
 from gatewayd.config.model import ListenerConfig
 from gatewayd.core.rate import Intake
 from gatewayd.core.settings import Settings
+from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 
@@ -72,6 +73,12 @@ def settings_of(config: ListenerConfig) -> Settings:
         outbox_age=config.outbox_age,
         durable=config.durability != "none",
     )
+
+
+def rest_of(config: ListenerConfig) -> Forwarder | None:
+    """Who answers plain requests to a listener whose protocol takes them; None where nobody is named."""
+    url: str = getattr(config.options, "rest", "")
+    return Forwarder(url, max_body=config.options.rest_max_body) if url else None  # type: ignore[attr-defined]
 
 
 def within_descriptors(wanted: int) -> int:

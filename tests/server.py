@@ -24,6 +24,7 @@ from gatewayd.hub.port import ListenerPort
 from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
+from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
@@ -68,6 +69,7 @@ async def serving(
     gate: Gate | None = None,
     config: Mapping[str, Any] | None = None,
     hold_back: Callable[[str], Awaitable[None]] | None = None,
+    rest: Forwarder | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve one protocol for as long as the block runs; afterwards no fault of ours may have been counted."""
@@ -101,6 +103,7 @@ async def serving(
         lines=Sampled(trio.current_time, hub.timers.at),
         tls=tls,
         fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
+        rest=rest,
     )
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]

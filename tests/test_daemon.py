@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
@@ -276,3 +278,30 @@ def test_a_socket_that_systemd_did_not_hand_over(config: Path) -> None:
     _, err = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "handed over no socket named 'bots'" in err
+
+
+def test_rest_calls_go_to_the_server_that_the_listener_names(tmp_path: Path) -> None:
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    path = tmp_path / "gatewayd.toml"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever).start()
+        bind = f"127.0.0.1:{free_port()}"
+        text = CONFIG.format(admin=tmp_path / "admin.sock", bind=bind).replace("utilbot", "discodo")
+        rest = f"http://127.0.0.1:{server.server_port}/v1"
+        path.write_text(f'{text}[listeners.options]\nrest = "{rest}"\nrest_max_body = 10\n')
+        headers = {"Authorization": "s3cret"}
+        with (
+            running("--config", path),
+            httpx.Client(base_url=f"http://{bind}", headers=headers, trust_env=False) as bot,
+        ):
+            assert bot.get("/context?a=b").text == "/v1/context?a=b"
+            assert bot.post("/context", content=b"x" * 11).status_code == 413
+        server.shutdown()

@@ -6,12 +6,12 @@ Annotations are read at run time (the loader goes by them), so this file does no
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from gatewayd.config.mistakes import Mistake
 from gatewayd.config.values import Kinds, Secret
+from gatewayd.core.links import check_url
 from gatewayd.core.rate import Rate, Seconds
 
 _HANDLERS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -23,19 +23,8 @@ def _more_than_0(instance: object, attribute: "attrs.Attribute[Any]", value: flo
 
 
 def _url(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:
-    if value is None:
-        return
-    try:
-        parts = urlsplit(value)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, brackets that do not close
-        fine = False
-    if not fine or not value.isprintable() or " " in value:
-        raise ValueError('expected a URL such as "http://127.0.0.1:8000/gateway"')  # it may hold a password: not quoted
-    if "@" in parts.netloc:
-        raise ValueError("a URL is shown and logged: it must not hold a password; `secret` signs the requests")
-    if parts.fragment:
-        raise ValueError("a fragment (#…) is never sent; leave it out")
+    if value is not None:
+        check_url(value, "http://127.0.0.1:8000/gateway")
 
 
 def _handlers(instance: object, attribute: "attrs.Attribute[Any]", value: str | None) -> None:

@@ -209,6 +209,8 @@ class Behaviour(Generic[Options]):
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
     own: tuple[str, ...] = ()
     """Names in a session's metadata that the protocol itself sets and relies on; no grant may set them."""
+    plain: bool = False
+    """Requests that are no upgrades are taken as well: `admit_plain` judges them."""
 
     def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
         self.listener = listener
@@ -218,11 +220,11 @@ class Behaviour(Generic[Options]):
 
     async def admit(self, handshake: Handshake) -> Identify | None:
         """Judge the request before the upgrade: raise `Refused` for an HTTP status, `Disconnect` to refuse in band.
-
-        An `Identify` is a claim made by the request itself: it counts as identified right after hello, unless it is
-        `only_proof`.
+        An `Identify` is the request's own claim: identified right after hello, unless it is `only_proof`.
         """
-        return None
+
+    async def admit_plain(self, handshake: Handshake) -> None:
+        """Judge a request that is no upgrade before it is forwarded: raise `Refused` for an HTTP status."""
 
     def hello(self) -> Mapping[str, Any]:
         """The protocol's own fields of hello, beside the interval."""
@@ -279,8 +281,6 @@ class Behaviour(Generic[Options]):
 
     def ended(self, session: Session) -> None:
         """The session is over; give back what it held."""
-
-    # --- small conveniences for the protocols ---------------------------------------------------------------
 
     def reply(self, connection: Connection, command: Command, data: Any) -> None:
         """Answer a command."""

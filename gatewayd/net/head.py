@@ -16,15 +16,17 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
 
 from attrs import field, frozen
+
+from gatewayd.net import target
 
 MAX_HEAD = 8192
 MAX_TARGET = 4096
 MAX_HEADERS = 64
 MAX_REQUEST_LINE = len(b"GET  HTTP/1.1\r\n") + MAX_TARGET
-MAX_PARAMETERS = 32
+NO_GET = "a WebSocket upgrade is a GET"
+WEBSOCKET = ("Upgrade", "websocket")
 WS_VERSION = ("Sec-WebSocket-Version", "13")
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -35,9 +37,15 @@ HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 # non-ASCII. It matches at the byte that gives it away and looks only backwards, so that no cut can hide one.
 FOUL = re.compile(rb"(?<=\r)[^\n]|(?<!\r)\n|[^\t\r\n\x20-\x7e]")
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ONCE = frozenset({"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"})
+BODY = frozenset({"content-length", "transfer-encoding"})
+"""A request has a body where it has one of these (RFC 9112 §6.3)."""
+_ONCE = BODY | {"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"}
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
+UPGRADE = frozenset({b"GET"})
+"""The method of an upgrade (RFC 6455 §4.1)."""
+PLAIN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+"""The methods of a listener that takes plain requests as well: all but those with which one asks for a tunnel, or for
+one's own secrets to be sent back."""
 _TLS_HANDSHAKE = b"\x16"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -54,12 +62,17 @@ class BadHead(Exception):  # noqa: N818, RUF100
 
 @frozen
 class Head:
-    """A request that may be upgraded. Header names are lower-case; of a repeated query parameter the last counts."""
+    """A request that may be upgraded, or a plain one. Header names are lower-case; of a repeated query parameter the
+    last counts.
+    """
 
     target: str = field(repr=False)  # these three may hold a secret, and a repr ends up in logs
     path: str
     query: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    method: str = "GET"
+    upgrades: bool = True
+    """Whether it asks for a WebSocket."""
 
     @property
     def host(self) -> str:
@@ -93,14 +106,18 @@ class Head:
 
 
 class HeadReader:
-    """Feed it what comes until it answers; `rest` is what was pipelined behind the head."""
+    """Feed it what comes until it answers; `rest` is what was pipelined behind the head.
 
-    def __init__(self) -> None:
+    `methods` is `UPGRADE`, or `PLAIN` where requests are taken that are no upgrades.
+    """
+
+    def __init__(self, methods: frozenset[bytes] = UPGRADE) -> None:
+        self._methods = methods
         self._data = bytearray()
         self._scanned = 0  # what lies before it is never looked at again
         self._lines = 0
         self._line_start = 0
-        self._target = ""
+        self._method = self._target = ""
         self._headers: dict[str, str] = {}
         self.rest = b""
 
@@ -120,14 +137,40 @@ class HeadReader:
             self._line_start = end
             self._lines += 1
             if self._lines == 1:
-                self._target = _request_line(line)
+                self._method, self._target = _request_line(line)
             elif not line:
                 self.rest = bytes(self._data[end:])
-                return _head(self._target, self._headers)
+                return self._head()
             elif self._lines > MAX_HEADERS + 1:
                 raise BadHead(431, f"more than {MAX_HEADERS} headers: send fewer")
             else:
-                _add_header(self._headers, line)
+                self._add_header(line)
+
+    def _add_header(self, line: bytes) -> None:
+        name, text = _field(line)
+        if name in BODY and self._methods is UPGRADE:
+            raise BadHead(400, f"an upgrade request has no body: remove {name}")
+        if name in self._headers:
+            if name in _ONCE:
+                raise BadHead(400, f"more than one {name} header: send one")
+            text = f"{self._headers[name]}, {text}"  # RFC 9110 §5.2
+        if name == "host" and not HOST.fullmatch(text.encode()):
+            raise BadHead(400, "the Host header must be: host or host:port")
+        self._headers[name] = text
+
+    def _head(self) -> Head:
+        if "host" not in self._headers:
+            raise BadHead(400, "no Host header: send exactly one")
+        try:
+            path, query = target.split(self._target)
+        except ValueError as bad:
+            raise BadHead(400, str(bad)) from None
+        # Both are lists (RFC 9110 §7.6.1, §7.8) that must contain the word (RFC 6455 §4.2.1).
+        upgrades = "websocket" in tokens(self._headers, "upgrade") and "upgrade" in tokens(self._headers, "connection")
+        head = Head(self._target, path, query, self._headers, self._method, upgrades)
+        if upgrades or self._methods is UPGRADE or path == "/healthz":
+            _judge_upgrade(head)
+        return head
 
     def _check_bytes(self, end: int) -> None:
         """Judge what there is of a line, whole or not: the rest may never come."""
@@ -138,7 +181,7 @@ class HeadReader:
             if beginning[:1] == _TLS_HANDSHAKE:
                 raise BadHead(400, "this port speaks plain HTTP, not TLS: connect with ws://, or set tls_cert for it")
             if sound:
-                _check_beginning(beginning[:sound])
+                _check_beginning(beginning[:sound], self._methods)
             if sound > MAX_REQUEST_LINE:
                 raise BadHead(414, f"the request target is longer than {MAX_TARGET} bytes: shorten it")
         if sound == end:
@@ -150,34 +193,39 @@ class HeadReader:
         raise BadHead(400, "a request head may hold printable ASCII only: percent-encode the rest")
 
 
-def _check_beginning(line: bytes) -> None:
+def _check_beginning(line: bytes, methods: frozenset[bytes]) -> None:
     """Judge the first bytes: what is no HTTP/1.1 request should not keep a connection open until it times out."""
     method, space, rest = line.partition(b" ")
     if not _METHOD.fullmatch(method):
         raise BadHead(400, "not an HTTP request: connect with a WebSocket client")
     if space and method == b"PRI":
         raise BadHead(400, "HTTP/2 is not spoken here: upgrade over HTTP/1.1")
-    if space and method != b"GET":
-        raise BadHead(405, "a WebSocket upgrade is a GET", (("Allow", "GET"),))
+    if space and method == b"CONNECT" and methods is not UPGRADE:
+        raise BadHead(400, "this is no proxy for other servers: CONNECT is not spoken here")
+    if space and method not in methods:
+        allow = (("Allow", ", ".join(sorted(name.decode() for name in methods))),)
+        raise BadHead(405, NO_GET if methods is UPGRADE else "this method is not forwarded", allow)
     if rest and rest[:1] != b"/":
         raise BadHead(400, "the request target must be a path that starts with '/'")
 
 
-def _request_line(line: bytes) -> str:
-    """The target. Its length was judged with that of the line."""
+def _request_line(line: bytes) -> tuple[str, str]:
+    """Method and target. The method was judged as it came, the target's length with that of the line."""
     parts = line.split(b" ")
+    method = parts[0].decode("ascii")
     if len(parts) > 1 and b"#" in parts[1]:
         raise BadHead(400, "the request target has a fragment: leave out '#' and what follows it")
     if len(parts) != 3 or not _TARGET.fullmatch(parts[1]):
-        raise BadHead(400, "the request line must be: GET <path> HTTP/1.1")
+        raise BadHead(400, f"the request line must be: {method} <path> HTTP/1.1")
     if parts[2] != b"HTTP/1.1":
         if re.fullmatch(rb"HTTP/[0-9]\.[0-9]", parts[2]):
-            raise BadHead(505, "the upgrade needs HTTP/1.1")
-        raise BadHead(400, "the request line must be: GET <path> HTTP/1.1")
-    return parts[1].decode("ascii")
+            raise BadHead(505, "HTTP/1.1 is needed")
+        raise BadHead(400, f"the request line must be: {method} <path> HTTP/1.1")
+    return method, parts[1].decode("ascii")
 
 
-def _add_header(headers: dict[str, str], line: bytes) -> None:
+def _field(line: bytes) -> tuple[str, str]:
+    """Name, in lower case, and value."""
     if line[:1] in (b" ", b"\t"):
         raise BadHead(400, "a header may not go on in a second line (RFC 9112, section 5.2)")
     raw, colon, value = line.partition(b":")
@@ -186,67 +234,31 @@ def _add_header(headers: dict[str, str], line: bytes) -> None:
         raise BadHead(400, "no space may stand before the colon of a header (RFC 9112, section 5.1)")
     if not colon or not _TOKEN.fullmatch(raw):
         raise BadHead(400, "a header line must be: Name: value")
-    name, text = raw.decode("ascii").lower(), value.decode("ascii").strip(" \t")
-    if name in ("content-length", "transfer-encoding"):
-        raise BadHead(400, f"an upgrade request has no body: remove {name}")
-    if name in headers:
-        if name in _ONCE:
-            raise BadHead(400, f"more than one {name} header: send one")
-        text = f"{headers[name]}, {text}"  # RFC 9110 §5.2
-    if name == "host" and not HOST.fullmatch(text.encode()):
-        raise BadHead(400, "the Host header must be: host or host:port")
-    headers[name] = text
+    return raw.decode("ascii").lower(), value.decode("ascii").strip(" \t")
 
 
-def _head(target: str, headers: dict[str, str]) -> Head:
-    path, _, query = target.partition("?")
-    if "host" not in headers:
-        raise BadHead(400, "no Host header: send exactly one")
-    _upgrade(path, headers)
-    return Head(target, _decoded(path, "path"), _query(query), headers)
-
-
-def _tokens(headers: Mapping[str, str], name: str) -> set[str]:
+def tokens(headers: Mapping[str, str], name: str) -> set[str]:
+    """The words of a header that is a list, in lower case."""
     return {token.strip(" \t").lower() for token in headers.get(name, "").split(",")}
 
 
-def _upgrade(path: str, headers: Mapping[str, str]) -> None:
-    # Both are lists (RFC 9110 §7.6.1, §7.8) that must contain the word (RFC 6455 §4.2.1).
-    if "websocket" not in _tokens(headers, "upgrade") or "upgrade" not in _tokens(headers, "connection"):
-        if path == "/healthz":
+def _judge_upgrade(head: Head) -> None:
+    for name in BODY & head.headers.keys():
+        raise BadHead(400, f"an upgrade request has no body: remove {name}")
+    if head.method != "GET":
+        raise BadHead(405, NO_GET, (("Allow", "GET"),))
+    if not head.upgrades:
+        if head.path == "/healthz":
             raise BadHead(200, "ok")
-        raise BadHead(
-            426, "this is a WebSocket gateway: connect with a WebSocket client", (("Upgrade", "websocket"), WS_VERSION)
-        )
-    if headers.get("sec-websocket-version") != "13":
+        raise BadHead(426, "this is a WebSocket gateway: connect with a WebSocket client", (WEBSOCKET, WS_VERSION))
+    if head.headers.get("sec-websocket-version") != "13":
         raise BadHead(426, "WebSocket version 13 is needed: send Sec-WebSocket-Version: 13", (WS_VERSION,))
     try:
-        key = base64.b64decode(headers.get("sec-websocket-key", ""), validate=True)
+        key = base64.b64decode(head.headers.get("sec-websocket-key", ""), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != 16:
         raise BadHead(400, "Sec-WebSocket-Key must be 16 bytes in base64")
-
-
-def _query(text: str) -> dict[str, str]:
-    pairs = [pair for pair in text.split("&") if pair]
-    if len(pairs) > MAX_PARAMETERS:  # refused, not cut: one of those left out might have been the token
-        raise BadHead(400, f"more than {MAX_PARAMETERS} query parameters: send fewer")
-    halves = [pair.partition("=") for pair in pairs]
-    return {
-        _decoded(name.replace("+", " "), "query"): _decoded(value.replace("+", " "), "query")
-        for name, _, value in halves
-    }
-
-
-def _decoded(text: str, where: str) -> str:
-    try:
-        decoded = unquote_to_bytes(text).decode()
-    except UnicodeDecodeError:
-        raise BadHead(400, f"the {where} is not valid UTF-8: percent-encode UTF-8") from None
-    if _CONTROL.search(decoded):  # these alone: names hold wide spaces, and emoji that are joined by a format character
-        raise BadHead(400, f"the {where} holds control characters: remove them")
-    return decoded
 
 
 def accepted(head: Head) -> bytes:
@@ -266,12 +278,17 @@ def response(
     headers: Iterable[tuple[str, str]] = (),
     body: bytes | None = None,
     content_type: str = "application/json",
+    plain: bool = False,
 ) -> bytes:
-    """A whole HTTP answer after which the connection closes; unless there is a `body`, JSON says why."""
+    """A whole HTTP answer after which the connection closes; unless there is a `body`, JSON says why.
+
+    The answer to a `plain` request says it at the top as well, where clients of a REST API look.
+    """
     phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     if body is None:
         code = phrase.lower().replace(" ", "_").replace("-", "_")
-        told = {"status": reason} if status == 200 else {"error": {"code": code, "message": reason}}
+        told: dict[str, object] = {"message": reason} if plain else {}
+        told |= {"status": reason} if status == 200 else {"error": {"code": code, "message": reason}}
         body = json.dumps(told).encode()
     fields = (("Content-Type", content_type), ("Content-Length", str(len(body))), ("Connection", "close"), *headers)
     lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields)]

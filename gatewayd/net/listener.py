@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -16,7 +18,8 @@ from gatewayd.log import Sampled
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
-from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.head import PLAIN, UPGRADE, WEBSOCKET, BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.hops import Failed
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
 from gatewayd.net.tls import NotTls, TlsTransport
 from gatewayd.net.transport import SocketTransport
@@ -33,7 +36,16 @@ if TYPE_CHECKING:
     from gatewayd.net.poll import Poll
     from gatewayd.net.turn import Turn
 
+ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
+
 log = logging.getLogger("gatewayd.listener")
+
+
+class Rest(Protocol):
+    """Who answers requests that are no upgrades, where the protocol admits them."""
+
+    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
+        """Answer one request, and say why where it could not be; the transport is closed by who has called."""
 
 
 class Listener:
@@ -42,6 +54,7 @@ class Listener:
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
         gate: Gate, turn: Turn, poll: Poll, lines: Sampled, tls: ssl.SSLContext | None, fast_lane: bool = True,
+        rest: Rest | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -54,6 +67,7 @@ class Listener:
         self.lines = lines
         self.tls = tls
         self.fast_lane = fast_lane
+        self.rest = rest
         self._proxies = origin.networks(config.trusted_proxies)
         self._handshakes: set[trio.CancelScope] = set()
 
@@ -94,7 +108,7 @@ class Listener:
             ticket.leave()
 
     async def _welcome(self, socket: SocketTransport, ticket: Ticket) -> None:
-        ready: tuple[Writer, WebSocket, Talk] | None = None
+        ready: Callable[[], Awaitable[None]] | None = None
         with trio.move_on_after(self.config.handshake_timeout) as scope:
             self._handshakes.add(scope)
             try:
@@ -104,11 +118,10 @@ class Listener:
         if scope.cancelled_caught:
             self._count("handshake_timeout", socket.remote, 0, "the handshake took too long")
         if ready is not None:
-            writer, websocket, talk = ready
-            await supervise(talk, writer, websocket)
+            await ready()
 
-    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> tuple[Writer, WebSocket, Talk] | None:
-        """Everything before the 101, within the handshake's time; None when it was answered otherwise."""
+    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> Callable[[], Awaitable[None]] | None:
+        """Everything before the 101, within the handshake's time. What is done then; None when it was refused."""
         transport = socket
         if self.tls is not None:
             transport = secured = TlsTransport(socket, self.tls)
@@ -117,7 +130,7 @@ class Listener:
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise
-        reader = HeadReader()
+        reader = HeadReader(PLAIN if self.behaviour.plain else UPGRADE)
         try:
             head = await _read_head(transport, reader)
         except BadHead as bad:
@@ -130,6 +143,10 @@ class Listener:
         remote = origin.remote(socket.remote, head.headers, self._proxies)
         try:
             handshake = self._locate(ticket, head, remote)
+            if not head.upgrades:
+                await self._admit_plain(head, handshake)
+                ticket.identify()
+                return partial(self._forward, transport, head, reader.rest, remote)
             claim = await self._admit(head, handshake)
         except Full as full:
             self._count(full.bound, remote, full.status, full.reason)
@@ -137,7 +154,8 @@ class Listener:
             return None
         except Refused as refused:
             self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
-            await _say(transport, response(refused.status, refused.reason))
+            headers = (WEBSOCKET,) if refused.status == 426 else ()
+            await _say(transport, response(refused.status, refused.reason, headers=headers, plain=not head.upgrades))
             return None
         connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
         writer = Writer(transport, connection, self.turn)
@@ -145,12 +163,24 @@ class Listener:
         websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
         talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
         await transport.send_all(accepted(head))
-        return writer, websocket, talk
+        return partial(supervise, talk, writer, websocket)
+
+    async def _forward(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> None:
+        assert self.rest is not None, "the protocol admits what nobody answers"
+        failed = await self.rest.answer(transport, head, rest, remote)
+        if failed is not None:
+            self._count(failed.cause, remote, failed.status, failed.reason, head.target)
+
+    async def _admit_plain(self, head: Head, handshake: Handshake) -> None:
+        """The protocol's word on a request that is no upgrade. Raises `Refused`."""
+        if not origin.allowed(head.origin, head.host, self.config.origins):
+            raise Refused(403, ORIGIN_REFUSED, Cause.ORIGIN_REFUSED)
+        await self.behaviour.admit_plain(handshake)
 
     async def _admit(self, head: Head, handshake: Handshake) -> Identify | Disconnect | None:
         """The protocol's word on the request: a claim, a verdict to be told in band, or nothing yet."""
         if not origin.allowed(head.origin, head.host, self.config.origins):
-            verdict = Disconnect(Cause.ORIGIN_REFUSED, "this origin is not allowed: add it to the listener's origins")
+            verdict = Disconnect(Cause.ORIGIN_REFUSED, ORIGIN_REFUSED)
             if Cause.ORIGIN_REFUSED in self.wire.endings:
                 return verdict
             raise Refused(403, verdict.reason, Cause.ORIGIN_REFUSED)

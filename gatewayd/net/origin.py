@@ -56,6 +56,12 @@ def is_trusted(remote: str, trusted: Sequence[Network]) -> bool:
     return address is not None and any(address in network for network in trusted)
 
 
+def host_of(remote: str) -> str | None:
+    """The address without its port; None where there is no address, as on a Unix socket."""
+    address = _parse(remote)
+    return None if address is None else str(address)
+
+
 def address_of(remote: str) -> str | None:
     """What the bounds per address count: the IPv4 address, or the /64 of an IPv6 one, of which one customer has them
     all (RFC 6177); None where there is no address, as on a Unix socket.

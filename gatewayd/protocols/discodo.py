@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import msgspec
-from attrs import Factory, field, frozen
+from attrs import Attribute, Factory, field, frozen, validators
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import NoBackend
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
+from gatewayd.core.links import check_url
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
 
@@ -29,6 +30,11 @@ MAX_VOICE_CLIENTS = 10_000
 """Voice clients of one session."""
 INITIALIZED = "ClientManager initialized."
 """The data of IDENTIFIED (orig). discodo.js reads a property of it: `null` ends its process."""
+
+MISSING, WRONG = "Authorization header is missing", "Authorization header is wrong"
+NO_REST = (
+    "REST calls are not forwarded here: set options.rest of this listener to the URL of the server that answers them"
+)
 
 
 def _error(verdict: Disconnect) -> object:
@@ -104,11 +110,19 @@ WIRE = Wire(
 )
 
 
+def _rest(instance: object, attribute: Attribute[str], value: str) -> None:
+    if value:
+        check_url(value, "http://127.0.0.1:8000")
+        if "?" in value:
+            raise ValueError("a query (?…) cannot stand in front of another path; leave it out")
+
+
 @frozen(kw_only=True)
 class Options:
     """`path`; `version` to put into HELLO; `resumed_format` of voice clients; `documents`: prefix.
 
-    The clients that want a version (3.x) read a map of voice clients, so `version` makes `map` the default.
+    The clients that want a version (3.x) read a map of voice clients, so `version` makes `map` the default. Their REST
+    calls come to the same port: they go to the server at `rest`, with bodies of at most `rest_max_body` bytes.
     """
 
     path: str = "/ws"
@@ -117,6 +131,8 @@ class Options:
         default=Factory(lambda self: "map" if self.version else "pairs", takes_self=True)
     )
     documents: str = ""
+    rest: str = field(default="", validator=_rest)
+    rest_max_body: int = field(default=10 * 1024 * 1024, validator=validators.gt(0))
 
 
 class Discodo(Behaviour[Options]):
@@ -124,6 +140,7 @@ class Discodo(Behaviour[Options]):
 
     prefixes = ("user",)
     own = ("user_id", "shard_id")
+    plain = True
 
     def keep(self, session: Session) -> Any:
         """Its voice clients."""
@@ -140,12 +157,24 @@ class Discodo(Behaviour[Options]):
         """Path and password; a wrong password is told in band."""
         if handshake.path != self.options.path:
             raise Refused(404, f"the endpoint is {self.options.path}", Cause.NOT_ALLOWED)
-        password = handshake.headers.get("authorization")
-        grant = await self.port.verify(Claim("secret", password), handshake.address)
+        grant, why = await self._verify(handshake)
         if not grant:
-            why = "Authorization header is missing" if password is None else "Authorization header is wrong"
             raise Disconnect(Cause.AUTH_FAILED, why)
         return e.Identify(None, grant, only_proof=True)
+
+    async def _verify(self, handshake: Handshake) -> tuple[Grant, str]:
+        """The grant for the request's password, and what is wrong with that where it has none."""
+        password = handshake.headers.get("authorization")
+        grant = await self.port.verify(Claim("secret", password), handshake.address)
+        return grant, MISSING if password is None else WRONG
+
+    async def admit_plain(self, handshake: Handshake) -> None:
+        """The password, where there is a server to forward to."""
+        if not self.options.rest:
+            raise Refused(426, NO_REST, Cause.NOT_ALLOWED)
+        grant, why = await self._verify(handshake)
+        if not grant:
+            raise Refused(401 if why is MISSING else 403, why, Cause.AUTH_FAILED)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{user_id, shard_id}`: the pair is the identity."""

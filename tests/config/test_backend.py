@@ -62,7 +62,7 @@ def test_kinds_of_lifecycle_events(text: str, names: tuple[str, ...]) -> None:
         ('url = "http://a/ b"', 'url: expected a URL such as "http://127.0.0.1:8000/gateway"'),
         (
             'url = "http://me:hunter2@a/"',
-            "url: a URL is shown and logged: it must not hold a password; `secret` signs the requests",
+            "url: a URL is shown and logged: it must not hold a password",
         ),
         ('url = "http://a/#x"', "url: a fragment (#…) is never sent; leave it out"),
         ('handlers = "app"', "handlers: expected \"package.module:app\", got 'app'"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.head import PLAIN, BadHead, Head, HeadReader, accepted, response
 from tests.net.test_listener import GOOD, KEY, changed
 
 MAX_HEAD, MAX_TARGET = 8192, 4096  # as designed, not as the code has them
@@ -232,3 +232,64 @@ def seconds(size: int) -> float:
 def test_time_is_linear() -> None:
     """Eight times the bytes: measured 8 times the time; 50 times it when each byte is looked at again and again."""
     assert seconds(8000) < 24 * seconds(1000)
+
+
+def plain(request: bytes) -> Head | tuple[int, str]:
+    """What a listener that takes plain requests makes of it, whole or byte by byte."""
+    found: list[Head | tuple[int, str] | None] = []
+    for pieces in ([request], single(request)):
+        reader = HeadReader(PLAIN)
+        try:
+            found.append(next((head for piece in pieces if (head := reader.feed(piece)) is not None), None))
+        except BadHead as bad:
+            found.append((bad.status, bad.reason))
+    assert found[0] == found[1]
+    assert found[0] is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_plain_request(method: str) -> None:
+    head = plain(f"{method} /a?b=c HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nUpgrade: h2c\r\n\r\n".encode())
+    assert isinstance(head, Head)
+    assert (head.method, head.target, head.path, head.query, head.upgrades) == (
+        method,
+        "/a?b=c",
+        "/a",
+        {"b": "c"},
+        False,
+    )
+    assert head.headers["content-length"] == "3"
+
+
+def test_an_upgrade_is_judged_as_one_where_plain_requests_are_taken_too() -> None:
+    assert getattr(plain(GOOD), "upgrades", None) is True
+    for request, status in (
+        (changed("GET", "POST"), 405), (more(b"Content-Length: 0"), 400), (changed(KEY, "AAAA"), 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200), (b"POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+    ):  # fmt: skip
+        assert plain(request)[0] == status  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        (b"GET http://other/ HTTP/1.1", 400), (b"CONNECT other:443 HTTP/1.1", 400), (b"CONNECT /x HTTP/1.1", 400), (b"OPTIONS * HTTP/1.1", 400),
+        (b"TRACE / HTTP/1.1", 405), (b"PROPFIND / HTTP/1.1", 405), (b"GET //other/#x HTTP/1.1", 400), (b"GET / HTTP/1.0", 505), (b"PRI * HTTP/2.0", 400),
+    ],
+)  # fmt: skip
+def test_no_plain_request(start: bytes, status: int) -> None:
+    assert plain(start + b"\r\nHost: a\r\n\r\n")[0] == status  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "lines", [b"Content-Length: 3\r\nContent-Length: 3", b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"]
+)
+def test_a_body_is_announced_once(lines: bytes) -> None:
+    status, why = plain(b"POST / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n\r\n")  # type: ignore[misc]
+    assert (status, "more than one" in why) == (400, True)
+
+
+def test_the_answer_to_a_plain_request_says_why_where_rest_clients_look() -> None:
+    body = json.loads(response(403, "no", plain=True).partition(b"\r\n\r\n")[2])
+    assert body == {"message": "no", "error": {"code": "forbidden", "message": "no"}}

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gatewayd.core.ask import NO_REPLY, BackendFailed
+from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
 from gatewayd.protocols import discodo
-from tests.playbook import Person, Playbook
+from tests.playbook import Person, Playbook, run
 from tests.protocols import bad
 
 HELLO = {"op": "HELLO", "d": {"heartbeat_interval": 15.0}}
@@ -306,6 +307,45 @@ def test_bad_discord_events(data: Any) -> None:
     (answer,) = person.heard()
     assert list(answer["d"]["traceback"]) == ["INVALID_PAYLOAD"]
     assert person.closed is None
+
+
+def judged(headers: dict[str, str] | None = None, **options: Any) -> tuple[int, str] | None:
+    """Status and words with which a request that is no upgrade is refused; None where it is admitted."""
+    behaviour = book(**options).behaviour
+    try:
+        run(behaviour.admit_plain(Handshake("/context", {}, headers or {})))
+    except Refused as refused:
+        return refused.status, refused.reason
+    return None
+
+
+def test_a_rest_call_needs_the_password_and_a_server_to_go_to() -> None:
+    url = "http://127.0.0.1:8000"
+    assert judged(PASSWORD, rest=url) is None
+    assert judged(rest=url) == (401, "Authorization header is missing")
+    assert judged({"authorization": "wrong"}, rest=url) == (403, "Authorization header is wrong")
+    status, words = judged(PASSWORD) or (0, "")
+    assert (status, "options.rest" in words) == (426, True)
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:8000", "https://audio.example.org/v1/"])
+def test_where_rest_calls_may_go(url: str) -> None:
+    assert discodo.Options(rest=url).rest == url
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rest": "127.0.0.1:8000"},
+        {"rest": "ftp://a"},
+        {"rest": "http://a?b"},
+        {"rest": "http://u:p@a"},
+        {"rest_max_body": 0},
+    ],
+)
+def test_where_they_may_not(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"URL|query|more|>"):
+        discodo.Options(**options)
 
 
 def test_a_failing_backend_is_told_as_an_error_reply() -> None:

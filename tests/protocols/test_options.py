@@ -8,11 +8,15 @@ from typing import Any
 import attrs
 import pytest
 
+from gatewayd.config.model import ListenerConfig
+from gatewayd.config.values import Bind
+from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Refused
-from gatewayd.protocols import oxyl
+from gatewayd.parts import rest_of
+from gatewayd.protocols import discodo, oxyl
 from gatewayd.protocols.oxyl import Route
 from gatewayd.protocols.registry import PROTOCOLS
-from tests.playbook import Person, Playbook
+from tests.playbook import Person, Playbook, run
 
 NEWS = {"op": 2, "t": "NEWS", "d": [1]}
 TESTED: dict[tuple[str, str], Callable[..., None] | None] = {}
@@ -220,6 +224,27 @@ def test_discodo_resumed_format() -> None:
 
 
 # --- utilbot ----------------------------------------------------------------------------------------------------
+
+
+@of("discodo", "rest")
+def test_discodo_rest() -> None:
+    one, two = pair("discodo", {"rest": "http://127.0.0.1:8000"}, {})
+    request = Handshake("/context", {}, {"authorization": "s3cret"})
+    run(one.behaviour.admit_plain(request))
+    with pytest.raises(Refused) as caught:
+        run(two.behaviour.admit_plain(request))
+    assert caught.value.status == 426
+
+
+@of("discodo", "rest_max_body")
+def test_discodo_rest_max_body() -> None:
+    """The behaviour admits; the bound is the forwarder's, and each listener has its own."""
+    found = []
+    for bound in (10, 20):
+        rest = discodo.Options(rest="http://127.0.0.1:8000", rest_max_body=bound)
+        config = ListenerConfig(name="a", protocol="discodo", bind=Bind.parse("127.0.0.1:1"), options=rest)
+        found.append(rest_of(config))
+    assert [forwarder and forwarder.max_body for forwarder in found] == [10, 20]
 
 
 @of("utilbot", "require_version")

@@ -1,0 +1,223 @@
+"""Plain requests to a listener's port, forwarded to the one server that answers them.
+
+Law 1: this is no open proxy. The server is fixed, and a target stays below the path that was configured.
+Law 2: whoever calls was admitted before. Until then nothing of the body is read, and nothing is forwarded.
+Law 3: a call is bounded in time and in its body, and so is the number of calls; bodies are passed on in pieces.
+Law 4: what fails before the answer has begun is told in words. After that the connection is cut, so that half an answer
+is never taken for a whole one.
+
+Both sides speak HTTP by h11's rules, and a call has a connection to the server of its own: one that is used again may
+just have been closed there, and a POST must not be sent twice.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+import trio
+
+from gatewayd.net.head import Head, response
+from gatewayd.net.hops import Failed, answer_of, client_side, framing_of, request_of
+from gatewayd.net.supervisor import LINGER_SECONDS
+from gatewayd.net.transport import SocketTransport
+
+PIECE = 65536
+"""The most that is read at once."""
+
+
+class Forwarder:
+    """To the server at `url`; `timeout` in seconds is for one whole call, `at_once` for the calls of one listener."""
+
+    def __init__(self, url: str, *, max_body: int, timeout: float = 30.0, at_once: int = 64) -> None:
+        parts = urlsplit(url)
+        self.host = parts.hostname or ""
+        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self.authority = parts.netloc
+        self.path = parts.path.rstrip("/")
+        self.max_body = max_body
+        self._timeout = timeout
+        self._at_once = at_once
+        self.calls = 0
+
+    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
+        """Have one call answered, and say why where it could not be. The caller closes the transport.
+
+        `rest` is what came behind the head. Raises `trio.BrokenResourceError` when the client goes away.
+        """
+        try:
+            if self.calls >= self._at_once:
+                raise Failed(503, "rest_full", f"{self._at_once} REST calls are under way: try again in a moment")
+            call = _Call(self, transport, head, rest, remote)
+        except Failed as failed:
+            await _refuse(transport, failed)
+            return failed
+        self.calls += 1
+        try:
+            with trio.move_on_after(self._timeout) as time:
+                await call.run()
+        finally:
+            self.calls -= 1
+        if time.cancelled_caught:
+            call.failed = call.too_late()
+        if call.failed is not None and not call.begun:
+            await _refuse(transport, call.failed)
+        elif call.failed is None and not call.heard:
+            await transport.linger(LINGER_SECONDS, PIECE)
+        return call.failed
+
+
+class _Side:
+    """One side of a call: a stream, and what h11 makes of it."""
+
+    def __init__(self, stream: trio.abc.Stream, wire: h11.Connection) -> None:
+        self.stream = stream
+        self.wire = wire
+        self.over = False
+
+    async def hear(self) -> Any:
+        """The next event."""
+        while (event := self.wire.next_event()) is h11.NEED_DATA:
+            data = bytes(await self.stream.receive_some(PIECE))
+            self.over = not data
+            self.wire.receive_data(data)
+        return event
+
+    async def say(self, event: h11.Event) -> None:
+        """Send an event."""
+        if data := self.wire.send(event):
+            await self.stream.send_all(data)
+
+
+class _Call:
+    """One request and its answer. `begun`: some of the answer was sent."""
+
+    def __init__(
+        self, to: Forwarder, transport: SocketTransport, head: Head, rest: bytes, remote: str
+    ) -> None:  # fmt: skip
+        self.to = to
+        framing = framing_of(head)
+        if int(framing.get("content-length", 0)) > to.max_body:
+            raise self._too_big()
+        self.client = _Side(transport, client_side(head, framing, rest))
+        self.request = request_of(head, framing, remote, to.authority, to.path)
+        self.failed: Failed | None = None
+        self.begun = False
+        self._waits_for_client = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether the request was read to its end."""
+        return self.client.wire.their_state is h11.DONE
+
+    def too_late(self) -> Failed:
+        """The time is over, and who has used it up."""
+        if self._waits_for_client:
+            return Failed(408, "rest_timeout", "the body did not arrive in time")
+        return Failed(504, "rest_timeout", "the server behind this listener did not answer in time")
+
+    def _too_big(self) -> Failed:
+        return Failed(413, "rest_body", f"the body is larger than {self.to.max_body} bytes")
+
+    async def run(self) -> None:
+        """Ask, and answer. What fails is `failed`."""
+        try:
+            stream = await self._connect()
+        except OSError:
+            self.failed = _broken("cannot be reached")
+            return
+        server = _Side(stream, h11.Connection(h11.CLIENT))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._ask, server, nursery.cancel_scope)
+                try:
+                    await self._answer(server)
+                except Failed as failed:
+                    self.failed = failed
+                nursery.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _connect(self) -> trio.abc.Stream:
+        stream = await trio.open_tcp_stream(self.to.host, self.to.port)
+        if self.to.tls is None:
+            return stream
+        return trio.SSLStream(stream, self.to.tls, server_hostname=self.to.host, https_compatible=True)
+
+    # --- the request, on its way to the server ------------------------------------------------------------------
+
+    async def _ask(self, server: _Side, scope: trio.CancelScope) -> None:
+        """Pass the request on; then wait whether the client hangs up, and give the call up with it."""
+        try:
+            await self._pass_on(server)
+            self.client.over = not await self.client.stream.receive_some(1)
+        except Failed as failed:
+            self.failed = failed
+        if self.failed is not None or self.client.over:
+            scope.cancel()
+
+    async def _pass_on(self, server: _Side) -> None:
+        await _tell(server, self.request)
+        if self.client.wire.they_are_waiting_for_100_continue:
+            await self.client.say(h11.InformationalResponse(status_code=100, headers=[]))
+        left = self.to.max_body
+        while type(event := await self._hear_client()) is h11.Data:
+            left -= len(event.data)
+            if left < 0:
+                raise self._too_big()
+            await _tell(server, event)
+        await _tell(server, h11.EndOfMessage())  # without trailers
+
+    async def _hear_client(self) -> Any:
+        self._waits_for_client = True
+        try:
+            event = await self.client.hear()
+        except h11.RemoteProtocolError as exc:
+            if self.client.over:
+                raise trio.BrokenResourceError("the client hung up in the middle of its request") from exc
+            raise Failed(400, "bad_request", "the body is not what Transfer-Encoding: chunked says it is") from exc
+        self._waits_for_client = False
+        return event
+
+    # --- the answer, on its way to the client -------------------------------------------------------------------
+
+    async def _answer(self, server: _Side) -> None:
+        while type(event := await _hear(server)) is not h11.EndOfMessage:
+            if type(event) is h11.Response:
+                self.begun = True
+                await self.client.say(answer_of(event))
+            elif type(event) is h11.Data:
+                await self.client.say(event)
+        await self.client.say(h11.EndOfMessage())
+
+
+async def _tell(server: _Side, event: h11.Event) -> None:
+    try:
+        await server.say(event)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # it wants no more of the request; whether it has answered is seen where that is read
+
+
+async def _hear(server: _Side) -> Any:
+    try:
+        event = await server.hear()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError) as exc:
+        raise _broken("broke off, or did not answer in HTTP") from exc
+    if type(event) is h11.ConnectionClosed:
+        raise _broken("closed the connection without an answer")
+    return event
+
+
+def _broken(what: str) -> Failed:
+    return Failed(502, "rest_backend", f"the server behind this listener {what}")
+
+
+async def _refuse(transport: SocketTransport, failed: Failed) -> None:
+    """Answer in words; the answer must not be overtaken by a reset."""
+    headers = (("Retry-After", "5"),) if failed.status == 503 else ()
+    with trio.move_on_after(LINGER_SECONDS):
+        await transport.send_all(response(failed.status, failed.reason, headers=headers, plain=True))
+        await transport.linger(LINGER_SECONDS, PIECE)

@@ -1,0 +1,51 @@
+"""The target of a request: path and query decoded, and whether it stays below where it begins.
+
+What cannot be decoded is a ValueError, whose text is one sentence for the client.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, unquote_to_bytes
+
+MAX_PARAMETERS = 32
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SEGMENT_ENDS = re.compile(r"[/\\]")
+TWICE = 2
+"""Some servers decode a path more than once."""
+
+
+def split(target: str) -> tuple[str, dict[str, str]]:
+    """Path and query, decoded; of a repeated parameter the last counts."""
+    path, _, query = target.partition("?")
+    return _decoded(path, "path"), _query(query)
+
+
+def _query(text: str) -> dict[str, str]:
+    pairs = [pair for pair in text.split("&") if pair]
+    if len(pairs) > MAX_PARAMETERS:  # refused, not cut: one of those left out might have been the token
+        raise ValueError(f"more than {MAX_PARAMETERS} query parameters: send fewer")
+    halves = [pair.partition("=") for pair in pairs]
+    return {
+        _decoded(name.replace("+", " "), "query"): _decoded(value.replace("+", " "), "query")
+        for name, _, value in halves
+    }
+
+
+def _decoded(text: str, where: str) -> str:
+    try:
+        decoded = unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"the {where} is not valid UTF-8: percent-encode UTF-8") from None
+    if _CONTROL.search(decoded):  # these alone: names hold wide spaces, and emoji that are joined by a format character
+        raise ValueError(f"the {where} holds control characters: remove them")
+    return decoded
+
+
+def climbs(target: str) -> bool:
+    """Whether the path has a segment "..", written in any way that some server would read as one."""
+    path = target.partition("?")[0]
+    for _ in range(TWICE):
+        path = unquote(path)
+    return any(segment.partition(";")[0] == ".." for segment in _SEGMENT_ENDS.split(path))
