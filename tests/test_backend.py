@@ -121,6 +121,7 @@ def test_in_process_a_client_that_waits_for_us_is_not_found_dead(tmp_path: Path)
 
 def test_handlers_that_cannot_be_imported_stop_the_start(tmp_path: Path) -> None:
     path, _ = write(tmp_path, '[backend]\nhandlers = "no_such:app"\n')
+    path.chmod(0o600)
     code, _, err = finished("run", "--config", path)
     assert (code, err) == (
         1, "gatewayd: backend.handlers: cannot import no_such: ModuleNotFoundError: No module named 'no_such'\n",
@@ -138,4 +139,4 @@ def test_an_unsigned_backend_is_warned_of(tmp_path: Path) -> None:
     path, _ = write(tmp_path, '[backend]\nurl = "http://127.0.0.1:1"\n')
     code, _, err = finished("check", "--config", path)
     assert code == 0
-    assert "backend.url is asked without a signature" in err
+    assert "warning: backend.url: asked without a signature" in err
