@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -271,6 +272,17 @@ def test_a_beat_before_the_client_has_a_session_proves_nothing() -> None:
     connection.receive('{"op":4}', 0.0)
     assert PROTOCOLS["utilbot"].wire.acknowledges is False
     assert greeted(PROTOCOLS["utilbot"]).ask(0.0) is None
+
+
+def test_a_protocol_may_have_no_answer_to_identify() -> None:
+    wire = evolve(PROTOCOLS["utilbot"].wire, encoders={e.Hello: {"hello": 1}})
+    client = Connection(wire, SETTINGS, 0.0)
+    client.greet(0.0)
+    client.outbox.advance(client.outbox.size)
+    client.state = State.IDENTIFYING
+    client.welcome(e.Ready(), 0.0)
+    assert client.open
+    assert client.outbox.size == 0
 
 
 def test_a_client_that_goes_without_a_verdict_lets_go_of_everything() -> None:
