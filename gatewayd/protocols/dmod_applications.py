@@ -188,12 +188,15 @@ class Applications(Behaviour[Options]):
         return application
 
     def _finish(self, session: Session, gid: str) -> None:
-        """It is over: its guild is told, and the client that it belongs to."""
-        said = {"gid": gid, "uid": self._remove(session, gid).uid}
+        """It is over: its guild is told, and its owner: the session, or where that is gone, its member's other pages."""
+        channel, uid = f"guild:{gid}", self._remove(session, gid).uid
+        said = {"gid": gid, "uid": uid}
         self.port.changed(session)
-        self.port.publish(f"guild:{gid}", "APPLICATION_SESSION_END", said, besides=session)
-        if session.ended is None:
-            self.port.tell(session, "APPLICATION_SESSION_END", said)
+        pages = (session,) if session.ended is None else self.port.subscribers(f"user:{uid}")
+        owners = [page for page in pages if isinstance(page.data, Page) and channel not in page.channels]
+        self.port.publish(channel, "APPLICATION_SESSION_END", said)
+        for owner in owners:
+            self.port.tell(owner, "APPLICATION_SESSION_END", said)
 
     def _schedule(self, session: Session, application: Application) -> None:
         interval = self._at(session).interval

@@ -142,6 +142,15 @@ def test_its_owner_is_told_of_the_end_whether_it_hears_the_guild_or_not() -> Non
         ]
 
 
+def test_where_the_session_is_gone_its_members_other_pages_are_told_once() -> None:
+    talk = book()
+    page, other, hearing, stranger = started(ready(talk)), ready(talk), ready(talk), ready(talk, "7", "seven")
+    talk.hub.subscribe(hearing.session, "guild:1")
+    page.leave(Cause.CLIENT_CLOSED)
+    ended = event(END, {"gid": "1", "uid": "000"})
+    assert [person.heard() for person in (other, hearing, stranger)] == [[ended], [ended], []]
+
+
 def test_an_owner_that_is_away_is_told_when_it_is_back() -> None:
     talk = book(options={"reauth_timeout": 10.0})
     page = started(ready(talk))
