@@ -188,7 +188,7 @@ class Applications(Behaviour[Options]):
         return application
 
     def _finish(self, session: Session, gid: str) -> None:
-        """It is over: its guild is told, and its owner: the session, or where that is gone, its member's other pages."""
+        """It is over: its guild is told, and its owner; where that session is gone, its member's other pages."""
         channel, uid = f"guild:{gid}", self._remove(session, gid).uid
         said = {"gid": gid, "uid": uid}
         self.port.changed(session)
