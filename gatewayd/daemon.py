@@ -42,6 +42,7 @@ from gatewayd.net.bind import BindError
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
+from gatewayd.net.tls import Handshakes
 from gatewayd.net.turn import Turn
 from gatewayd.parts import StartError, listener_view, rest_of, settings_of, tls_of, within_descriptors
 from gatewayd.sockets import Sockets
@@ -76,6 +77,7 @@ class Daemon:
         self.turn = Turn()
         self.poll = Poll()
         self.brake = Brake()
+        self.handshakes = Handshakes(limits.tls_handshakes)
         self.auths = {name: make(name, item) for name, item in config.auth.items()}
         self.started = time.time()
         self.deadline = math.inf
@@ -131,6 +133,7 @@ class Daemon:
             turn=self.turn,
             poll=self.poll,
             lines=self.lines,
+            handshakes=self.handshakes,
             tls=tls_of(config),
             fast_lane=self.config.gateway.fast_lane,
             rest=rest_of(config),

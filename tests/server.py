@@ -28,6 +28,7 @@ from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
+from gatewayd.net.tls import Handshakes
 from gatewayd.net.turn import Turn
 from gatewayd.upkeep import run_timers
 from tests.playbook import STATIC, no_backend
@@ -68,6 +69,7 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     gate: Gate | None = None,
     config: Mapping[str, Any] | None = None,
+    handshakes: Handshakes | None = None,
     hold_back: Callable[[str], Awaitable[None]] | None = None,
     rest: Forwarder | None = None,
     **settings: Any,
@@ -102,6 +104,7 @@ async def serving(
         poll=poll,
         lines=Sampled(trio.current_time, hub.timers.at),
         tls=tls,
+        handshakes=handshakes or Handshakes(),
         fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
         rest=rest,
     )

@@ -143,11 +143,11 @@ class ListenerLimits:
     handshake_timeout: Seconds = attrs.field(default=Seconds(10.0), validator=_positive)
     """For TLS and the request that opens a WebSocket."""
     unidentified_messages: int = attrs.field(default=64, validator=_positive)
-    """An identify and some heartbeats need few; a stranger's messages must cost next to nothing."""
+    """What one client may send before it identifies: an identify and some heartbeats need few."""
     unidentified_bytes: int = attrs.field(default=65536, validator=_positive)
     """The same, in bytes."""
     bytes_per_second: int = attrs.field(default=262144, validator=_positive)
-    """From one client. Some hundred messages of 1 KB; whoever has more to say to all publishes over the API."""
+    """What one identified client may send, once it has sent `burst_bytes`."""
     burst_bytes: int = attrs.field(default=1048576, validator=_positive)
     """What one client may send at once. One message of `max_message_bytes` always fits."""
     max_message_bytes: int = attrs.field(default=65536, validator=_positive)
@@ -164,6 +164,8 @@ class ListenerLimits:
 class LimitsConfig(ListenerLimits):
     """[limits] with what only the node as a whole can have."""
 
+    tls_handshakes: int = attrs.field(default=512, validator=_positive)
+    """TLS handshakes at a time, of some 50 KB each. One address has at most an eighth; the others wait."""
     notifications_bytes: int = attrs.field(default=4194304, validator=_positive)
     """Of the notifications that wait for one user: they stand in one answer to its login."""
     notifications_total_bytes: int = attrs.field(default=67108864, validator=_positive)

@@ -21,7 +21,7 @@ from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
 from gatewayd.net.head import PLAIN, UPGRADE, WEBSOCKET, BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.hops import Failed
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
-from gatewayd.net.tls import NotTls, TlsTransport
+from gatewayd.net.tls import Handshakes, NotTls
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
@@ -53,8 +53,8 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, turn: Turn, poll: Poll, lines: Sampled, tls: ssl.SSLContext | None, fast_lane: bool = True,
-        rest: Rest | None = None,
+        gate: Gate, turn: Turn, poll: Poll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: Handshakes,
+        fast_lane: bool = True, rest: Rest | None = None,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -66,6 +66,7 @@ class Listener:
         self.poll = poll
         self.lines = lines
         self.tls = tls
+        self.handshakes = handshakes
         self.fast_lane = fast_lane
         self.rest = rest
         self._proxies = origin.networks(config.trusted_proxies)
@@ -124,9 +125,8 @@ class Listener:
         """Everything before the 101, within the handshake's time. What is done then; None when it was refused."""
         transport = socket
         if self.tls is not None:
-            transport = secured = TlsTransport(socket, self.tls)
             try:
-                await secured.handshake()
+                transport = await self.handshakes.begin(socket, self.tls, ticket.address)
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise

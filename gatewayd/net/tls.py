@@ -5,14 +5,18 @@ and what comes decrypted without waking a task, as on a plain socket.
 
 Law 1: what is encrypted goes out whole and in order before anything else is encrypted.
 Law 2: bytes count as taken when they are encrypted, of which no more than one record waits for the kernel.
+Law 3: a handshake begins when there is room for it, and ends in a bounded time: what it keeps in memory is what makes
+half-open connections dear.
 """
 
 from __future__ import annotations
 
 import ssl
+from weakref import WeakValueDictionary
 
 import trio
 
+from gatewayd.net.gate import SHARE
 from gatewayd.net.poll import RECEIVE_BYTES, Heard, Poll, Take
 from gatewayd.net.transport import SocketTransport
 
@@ -20,10 +24,55 @@ RECORD_BYTES = 16384
 """The most that one TLS record holds (RFC 8446 §5.1)."""
 MOST_UNSENT = 65536
 """How much of what TLS itself has to say may wait for a peer that asks for it (new keys, say) and does not read."""
+MOST_HELLO = 32768
+"""How much a peer may say before keys are agreed on; we ask for no certificate of its own."""
 
 
 class NotTls(trio.BrokenResourceError):
     """The peer does not speak TLS, or no version and cipher of ours."""
+
+
+class Handshakes:
+    """The handshakes of a node: `most` at a time, an eighth of them of one address; the others wait for their turn.
+
+    Each keeps some 50 KB, for `seconds` at most. Whoever finds no place has the oldest end after `hurried`, so that no
+    number of silent clients shuts the others out for long.
+    """
+
+    def __init__(self, most: int = 512, *, seconds: float = 5.0, hurried: float = 1.0) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._hurried = hurried
+        self._all = trio.CapacityLimiter(most)
+        self._by_address: WeakValueDictionary[str, trio.CapacityLimiter] = WeakValueDictionary()
+        self._patient: dict[trio.CancelScope, float] = {}  # with the end that each has in a hurry, oldest first
+
+    async def begin(self, below: SocketTransport, context: ssl.SSLContext, address: str | None) -> TlsTransport:
+        """Agree on keys with one client. Raises as `TlsTransport.handshake`, and `NotTls` when it takes too long."""
+        its_own = trio.CapacityLimiter(max(1, self._most // SHARE))
+        if address is not None:
+            its_own = self._by_address.setdefault(address, its_own)
+        async with its_own:
+            if not self._all.available_tokens and self._patient:
+                oldest = next(iter(self._patient))
+                oldest.deadline = min(oldest.deadline, self._patient.pop(oldest))
+            async with self._all:
+                return await self._agree(TlsTransport(below, context))
+
+    async def _agree(self, transport: TlsTransport) -> TlsTransport:
+        agreed = False
+        try:
+            with trio.move_on_after(self._seconds) as patience:
+                self._patient[patience] = trio.current_time() + self._hurried
+                await transport.handshake()
+                agreed = True
+        finally:
+            self._patient.pop(patience, None)
+            if not agreed:
+                transport.abort()  # or it would hold itself, and all that TLS keeps
+        if not agreed:
+            raise NotTls("the TLS handshake took too long")
+        return transport
 
 
 class TlsTransport(SocketTransport):
@@ -41,12 +90,17 @@ class TlsTransport(SocketTransport):
 
     async def handshake(self) -> None:
         """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up."""
+        left = MOST_HELLO
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._send_out()
-                self._feed(await super().receive_some())
+                said = await super().receive_some(left)
+                left -= len(said)
+                if not left:
+                    raise NotTls(f"a TLS handshake of more than {MOST_HELLO} bytes") from None
+                self._feed(said)
             except (ssl.SSLError, ssl.CertificateError) as exc:
                 await self._send_out()  # the alert says why
                 if self._over:

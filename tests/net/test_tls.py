@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,9 +15,10 @@ import trustme
 
 from gatewayd.net import frames
 from gatewayd.net.poll import Poll
-from gatewayd.net.tls import RECORD_BYTES, TlsTransport
+from gatewayd.net.tls import RECORD_BYTES, Handshakes, TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.protocols import utilbot
+from tests.net.test_gate import connected
 from tests.net.test_listener import GOOD, masked
 from tests.server import Served, serving
 
@@ -194,3 +196,59 @@ async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds
             transport.send(b"x")
         with pytest.raises(trio.ClosedResourceError):
             transport.write_some(b"x")
+
+
+async def half_open(served: Served, source: str, said: bytes = b"\x16\x03\x01") -> trio.SocketStream:
+    """A client that begins a handshake and says no more."""
+    return trio.SocketStream(trio.socket.from_stdlib_socket(connected(served, source, said)))
+
+
+async def comes_in(served: Served, context: ssl.SSLContext, source: str) -> None:
+    stream = trio.SSLStream(
+        await half_open(served, source, b""), context, server_hostname="127.0.0.1", https_compatible=True
+    )
+    async with stream:
+        await stream.send_all(GOOD)
+        assert b"101 Switching" in await read(stream, b"heartbeat")
+
+
+async def test_an_address_has_few_handshakes_at_a_time_and_others_have_theirs(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server, handshakes=Handshakes(8, seconds=0.4)) as served:
+        async with await half_open(served, "127.0.0.2") as silent:
+            with trio.fail_after(0.3):
+                await comes_in(served, trusting, "127.0.0.1")
+            began = trio.current_time()
+            await comes_in(served, trusting, "127.0.0.2")  # waits until the other one is cut off
+            assert trio.current_time() - began > 0.1
+            assert await silent.receive_some() == b""
+        await served.settled()
+        assert served.gate.refused == {"tls": 1}
+
+
+async def test_whoever_finds_no_place_hurries_the_oldest(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server, handshakes=Handshakes(1, seconds=60, hurried=0.1)) as served:
+        async with await half_open(served, "127.0.0.2") as silent:
+            await trio.sleep(0.05)
+            with trio.fail_after(5):
+                await comes_in(served, trusting, "127.0.0.1")
+                assert await silent.receive_some() == b""
+
+
+async def test_a_handshake_has_a_bound_in_bytes_and_leaves_nothing_behind(contexts: Contexts) -> None:
+    server, _ = contexts
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(utilbot.PROTOCOL, tls=server) as served:
+            record = b"\x16\x03\x01\x40\x00"  # of 16 KiB, the first of a hello of nearly 128 KiB
+            hello = record + b"\x01\x01\xff\xff" + b"\0" * 16380 + (record + b"\0" * 16384) * 7
+            async with await half_open(served, "127.0.0.1", hello[:40_000]) as stream:
+                with contextlib.suppress(trio.BrokenResourceError), trio.fail_after(5):
+                    assert await stream.receive_some() == b""
+            await served.settled()
+            assert served.gate.refused == {"tls": 1}
+        assert not [item for item in gc.get_objects() if isinstance(item, TlsTransport)]
+    finally:
+        gc.enable()
