@@ -62,6 +62,68 @@ def test_a_journal_of_a_daemon_that_runs(tmp_path: Path) -> None:
         assert site.sessions() == {}
 
 
+def test_a_log_that_is_gone_after_a_kill(tmp_path: Path) -> None:
+    """What was acknowledged stood in it alone."""
+    site = Site(tmp_path)
+    with site.run():
+        client, _ = site.bot()
+        site.lose(client)
+        assert site.publish("user:a", 1)["buffered"] == 1
+        site.kill()
+    log, aside = site.state / "journal.db-wal", tmp_path / "aside"
+    log.rename(aside)
+    assert "commits are missing: journal.db-wal was removed or damaged" in site.fails()
+    half = aside.read_bytes()
+    log.write_bytes(half[: len(half) // 2] + b"\xff" + half[len(half) // 2 + 1 :])
+    assert "commits are missing" in site.fails()
+    log.write_bytes(half)
+    with site.run():
+        client, told = site.bot()
+        assert told["d"]["resumed"] is True
+        assert heard(client, 1) == [1]
+
+
+def test_a_database_that_is_cut_off_under_the_daemon(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.run() as daemon:
+        client, _ = site.bot()
+        for number in range(50):
+            site.ask("PUT", f"/v1/documents/d{number}", "x" * 2000)
+        site.lose(client)
+        site.written()
+        assert "durable" not in site.publish("user:a", 1)
+        file = site.state / "journal.db"
+        site.edit("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = file.stat().st_size
+        with file.open("r+b") as other:
+            other.truncate(whole // 2)
+        assert site.publish("user:a", 2)["durable"] is False
+        assert "the file is damaged" in site.journal()["degraded"]
+        assert daemon.process.poll() is None
+        site.kill()
+    assert "the file is damaged" in site.fails()
+    # Moved away while it runs, it is written anew, with all that there is.
+    file.rename(tmp_path / "damaged")
+    for left in ("journal.db-wal", "journal.db-shm"):
+        (site.state / left).unlink(missing_ok=True)
+    with site.run() as daemon:
+        client, told = site.bot()
+        assert told["d"]["resumed"] is False
+        site.lose(client)
+        assert "durable" not in site.publish("user:a", 3)
+        site.edit("PRAGMA wal_checkpoint(TRUNCATE)")
+        with file.open("r+b") as other:
+            other.truncate(4096)
+        assert site.publish("user:a", 4)["durable"] is False
+        file.rename(tmp_path / "damaged")
+        site.written()
+        site.kill()
+    with site.run():
+        client, told = site.bot()
+        assert told["d"]["resumed"] is True
+        assert heard(client, 2) == [3, 4]
+
+
 def test_a_row_that_somebody_has_edited(tmp_path: Path) -> None:
     site = Site(tmp_path, more=BACKEND.format(url="http://127.0.0.1:1"))
     started_once(site)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 
-from gatewayd.journal.opening import NAME, database, explained, prepare, transaction
+from gatewayd.journal import mark
+from gatewayd.journal.opening import NAME, attach, check, database, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
 from gatewayd.journal.tables import MIGRATIONS, Key, Table, columns_of, delete, delete_groups, select, storable, upsert
@@ -38,6 +40,8 @@ class JournalFile:
         self.connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self._pinned: list[Pinned] = []
+        self._found: list[os.stat_result] = []  # of database and log, as we left them
+        self._mark: mark.MarkFile | None = None
         self._open()
 
     def _open(self) -> None:
@@ -46,23 +50,31 @@ class JournalFile:
         lock = self._lock or Lock(self.directory / "journal.lock")
         pinned: list[Pinned] = []
         try:
-            self.connection = database(self.directory, full_sync=self.full_sync, migrations=self.migrations)
+            self.connection = database(
+                self.directory, full_sync=self.full_sync, migrations=self.migrations, again=self._lock is not None
+            )
             with explained(self.path):
                 for suffix in ("", "-wal", "-shm"):
                     pinned.append(Pinned(self.path.with_name(NAME + suffix)))
+                found = mark.counted(self.connection)
+                assert found is not None  # opening has seen to it
+                marked = mark.MarkFile(self.directory / mark.NAME, found)
         except BaseException:  # whatever it is, nothing that was opened stays open
             for file in (*pinned, *(() if self._lock else (lock,))):
                 file.close()
             self._disconnect()
             raise
         self._unpin()
-        self._lock, self._pinned = lock, pinned
+        self._lock, self._pinned, self._mark = lock, pinned, marked
+        self._note()
 
     def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
-        """All rows of a table, in key order."""
+        """All rows of a table, in key order, but for what the file keeps for itself."""
         with explained(self.path):
             for *key, value in self._connection().execute(select(table)):
                 self.look()
+                if table is Table.META and key[0] in mark.OWN:
+                    continue
                 yield (key[0] if len(key) == 1 else (key[0], key[1])), value
 
     def write(self, batch: Batch) -> int:
@@ -73,15 +85,21 @@ class JournalFile:
         self._check()
         if not batch.changes and not batch.replaces:
             return 0
+        assert self._mark is not None
+        here = self._mark.next(synced=self.full_sync)
         with transaction(connection):
             if batch.replaces:
                 for table in Table:
                     connection.execute(f"DELETE FROM {table}")
-            return sum([write(connection, changes) for changes in batch.changes])
+            refused = sum([write(connection, changes) for changes in batch.changes])
+            mark.count(connection, here)
+        self._mark.write(here)
+        self._note()
+        return refused
 
     def size(self) -> int:
-        """Bytes on disk, the write-ahead log included."""
-        return sum(pinned.path.stat().st_size for pinned in self._pinned[:2])
+        """Bytes on disk after the last write, the write-ahead log included."""
+        return sum(found.st_size for found in self._found)
 
     def reopen(self) -> None:
         """Open it again, as at the start; what somebody else put in its place is not ours to write to."""
@@ -102,6 +120,9 @@ class JournalFile:
     def close(self) -> None:
         """Close the database and let the lock go."""
         self._disconnect()
+        if self._mark is not None and not self.path.with_name(f"{NAME}-wal").exists():
+            with suppress(OSError):  # without a log everything is in the database, and that is synced
+                self._mark.all_synced()
         self._unpin()
         if self._lock is not None:
             self._lock.close()
@@ -118,6 +139,22 @@ class JournalFile:
             fault = pinned.fault()
             if fault is not None:
                 raise JournalError(fault)
+        for pinned, left in zip(self._pinned, self._found, strict=False):
+            now = pinned.found
+            if now.st_mtime_ns != left.st_mtime_ns or now.st_size < left.st_size:
+                self._examine()
+                return
+
+    def _examine(self) -> None:
+        """Somebody else has written: an operator perhaps, with whom nothing is wrong."""
+        sized(self.path, self._pinned[0].found.st_size)
+        with closing(attach(self.path, "ro")) as fresh:  # which has nothing in its cache
+            check(self.path, fresh)
+        self._note()
+
+    def _note(self) -> None:
+        """Note how we leave the files."""
+        self._found = [pinned.path.stat() for pinned in self._pinned[:2]]
 
     def _disconnect(self) -> None:
         if self.connection is not None:
@@ -127,7 +164,9 @@ class JournalFile:
     def _unpin(self) -> None:
         for pinned in self._pinned:
             pinned.close()
-        self._pinned = []
+        if self._mark is not None:
+            self._mark.close()
+        self._pinned, self._mark = [], None
 
 
 def write(connection: sqlite3.Connection, changes: Changes) -> int:

@@ -3,6 +3,7 @@
 Law 1: a file that is there is never deleted, overwritten or made anew, however broken; and nothing is written to it
 before it is known to be ours, whole, and not of a newer version.
 Law 2: a new file gets its name when it is complete, so a file that has the name was complete once.
+Law 3: a journal that has lost what was written is refused, unless its owner is who asks, and writes everything again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from gatewayd.journal import mark
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import APPLICATION_ID, Table, select
 
@@ -75,8 +77,13 @@ def prepare(directory: Path) -> None:
         )
 
 
-def database(directory: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]]) -> sqlite3.Connection:
-    """The directory's journal, made if there is none, brought to this version, and proved to be writable."""
+def database(
+    directory: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]], again: bool = False
+) -> sqlite3.Connection:
+    """The directory's journal, made if there is none, brought to this version, and proved to be writable.
+
+    `again` opens one for its owner, who is going to write everything there is: older content does no harm.
+    """
     path = directory / NAME
     with explained(path):
         if not os.path.lexists(path):
@@ -87,7 +94,7 @@ def database(directory: Path, *, full_sync: bool, migrations: Sequence[Sequence[
                     f"to start with an empty journal"
                 )
             create(path, migrations)
-        inspect(path, len(migrations))
+        inspect(path, len(migrations), again=again)
         return connect(path, full_sync=full_sync, migrations=migrations)
 
 
@@ -100,7 +107,9 @@ def create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
         with closing(attach(fresh, "rw")) as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             migrate(fresh, connection, migrations)
+            mark.count(connection, mark.fresh())
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        path.with_name(mark.NAME).unlink(missing_ok=True)  # of one that was moved away
         fresh.rename(path)
     except BaseException:  # whatever it is, nothing half made stays behind
         discard(fresh)
@@ -118,7 +127,7 @@ def discard(fresh: Path) -> None:
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
 
 
-def inspect(path: Path, newest: int) -> None:
+def inspect(path: Path, newest: int, *, again: bool = False) -> None:
     """Look without changing anything: is it ours, whole, of a version that we know, and may we write?"""
     if not stat.S_ISREG(path.stat().st_mode):
         raise JournalError(f"{path}: is not a regular file; move it away")
@@ -128,8 +137,7 @@ def inspect(path: Path, newest: int) -> None:
         raise JournalError(
             f"{path}: cannot be written ({error.strerror}); give gatewayd the right to, or {ANEW}"
         ) from error
-    if (size := path.stat().st_size) < 512:
-        raise JournalError(f"{path}: is damaged, {size} bytes are less than any database has; {ANEW}")
+    sized(path, path.stat().st_size)
     # Where there is no log, nobody is at work on it; then even the two empty files of a reader are not made.
     alone = "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
     with closing(attach(path, alone)) as connection:
@@ -142,9 +150,22 @@ def inspect(path: Path, newest: int) -> None:
                 f"{path}: is of version {version}, and this gatewayd knows versions up to {newest}; start the newer "
                 f"gatewayd again, or {ANEW}"
             )
-        says = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        if says != "ok":
-            raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
+        check(path, connection)
+        if not again:
+            mark.compare(path, connection)
+
+
+def sized(path: Path, size: int) -> None:
+    """Is it long enough to be opened? Of one that is not, SQLite would remove the log."""
+    if size < 512:
+        raise JournalError(f"{path}: is damaged, {size} bytes are less than any database has; {ANEW}")
+
+
+def check(path: Path, connection: sqlite3.Connection) -> None:
+    """Is all of it there, as far as its structure tells?"""
+    says = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if says != "ok":
+        raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
 
 
 def connect(path: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]]) -> sqlite3.Connection:
@@ -164,6 +185,7 @@ def connect(path: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]])
             connection.execute(f"{select(table)} LIMIT 0").fetchall()
         with transaction(connection):  # the proof that we can write, which also brings the log into being
             connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            mark.count(connection, mark.counted(connection) or mark.fresh())
     except BaseException:  # whatever it is, the connection is not left open
         connection.close()
         raise

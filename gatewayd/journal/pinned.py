@@ -15,8 +15,13 @@ class Pinned:
     """Holds the file without opening it for reading, which would end SQLite's locks when it is closed again."""
 
     def __init__(self, path: Path) -> None:
+        self._pin(path, os.open(path, os.O_PATH))
+
+    def _pin(self, path: Path, fd: int) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_PATH)
+        self._fd = fd
+        self._held = self.found = os.fstat(fd)
+        """What `fault` has found at the path last."""
 
     def close(self) -> None:
         """Let it go."""
@@ -24,16 +29,19 @@ class Pinned:
 
     def fault(self) -> str | None:
         """What happened to the file, or None while it is in its place."""
-        return displaced(self.path, self._fd)
+        try:
+            self.found = self.path.stat()
+        except FileNotFoundError:
+            return f"{self.path} was removed"
+        return None if os.path.samestat(self.found, self._held) else f"{self.path} was replaced by another file"
 
 
-class Lock:
+class Lock(Pinned):
     """An exclusive lock on a file that says who holds it. The file stays: to remove it would race with the next."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._pin(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise JournalError(
                 f"{path}: cannot be created or written ({error.strerror}); give gatewayd a state_dir it may write, "
@@ -66,23 +74,3 @@ class Lock:
 
     def _flock(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def fault(self) -> str | None:
-        """What happened to the file, or None while the lock is where others look for it."""
-        return displaced(self.path, self._fd)
-
-    def close(self) -> None:
-        """Let the next one have it."""
-        os.close(self._fd)
-
-
-def displaced(path: Path, fd: int) -> str | None:
-    """Whether the open file is still the one at the path; why not, as a sentence."""
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return f"{path} was removed"
-    here = os.fstat(fd)
-    if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
-        return f"{path} was replaced by another file"
-    return None

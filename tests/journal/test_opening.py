@@ -55,7 +55,7 @@ def test_a_new_journal(tmp_path: Path) -> None:
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     file.close()
-    assert sorted(f.name for f in directory.iterdir()) == ["journal.db", "journal.lock"]
+    assert sorted(f.name for f in directory.iterdir()) == ["journal.db", "journal.lock", "journal.mark"]
     with closing(sqlite3.connect(file.path)) as connection:
         pragmas = ("journal_mode", "user_version", "application_id")
         assert [connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas] == ["wal", 1, 0x67617465]
@@ -174,7 +174,7 @@ def test_a_start_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path) -> No
     for name in ("journal.db.new", "journal.db.new-journal"):
         (tmp_path / name).write_bytes(b"half")
     JournalFile(tmp_path).close()
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["journal.db", "journal.lock"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["journal.db", "journal.lock", "journal.mark"]
 
 
 def test_a_database_in_memory_has_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
