@@ -116,11 +116,11 @@ class Daemon:
         return service
 
     def _listener(self, config: ListenerConfig, protocol: Protocol) -> Listener:
-        realm = (protocol.name, config.auth or "")
         auth = self.auths[config.auth] if config.auth is not None else OpenAuth()
-        verify = partial(auth.verify, listener=config.name, protocol=protocol.name)
+        verify = partial(auth.verify, listener=config.name, protocol=protocol.name, realm=config.realm)
         ask = no_backend if self.backend is None else self.backend.ask
-        port = ListenerPort(self.hub, realm, verify, ask, machine=status, hold_back=self.brake.hold_back)
+        realm = self.hub.realm(config.realm)
+        port = ListenerPort(self.hub, realm, protocol.name, verify, ask, machine=status, hold_back=self.brake.hold_back)
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(

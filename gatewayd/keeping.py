@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +23,8 @@ import trio
 from gatewayd.backend.lifecycle import MemoryQueue
 from gatewayd.backend.request import Entry
 from gatewayd.core.depth import MAX_DEPTH, OWN_DEPTH, too_deep
-from gatewayd.core.record import EventRecord, Key, Row, Table, decode_event, decode_session, encode
+from gatewayd.core.kept import Thing
+from gatewayd.core.record import EventRecord, Key, Row, Table, Within, decode_event, decode_session, encode, parts
 from gatewayd.hub.recall import lose, recall
 from gatewayd.journal.engine import Journal, JournalError
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from gatewayd.admin.idempotency import Remembered
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
+    from gatewayd.hub.realm import Realm
 
 log = logging.getLogger("gatewayd.journal")
 
@@ -155,13 +158,9 @@ class Keeping:
         self._hub, self._remembered = hub, remembered
         with Reading(journal, self.dropped) as reading:
             meta = {str(key): float(value) for key, value in reading.load(Table.META)}
-            if unfit := hub.documents.restore(reading.load(Table.DOCUMENTS)):
-                raise ValueError(f"{unfit} values are no JSON, or too many")
-            if unfit := hub.notifications.restore(reading.load(Table.NOTIFICATIONS)):
-                raise ValueError(f"{unfit} values are no JSON, or too many")
-            hub.rooms.restore(reading.load(Table.ROOMS))
-            # From here on what is read has effects, and the journal has to know of them.
-            hub.documents.store = hub.notifications.store = hub.rooms.store = remembered.store = journal
+            for thing in Thing:
+                self._restore(hub, thing, reading)
+            remembered.store = journal
             remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock())
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
@@ -174,6 +173,29 @@ class Keeping:
         journal.gather, journal.snapshot = self._gather, self._everything
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
+
+    def _restore(self, hub: Hub, thing: Thing, reading: Reading) -> None:
+        """Fill the realms with what is kept of one kind. Raises `ValueError`.
+
+        What a version without realms has kept goes to the first that has a use for it.
+        """
+        table = Table(thing)
+        for name, rows in groupby(reading.load(table), key=lambda row: parts(row[0])[0]):
+            realm = hub.realm(str(name)) if name else _first_with(hub, thing)
+            if not name:
+                log.warning("%s kept before there were realms are in realm %s from now on", thing, realm.name)
+            if unfit := realm.keeps(thing).restore(self._inner(table, realm, rows)):
+                raise ValueError(f"{unfit} values are no JSON, or too many")
+
+    def _inner(self, table: Table, realm: Realm, rows: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[Key, bytes]]:
+        """Rows by the keys that they have within their realm; those that had none are moved there."""
+        for key, value in rows:
+            name, *rest = parts(key)
+            inner = rest[0] if len(rest) == 1 else tuple(rest)
+            if not name:
+                self.journal.delete(table, key)
+                Within(self.journal, realm.name).put(table, inner, value)
+            yield inner, value
 
     def _gather(self) -> None:
         assert self._hub is not None
@@ -193,10 +215,9 @@ class Keeping:
         hub, remembered = self._hub, self._remembered
         assert hub is not None
         assert remembered is not None
-        yield from hub.keeper.rows(iter(hub.sessions.values()), iter(hub.waiting))
-        yield from hub.documents.rows()
-        yield from hub.notifications.rows()
-        yield from hub.rooms.rows()
+        yield from hub.keeper.rows(iter(hub.sessions.values()), hub.waiting())
+        for realm in hub.all_realms:
+            yield from realm.rows()
         yield from remembered.rows(hub.clock())
         if self.queue is not None:
             yield from self.queue.rows()
@@ -232,3 +253,9 @@ class Keeping:
             "refused": stats.refused,
             "dropped": self.dropped,
         }
+
+
+def _first_with(hub: Hub, thing: Thing) -> Realm:
+    """The realm of the first listener that uses such a thing, or of the first."""
+    realms = list(hub.realms.values())
+    return next((realm for realm in realms if realm.uses(thing)), realms[0])

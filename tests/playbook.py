@@ -42,9 +42,9 @@ async def no_backend(session: Session, command: Command, reply: Callable[[Any], 
     raise NoBackend
 
 
-def notes_for(hub: Hub, user: str) -> list[Any]:
+def notes_for(hub: Hub, user: str, realm: str = "main") -> list[Any]:
     """The notifications that wait for a user."""
-    return [json.loads(bytes(note)) for note in hub.notifications.waiting(user).notes]
+    return [json.loads(bytes(note)) for note in hub.realm(realm).notifications.waiting(user).notes]
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -71,6 +71,7 @@ class Playbook:
         hub: Hub | None = None,
         beside: Playbook | None = None,
         listener: str = "main",
+        realm: str = "main",
         **settings: Any,
     ) -> None:
         self.now: float = 1000.0 if beside is None else beside.now
@@ -93,12 +94,12 @@ class Playbook:
         self.group: list[Playbook] = [] if beside is None else beside.group  # all with this clock
         self.group.append(self)
         self.hub: Hub = hub or (beside.hub if beside is not None else Hub(lambda: self.now))
-        self.realm = (protocol.name, "test")
+        self.realm = self.hub.realm(realm)
         self.verified: list[Claim] = []
         self._auth = auth
         self.held_back: list[str] = []
         """The addresses of wrong keys."""
-        port = ListenerPort(self.hub, self.realm, self._verify, self._ask, hold_back=self._hold_back)
+        port = ListenerPort(self.hub, self.realm, protocol.name, self._verify, self._ask, hold_back=self._hold_back)
         self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
         self.hub.serve(self.behaviour)
         self.hub.judge_again = lambda session: run(grants.judge_again(self.hub, session))
@@ -208,7 +209,7 @@ class Person:
             return
         book.people.append(self)
         try:
-            book.hub.open(self.connection, book.listener, book.realm, "127.0.0.1:5")
+            book.hub.open(self.connection, book.listener, book.realm.name, "127.0.0.1:5")
             run(entry.greet(book.hub, book.behaviour, self.connection, handshake, claim))
         except Disconnect as verdict:
             self._end(verdict)

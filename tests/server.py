@@ -90,7 +90,8 @@ async def serving(
     hub = Hub(trio.current_time)
     turn, poll = Turn(), Poll()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
-    port = ListenerPort(hub, (protocol.name, "test"), auth.verify, no_backend, hold_back=hold_back or Brake().hold_back)
+    hold_back = hold_back or Brake().hold_back
+    port = ListenerPort(hub, hub.realm("main"), protocol.name, auth.verify, no_backend, hold_back=hold_back)
     behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
     hub.serve(behaviour)
     listener = Listener(

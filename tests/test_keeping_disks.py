@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.journal.tables import MIGRATIONS
 from tests.backend.conftest import SECRET
 from tests.journal.places import read_only, small_disk
 from tests.site import Site, heard, until
@@ -48,7 +49,7 @@ def test_a_journal_that_is_broken_newer_or_not_one(tmp_path: Path) -> None:
     file.write_bytes(whole)
     site.edit("PRAGMA user_version = 99")
     assert "is of version 99" in site.fails()
-    site.edit("PRAGMA user_version = 1")
+    site.edit(f"PRAGMA user_version = {len(MIGRATIONS)}")
     with site.run():
         assert site.sessions() == {"a": "detached"}
 

@@ -152,11 +152,11 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
     async with first.running():
         ready(first.book).leave()
         first.book.publish("user:a", "E", 1)
-        first.hub.documents.put("guild:1", {"name": "x"})
+        first.hub.realm("main").documents.put("guild:1", {"name": "x"})
         first.hub.notify("b", "hello")
-        first.hub.rooms.create("r", {"roomLocked": True})
+        first.hub.realm("main").rooms.create("r", {"roomLocked": True})
         first.remembered.put("id", {"delivered": 1}, first.book.now)
-        first.hub.publish("service:bot", "E", 2, one=True)
+        first.hub.publish(first.hub.realm("main"), "service:bot", "E", 2, one=True)
         journal = first.keeping.journal
         assert await journal.committed()
         journal._degrade("a test")
@@ -168,9 +168,9 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
     second = Node(tmp_path)
     async with second.running():
         assert numbers(ready_again(second.book)) == [1, 2]
-        assert second.hub.documents.get("guild:1") == {"name": "x"}
+        assert second.hub.realm("main").documents.get("guild:1") == {"name": "x"}
         assert notes_for(second.hub, "b") == ["hello"]
-        assert second.hub.rooms.state("r") == {"roomLocked": True}
+        assert second.hub.realm("main").rooms.state("r") == {"roomLocked": True}
         assert second.remembered.get("id", second.book.now) == {"delivered": 1}
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
         assert second.recorder.last == 3
@@ -221,11 +221,11 @@ async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
     keeping.read(hub, {}, Remembered())
     async with trio.open_nursery() as nursery:
         await nursery.start(keeping.journal.run)
-        hub.documents.put("d", 1)
+        hub.realm("main").documents.put("d", 1)
         keeping.journal._degrade("a test")
         await keeping.journal.aclose()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
-        assert connection.execute("SELECT * FROM documents").fetchall() == [("d", "1")]
+        assert connection.execute("SELECT * FROM documents").fetchall() == [("main", "d", "1")]
         keys = [key for (key,) in connection.execute("SELECT key FROM meta")]
         assert keys == ["commits", "journal", "lived", "numbers"]
 
@@ -253,7 +253,7 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
 
 def session_row(**changes: Any) -> str:
     record = SessionRecord(
-        listener="main", protocol="discodo", auth="test", remote="r", opened=1.0, identity="a", key="a", resumable=True,
+        listener="main", protocol="discodo", realm="main", remote="r", opened=1.0, identity="a", key="a", resumable=True,
         generation=1, sequence=1, resumes=0, lost=0, delivered=0, detached=None, said=0, channels=["user:a"], metadata={},
     )  # fmt: skip
     row: dict[str, Any] = json.loads(encode(record))
@@ -267,10 +267,14 @@ NONSENSE: list[tuple[str, tuple[Any, ...], str]] = [
     ("INSERT INTO sessions VALUES ('x', ?)", ("[" * 100_000,), "the row 'x' of sessions makes no sense"),
     ("INSERT INTO sessions VALUES ('x', ?)", (b"\xff",), "the row 'x' of sessions makes no sense"),
     ("INSERT INTO events VALUES (7, ?)", ("[]",), "the row 7 of events makes no sense"),
-    ("INSERT INTO rooms VALUES ('r', ?)", ('{"bans": 1}',), "the row 'r' of rooms makes no sense"),
-    ("INSERT INTO idempotency VALUES ('i', ?)", ("{}",), "the row 'i' of idempotency makes no sense"),
-    ("INSERT INTO documents VALUES ('d', ?)", ("{",), "documents makes no sense (1 values are no JSON"),
-    ("INSERT INTO notifications VALUES ('u', 1, ?)", ("{",), "notifications makes no sense (1 values are no JSON"),
+    ("INSERT INTO rooms VALUES ('main', 'r', ?)", ('{"bans": 1}',), "the row ('main', 'r') of rooms makes no sense"),
+    ("INSERT INTO idempotency VALUES ('', 'i', ?)", ("{}",), "the row ('', 'i') of idempotency makes no sense"),
+    ("INSERT INTO documents VALUES ('main', 'd', ?)", ("{",), "documents makes no sense (1 values are no JSON"),
+    (
+        "INSERT INTO notifications VALUES ('main', 'u', 1, ?)",
+        ("{",),
+        "notifications makes no sense (1 values are no JSON",
+    ),
     ("INSERT INTO lifecycle VALUES (1, ?)", ("{}",), "the row 1 of lifecycle makes no sense"),
     ("INSERT INTO meta VALUES ('lifecycle', ?)", ("x",), "the row 'lifecycle' of meta makes no sense"),
     ("INSERT INTO meta VALUES ('lived', ?)", ("x",), "the row 'lived' of meta makes no sense"),
@@ -322,8 +326,8 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
     for statement, value in (
         ("UPDATE events SET value = replace(value, '\"data\":2', ?)", f'"data":{deep}'),
         ("INSERT INTO events VALUES (7001, ?)", f'{{"data":{deeper}}}'),
-        ("INSERT INTO documents VALUES ('d', ?)", deep),
-        ("INSERT INTO documents VALUES ('e', ?)", "[" * 100 + "]" * 100),
+        ("INSERT INTO documents VALUES ('main', 'd', ?)", deep),
+        ("INSERT INTO documents VALUES ('main', 'e', ?)", "[" * 100 + "]" * 100),
         ("INSERT INTO lifecycle VALUES (1000, ?)", deep),
     ):
         edit(tmp_path, statement, value)
@@ -338,7 +342,7 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
     assert second.hub.totals.reasons == {"too_deep": 1}
     async with second.running():
         assert second.queue.last < 1000
-        assert ("d" in second.hub.documents, "e" in second.hub.documents) == (False, True)
+        assert ("d" in second.hub.realm("main").documents, "e" in second.hub.realm("main").documents) == (False, True)
         back = second.book.connect()
         back.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
         _, told, *events = back.heard()

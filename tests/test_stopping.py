@@ -87,7 +87,7 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert daemon.keeping is not None
         journal = daemon.keeping.journal
         for number in range(9):
-            journal.put(Table.DOCUMENTS, f"k{number}", b"1")
+            journal.put(Table.DOCUMENTS, ("main", f"k{number}"), b"1")
         journal.file.write(journal._pending.take())
         daemon.prepare({})
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""Answers that were given lately, by the publisher's own id: the same id twice publishes once."""
+"""Answers that were given lately, by the publisher's own id: the same id twice publishes once.
+
+Ids of different scopes are different: what one publisher has said is nothing to another that means other realms.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode
+from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode, parts
 
 KEEP_SECONDS = 300.0
 KEEP_COUNT = 100_000
+Scoped = tuple[str, str]
 
 
 class Remembered:
@@ -20,19 +24,19 @@ class Remembered:
 
     def __init__(self, store: Store | None = None) -> None:
         self.store: Store = store or Nowhere()
-        self._answers: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._answers: OrderedDict[Scoped, tuple[float, Any]] = OrderedDict()
 
-    def get(self, key: str, now: float) -> Any:
+    def get(self, key: str, now: float, scope: str = "") -> Any:
         """The answer that was given to this id, or None."""
         self._forget(now)
-        entry = self._answers.get(key)
+        entry = self._answers.get((scope, key))
         return None if entry is None else entry[1]
 
-    def put(self, key: str, answer: Any, now: float) -> None:
+    def put(self, key: str, answer: Any, now: float, scope: str = "") -> None:
         """Remember an answer; the oldest gives way."""
         until = now + KEEP_SECONDS
-        self._answers[key] = (until, answer)
-        self.store.put(Table.IDEMPOTENCY, key, _row(answer, until - now))
+        self._answers[scope, key] = (until, answer)
+        self.store.put(Table.IDEMPOTENCY, (scope, key), _row(answer, until - now))
         if len(self._answers) > KEEP_COUNT:
             self._drop()
 
@@ -52,11 +56,16 @@ class Remembered:
     def restore(self, rows: Iterator[tuple[Key, bytes]], now: float) -> None:
         """Remember what the journal does; it is told of what is too old."""
         wall = time.time()
-        found = [(_decode(value), str(key)) for key, value in rows]
+        found = [(_decode(value), _scoped(key)) for key, value in rows]
         for kept, key in sorted(found, key=lambda item: item[0].until):
             # A wall clock that was set back must not make an answer immortal.
             self._answers[key] = (now + min(kept.until - wall, KEEP_SECONDS), kept.answer)
         self._forget(now)
+
+
+def _scoped(key: Key) -> Scoped:
+    scope, id_ = parts(key)
+    return str(scope), str(id_)
 
 
 class Answered(msgspec.Struct, frozen=True):

@@ -16,9 +16,10 @@ from starlette.responses import Response
 
 from gatewayd.admin import http, views
 from gatewayd.admin.http import ApiError, answered, body_of, fields, parse
-from gatewayd.admin.node import NodeView, kept, lasting, marked
+from gatewayd.admin.node import NodeView, kept, lasting, marked, several
 from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
+from gatewayd.hub.aims import SeveralRealms
 from gatewayd.hub.following import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
@@ -108,6 +109,8 @@ class Publishing:
         besides = self.hub.sessions.get(item.get("except", ""))
         try:
             counts = views.counts(self.hub.post(channel, name, item.get("data", {}), besides=besides, watch=watch))
+        except SeveralRealms as exc:
+            raise several(exc) from None
         except EventTooBig as exc:
             raise ApiError(413, "event_too_big", str(exc), limit=exc.limit) from None
         except Unpublishable as exc:
@@ -129,7 +132,11 @@ class Publishing:
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
         item = fields(parse(await body_of(request)), {"user": TEXT, "data": ANYTHING}, ("user", "data"))
-        return await kept(self.node, views.counts(self.hub.notify(item["user"], item["data"])))
+        try:
+            counts = self.hub.notify(item["user"], item["data"])
+        except SeveralRealms as exc:
+            raise several(exc) from None
+        return await kept(self.node, views.counts(counts))
 
 
 def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:

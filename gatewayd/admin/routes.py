@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from starlette.responses import Response
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
 from gatewayd.admin.listing import CHUNK, STATES, page
-from gatewayd.admin.node import NodeView, kept
+from gatewayd.admin.node import NodeView, kept, several
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.kept import Thing
 from gatewayd.core.protocol import FIGURE
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
+from gatewayd.hub.aims import SeveralRealms
+from gatewayd.hub.realm import Realm
 
 TEXT = (str,)
 ROOM_STATE = {
@@ -133,20 +137,33 @@ class Routes:
         """Every channel that somebody hears, by name."""
         limit = number(request, "limit", 1000, 10_000)
         prefix, after = request.query_params.get("prefix", ""), request.query_params.get("cursor", "")
-        names = sorted(name for name in self.hub.channels if name > after and name.startswith(prefix))
-        rows = [{"name": name, "subscribers": len(self.hub.channels[name])} for name in names[:limit]]
+        found: Counter[str] = Counter()
+        for realm in self.hub.realms.values():
+            for name, subscribers in realm.channels.items():
+                if name > after and name.startswith(prefix):
+                    found[name] += len(subscribers)
+        names = sorted(found)
+        rows = [{"name": name, "subscribers": found[name]} for name in names[:limit]]
         return answer({"channels": rows, "cursor": names[limit - 1] if len(names) > limit else None})
 
     async def channel(self, request: Request) -> Response:
         """Who hears one channel."""
         name = request.path_params["name"]
-        return answer({"name": name, "subscribers": await self._views(self.hub.subscribers(name))})
+        found = [session for realm in self.hub.realms.values() for session in realm.subscribers(name)]
+        return answer({"name": name, "subscribers": await self._views(found)})
+
+    def _realm(self, thing: Thing) -> Realm:
+        """The one realm that has such a thing."""
+        try:
+            return self.hub.realm_for(thing)
+        except SeveralRealms as exc:
+            raise several(exc) from None
 
     # --- documents and rooms --------------------------------------------------------------------------------
 
     async def document(self, request: Request) -> Response:
         """GET, PUT or DELETE one document; the body is the value itself."""
-        key, documents = request.path_params["key"], self.hub.documents
+        key, documents = request.path_params["key"], self._realm(Thing.DOCUMENTS).documents
         if request.method == "PUT":
             if not documents.put(key, parse(await body_of(request))):
                 raise ApiError(507, "full", "there is no room for more documents")
@@ -161,36 +178,36 @@ class Routes:
     async def rooms(self, request: Request) -> Response:
         """Create a room."""
         item = fields(parse(await body_of(request)), {"id": TEXT, **ROOM_STATE}, ("id",))
-        name = item.pop("id")
+        name, realm = item.pop("id"), self._realm(Thing.ROOMS)
         if not name:
             raise ApiError(400, "bad_request", "id must not be empty")
         if not 0 <= item.get("maxParticipants", 0) < FIGURE:
             raise ApiError(400, "bad_request", "maxParticipants is out of range")
-        if self.hub.rooms.state(name) is not None:
+        if realm.rooms.state(name) is not None:
             raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
-        if not self.hub.rooms.create(name, item, stays=True):
+        if not realm.rooms.create(name, item, stays=True):
             raise ApiError(507, "full", "there are too many rooms")
-        return await kept(self.node, views.room(self.hub, name), 201)
+        return await kept(self.node, views.room(realm, name), 201)
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
-        name = request.path_params["id"]
-        if self.hub.rooms.state(name) is None:
+        name, realm = request.path_params["id"], self._realm(Thing.ROOMS)
+        if realm.rooms.state(name) is None:
             raise ApiError(404, "not_found", f"there is no room {name!r}")
         if request.method == "DELETE":
-            self._say_to_room(name, "room_close", {})
-            self.hub.rooms.close(name)
+            self._say_to_room(realm, name, "room_close", {})
+            realm.rooms.close(name)
             return await kept(self.node, {"closed": name})
         if request.method == "PUT":
             changes = fields(parse(await body_of(request)), ROOM_STATE, ())
-            self._say_to_room(name, "room_update", changes)
-            self.hub.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
-            return await kept(self.node, views.room(self.hub, name))
-        return answer(views.room(self.hub, name))
+            self._say_to_room(realm, name, "room_update", changes)
+            realm.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
+            return await kept(self.node, views.room(realm, name))
+        return answer(views.room(realm, name))
 
-    def _say_to_room(self, name: str, event: str, data: dict[str, Any]) -> None:
+    def _say_to_room(self, realm: Realm, name: str, event: str, data: dict[str, Any]) -> None:
         try:
-            self.hub.post(f"room:{name}", event, data)
+            self.hub.post(f"room:{name}", event, data, realms=(realm.name,))
         except Unpublishable as exc:
             raise ApiError(400, "unpublishable", str(exc)) from None
 

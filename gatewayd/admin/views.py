@@ -7,7 +7,7 @@ from typing import Any
 
 from gatewayd.core.counts import Counts
 from gatewayd.core.session import Session
-from gatewayd.hub.hub import Hub
+from gatewayd.hub.realm import Realm
 
 
 def moment(wall: float) -> str:
@@ -22,6 +22,7 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
         "id": item.id,
         "listener": item.listener,
         "protocol": item.protocol,
+        "realm": item.realm,
         "state": item.state,
         "identity": item.identity,
         "remote": item.remote,
@@ -73,10 +74,10 @@ def counts(item: Counts) -> dict[str, Any]:
     return view
 
 
-def room(hub: Hub, name: str) -> dict[str, Any] | None:
+def room(realm: Realm, name: str) -> dict[str, Any] | None:
     """A room's state, who is in it (detached ones too), and who may not come back."""
-    state = hub.rooms.state(name)
+    state = realm.rooms.state(name)
     if state is None:
         return None
-    inside = [item.metadata.get("participant") for item in hub.subscribers(f"room:{name}")]
-    return {"id": name, "state": dict(state), "participants": [p for p in inside if p], "bans": hub.rooms.bans(name)}
+    inside = [item.metadata.get("participant") for item in realm.subscribers(f"room:{name}")]
+    return {"id": name, "state": dict(state), "participants": [p for p in inside if p], "bans": realm.rooms.bans(name)}

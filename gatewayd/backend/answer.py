@@ -25,6 +25,8 @@ class Said:
     channel: str
     event: str
     data: Any = attrs.field(factory=dict)
+    realm: str | None = None
+    """None is the realm of the session that asked."""
 
 
 @attrs.frozen(kw_only=True)

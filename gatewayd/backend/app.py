@@ -15,7 +15,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -44,10 +44,18 @@ class Node(Protocol):
 
     sessions: dict[str, Session]
 
-    def post(self, channel: str, name: str, data: Any, *, besides: Session | None = None) -> Counts:
+    def post(
+        self,
+        channel: str,
+        name: str,
+        data: Any,
+        *,
+        realms: Collection[str] | None = None,
+        besides: Session | None = None,
+    ) -> Counts:
         """Publish."""
 
-    def notify(self, user: str, data: Any) -> Counts:
+    def notify(self, user: str, data: Any, realms: Collection[str] | None = None) -> Counts:
         """Tell a user now or later."""
 
     def subscribe(self, session: Session, channel: str) -> None:
@@ -116,17 +124,28 @@ class App:
             raise RuntimeError("this App is not served by a daemon yet")
         return self._node
 
-    async def publish(self, channel: str, event: str, data: Any, *, besides: str | None = None) -> Counts:
-        """Publish an event; `besides` is the id of a session that is left out. Raises `Unpublishable`."""
-        await trio.lowlevel.checkpoint()
-        _check_depth(data)
-        return self.node.post(channel, event, data, besides=self.node.sessions.get(besides or ""))
+    async def publish(
+        self, channel: str, event: str, data: Any, *, besides: str | None = None, realm: str | None = None
+    ) -> Counts:
+        """Publish an event; `besides` is the id of a session that is left out.
 
-    async def notify(self, user: str, data: Any) -> Counts:
-        """Tell a user now, or keep it until one of its clients comes. Raises `Unpublishable`."""
+        Without `realm` it goes to every realm where it is heard. Raises `Unpublishable`, `NoSuchRealm`, and
+        `SeveralRealms` where nobody hears it and more than one realm could keep it.
+        """
         await trio.lowlevel.checkpoint()
         _check_depth(data)
-        return self.node.notify(user, data)
+        left_out = self.node.sessions.get(besides or "")
+        return self.node.post(channel, event, data, realms=_names(realm), besides=left_out)
+
+    async def notify(self, user: str, data: Any, *, realm: str | None = None) -> Counts:
+        """Tell a user now, or keep it until one of its clients comes.
+
+        Without `realm` it is the one realm that has notifications. Raises `Unpublishable`, `NoSuchRealm`,
+        `SeveralRealms`.
+        """
+        await trio.lowlevel.checkpoint()
+        _check_depth(data)
+        return self.node.notify(user, data, _names(realm))
 
     async def subscribe(self, session: str, channel: str) -> bool:
         """Let a session hear a channel; False where there is no such session."""
@@ -152,6 +171,10 @@ class App:
         """A session as it is now."""
         found = self.node.sessions.get(session)
         return None if found is None else Caller.of(found)
+
+
+def _names(realm: str | None) -> tuple[str, ...] | None:
+    return None if realm is None else (realm,)
 
 
 class AppBackend:

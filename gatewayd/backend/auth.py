@@ -20,7 +20,7 @@ log = logging.getLogger("gatewayd.auth")
 class Auth:
     """One [auth.NAME]: says what is to be thought of a claim that was made on a listener."""
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """The verdict; its `reason` and `failure` are of a fixed set of names."""
         raise NotImplementedError
 
@@ -43,9 +43,9 @@ class Counted(Auth):
         self.refused: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """The auth's verdict, counted; a refusal is logged."""
-        grant = await self.auth.verify(claim, listener, protocol)
+        grant = await self.auth.verify(claim, listener, protocol, realm)
         if grant.failure:
             self.failed[grant.failure] += 1
         elif grant:

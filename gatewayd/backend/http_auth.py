@@ -80,9 +80,9 @@ class HttpAuth(Auth):
         self._slots = trio.CapacityLimiter(config.max_connections)
         self._salt = os.urandom(32)
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """The backend's verdict, a recent one, or what stands for one where it fails."""
-        payload = _payload(claim, listener, protocol)
+        payload = _payload(claim, listener, protocol, realm)
         try:
             key = blake2b(msgspec.json.encode(payload), key=self._salt).digest()
         except UnicodeEncodeError:
@@ -175,13 +175,14 @@ class HttpAuth(Auth):
         await self._post.aclose()
 
 
-def _payload(claim: Claim, listener: str, protocol: str) -> Payload:
+def _payload(claim: Claim, listener: str, protocol: str, realm: str) -> Payload:
     return {
         "kind": claim.kind,
         "token": claim.token,
         "subject": claim.subject,
         "listener": listener,
         "protocol": protocol,
+        "realm": realm,
         "extra": claim.extra,
     }
 

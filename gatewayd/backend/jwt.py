@@ -50,7 +50,7 @@ class JwtAuth(Auth):
         self._keys = {key.kid: key for key in config.keys}
         self._named = config.jwks_file is not None
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """Whether the token is signed, timely and for us; and for a user or a guild, whether it is theirs."""
         try:
             return self._grant(claim)

@@ -119,6 +119,7 @@ class Recorder:
                 at=self._wall(),
                 listener=session.listener,
                 protocol=session.protocol,
+                realm=session.realm,
                 identity=session.identity,
                 metadata=dict(session.metadata),
             )

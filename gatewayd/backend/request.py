@@ -18,6 +18,7 @@ class Caller:
     id: str
     listener: str
     protocol: str
+    realm: str
     identity: str | None
     generation: int
     remote: str
@@ -31,6 +32,7 @@ class Caller:
             id=session.id,
             listener=session.listener,
             protocol=session.protocol,
+            realm=session.realm,
             identity=session.identity,
             generation=session.generation,
             remote=session.remote,
@@ -71,4 +73,6 @@ class Entry:
     listener: str
     protocol: str
     identity: str | None
+    realm: str = ""
+    """"" in what a version without realms has queued."""
     metadata: Mapping[str, Any] = field(factory=dict)

@@ -16,7 +16,7 @@ WRONG_TOKEN = Grant(granted=False, reason="wrong token")
 class OpenAuth(Auth):
     """Believes every claim. For development, and for networks that are closed by other means."""
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """Always granted."""
         return GRANTED
 
@@ -34,7 +34,7 @@ class StaticAuth(Auth):
         self._secrets = tuple(secret.encode() for secret in secrets)
         self._tokens = {"user": _encoded(users), "guild": _encoded(guilds)}
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         """Whether the token is one of the secrets, or the subject's own; every candidate is compared."""
         token = (claim.token or "").encode(errors="surrogatepass")
         if claim.kind == "secret":

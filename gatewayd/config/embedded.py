@@ -52,6 +52,7 @@ def _listener(name: str, port: int, key: str) -> str:
     lines += [f'name = "{name}"', f'protocol = "{name}"', f'bind = "127.0.0.1:{port}"', f'auth = "{name}"']
     if name == "dmod":
         lines.append('heartbeat = "lenient"   # strict | lenient (judged after the first heartbeat) | off')
+    lines += ['realm = "main"']
     if name == "oxyl":
         # Its clients write guild: and member: documents, and dmod serves those.
         lines += ["", "[listeners.options]", 'documents = "oxyl:"']

@@ -12,7 +12,7 @@ import attrs
 from gatewayd.config.credentials import credential_path, unchecked
 from gatewayd.config.lines import Where
 from gatewayd.config.mistakes import Mistake, suggestion
-from gatewayd.config.model import LimitsConfig, ListenerLimits
+from gatewayd.config.model import OPEN, LimitsConfig, ListenerLimits
 from gatewayd.config.spec import TimingSpec
 from gatewayd.config.values import Bind, format_seconds, parse_seconds
 
@@ -36,6 +36,7 @@ def fill(
         }
         if timing.max_message_bytes is not None:
             filled["max_message_bytes"] = timing.max_message_bytes
+    filled["realm"] = table.get("auth", OPEN)
     filled |= table
     if timing is not None and "heartbeat_tolerance" not in table:
         _fill_tolerance(filled, timing, mistakes)

@@ -39,6 +39,8 @@ __all__ = [
     "Secret",
 ]
 
+OPEN = "open"
+"""The realm of a listener without auth."""
 DURABILITIES = ("none", "batched", "always")
 SCOPES = ("read", "publish", "admin")
 """What a bearer token of [api] may do: look, send events and notifications, everything else."""
@@ -190,6 +192,8 @@ class ListenerConfig(ListenerLimits):
     """Name of an [auth.NAME]; None lets everyone in."""
     heartbeat: Judging = "strict"
     """Whose silence ends a connection: "lenient" spares clients that have sent no heartbeat on it, "off" all."""
+    realm: str = attrs.field(default=OPEN, validator=_named)
+    """Who may hear whom; the loader takes the name of its auth where the file says nothing."""
     heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
     """How often a client owes a heartbeat."""
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)

@@ -18,11 +18,11 @@ from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
+from gatewayd.core.kept import Documents, Notifications, Rooms, Thing
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
-    from gatewayd.core.record import MissedNotifications
-    from gatewayd.core.session import Realm, Session
+    from gatewayd.core.session import Session
 
 
 class Clash(Enum):
@@ -83,68 +83,16 @@ class Timer(Protocol):
         """Let it not happen; harmless when it has."""
 
 
-class Documents(Protocol):
-    """JSON values under keys, bounded in number and bytes."""
-
-    def get(self, key: str) -> Any:
-        """The value, or None."""
-
-    def put(self, key: str, value: Any) -> bool:
-        """Store a value; False when there is no room."""
-
-    def delete(self, key: str) -> bool:
-        """Whether it was there."""
-
-
-class Notifications(Protocol):
-    """What waits for a user who is not there; in order, bounded."""
-
-    def waiting(self, user: str) -> MissedNotifications:
-        """All that waits."""
-
-    def drop(self, user: str, last: int, lost: int) -> None:
-        """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
-
-
-class Rooms(Protocol):
-    """Rooms with their state: lock, cap, bans, and which names are closed."""
-
-    def state(self, room: str) -> Mapping[str, Any] | None:
-        """The room's state, or None where there is no such room."""
-
-    def is_closed(self, room: str) -> bool:
-        """Whether the name belonged to a room that was closed, and not created again since."""
-
-    def is_banned(self, room: str, participant: str) -> bool:
-        """Whether the participant may not come back."""
-
-    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
-        """Create the room, or create it again after a close; False when there are too many.
-
-        One that `stays` is never discarded.
-        """
-
-    def discard(self, room: str) -> None:
-        """Forget a room that need not stay, and that nobody is in and nobody has given a state or a ban."""
-
-    def update(self, room: str, changes: Mapping[str, Any]) -> None:
-        """Change some of its state."""
-
-    def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
-        """Forbid or allow a participant to come back."""
-
-    def close(self, room: str) -> None:
-        """The room is gone; its name is remembered as closed."""
-
-
 class Port(Protocol):
     """What a behaviour may ask of the node. Everything is synchronous, except what may have to ask a backend."""
 
     documents: Documents
     notifications: Notifications
     rooms: Rooms
-    realm: Realm
-    """Where this listener's identities are unique."""
+    realm: str
+    """Name of the listener's realm: documents, notifications, rooms and every channel here are that one's."""
+    protocol: str
+    """Name of the listener's protocol. In a `service:` channel its sessions are the only ones that are seen here."""
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -173,7 +121,7 @@ class Port(Protocol):
         """End a session and its client."""
 
     def find(self, identity: str) -> Session | None:
-        """The newest session of an identity in this listener's realm, connected or detached."""
+        """The newest session of an identity of this protocol in this realm, connected or detached."""
 
     def later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call something after so many seconds, on the daemon's own clock."""
@@ -196,7 +144,7 @@ class Port(Protocol):
         """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that all listeners of the node share under one name, made at the first asking."""
+        """A value that all listeners of the realm share under one name, made at the first asking."""
 
 
 Options = TypeVar("Options")
@@ -207,6 +155,8 @@ class Behaviour(Generic[Options]):
 
     prefixes: tuple[str, ...] = ()
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
+    uses: tuple[Thing, ...] = ()
+    """What its listeners use of what a realm keeps: where somebody names no realm, theirs is meant."""
     own: tuple[str, ...] = ()
     """Names in a session's metadata that the protocol itself sets and relies on; no grant may set them."""
     plain: bool = False
@@ -264,6 +214,14 @@ class Behaviour(Generic[Options]):
 
     def published(self, channel: str, name: str, data: Any) -> None:
         """After a backend's event is in every outbox: its effects."""
+
+    def concerns(self, channel: str, name: str, data: Any) -> bool:
+        """Whether an event has effects in this realm, even where nobody hears its channel."""
+        return False
+
+    def lasts(self, channel: str, name: str, data: Any) -> bool:
+        """Whether an event leaves something behind where nobody hears it and it concerns nothing yet."""
+        return False
 
     def detached(self, session: Session) -> None:
         """The session has lost its client and waits."""

@@ -143,6 +143,10 @@ class Event:
     one: bool = False
     number: int = 0
     """Grows with every event of the node, restarts included where it has a journal; 0 where nobody counts."""
+    realm: str = ""
+    """The realm in which a receiver is looked for, where `one` is set."""
+    protocol: str = ""
+    """The only protocol whose sessions may get it, where `one` is set; "" lets any."""
     waiting: int = 0
     """For how many it waits: sessions that have not got it, channels where it waits for the first receiver."""
     holders: dict[str, bool] = field(init=False, factory=dict, repr=False)

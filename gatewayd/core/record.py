@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 from attrs import frozen
 
-Key = str | int | tuple[str, int]
+Key = str | int | tuple[str | int, ...]
 
 
 class Table(StrEnum):
@@ -22,8 +22,9 @@ class Table(StrEnum):
     EVENTS = "events"
     """Events that wait for a client: by number, in the order in which they were published."""
     DOCUMENTS = "documents"
+    """(realm, key)."""
     NOTIFICATIONS = "notifications"
-    """What waits for a user who is not there: (user, sequence), in order."""
+    """What waits for a user who is not there: (realm, user, sequence), in order."""
     ROOMS = "rooms"
     LIFECYCLE = "lifecycle"
     """What the backend has still to learn: by number, in order."""
@@ -43,8 +44,8 @@ class Store(Protocol):
     def delete(self, table: Table, key: Key) -> None:
         """Keep it no more."""
 
-    def delete_group(self, table: Table, first: str) -> None:
-        """Keep none of the keys any more that begin with this part."""
+    def delete_group(self, table: Table, group: Key) -> None:
+        """Keep none of the keys any more of which this is all but the last part."""
 
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
@@ -59,7 +60,7 @@ class Nowhere:
     def delete(self, table: Table, key: Key) -> None:
         """Nothing was kept."""
 
-    def delete_group(self, table: Table, first: str) -> None:
+    def delete_group(self, table: Table, group: Key) -> None:
         """Nothing was kept."""
 
     def stir(self) -> None:
@@ -75,12 +76,42 @@ class MissedNotifications:
     lost: int = 0
 
 
+def parts(key: Key) -> tuple[str | int, ...]:
+    """A key as the columns of its row."""
+    return key if isinstance(key, tuple) else (key,)
+
+
+class Within:
+    """The part of a store that belongs to one realm: each key there begins with the realm's name."""
+
+    def __init__(self, store: Store, realm: str) -> None:
+        self._store = store
+        self._realm = realm
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        """Keep a value under a key."""
+        self._store.put(table, (self._realm, *parts(key)), value)
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Keep it no more."""
+        self._store.delete(table, (self._realm, *parts(key)))
+
+    def delete_group(self, table: Table, group: Key) -> None:
+        """Keep none of the keys any more of which this is all but the last part."""
+        self._store.delete_group(table, (self._realm, *parts(group)))
+
+    def stir(self) -> None:
+        """There is something that the next commit has to ask for."""
+        self._store.stir()
+
+
 class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     """One identified session. Its id is the key of the row."""
 
     listener: str
     protocol: str
-    auth: str
+    realm: str = ""
+    """"" in what a version without realms has written."""
     remote: str
     opened: float
     identity: str | None
@@ -123,6 +154,8 @@ class EventRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     holders: list[str]
     late: list[str] = []
     one: bool = False
+    realm: str = ""
+    protocol: str = ""
 
 
 encode = msgspec.json.Encoder().encode

@@ -89,10 +89,6 @@ class Missed:
         return events, lost
 
 
-Realm = tuple[str, str]
-"""Where an identity is unique: (protocol, name of its auth)."""
-
-
 @define(eq=False, kw_only=True)
 class Session:
     """One identity: its subscriptions, metadata and missed events. Times are monotonic seconds unless named wall."""
@@ -100,7 +96,8 @@ class Session:
     id: str
     listener: str
     protocol: str
-    realm: Realm
+    realm: str
+    """Name of the realm of its listener: it hears, and is heard, in no other."""
     remote: str
     opened: float
     opened_wall: float

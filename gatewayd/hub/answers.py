@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gatewayd.backend.errors import INVALID, BackendError
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.text import printable
+from gatewayd.hub.aims import NoSuchRealm
 
 if TYPE_CHECKING:
     from gatewayd.backend.answer import Answer
@@ -22,9 +24,13 @@ def apply(hub: Hub, session: Session, answer: Answer, reply: Callable[[Any], Non
     """Do what the answer says, and tell how many of its events could not be said.
 
     `reply` is None where the client that asked has gone. A session that has ended meanwhile gets nothing; events are
-    for others as well, and are published in any case. Raises the `Disconnect` of a client that cannot take the reply,
-    when all the rest is done.
+    for others as well, and are published in any case: in the session's realm where they name no other. Raises
+    `BackendError`, with nothing done, when a realm is named that nobody has; and the `Disconnect` of a client that
+    cannot take the reply, when all the rest is done.
     """
+    for index, said in enumerate(answer.events):
+        if said.realm is not None and said.realm not in hub.realms:
+            raise BackendError(INVALID, f"events[{index}].realm: {NoSuchRealm(said.realm, hub.realms)}")
     overrun: Disconnect | None = None
     if session.ended is None:
         if reply is not None:
@@ -51,7 +57,7 @@ def _publish(hub: Hub, session: Session, answer: Answer) -> int:
     unpublishable = 0
     for said in answer.events:
         try:
-            hub.post(said.channel, said.event, said.data)
+            hub.post(said.channel, said.event, said.data, realms=(said.realm or session.realm,))
         except Unpublishable as exc:
             unpublishable += 1
             log.warning("an answer to session %s has an event that cannot be said: %s", session.id, exc)

@@ -126,7 +126,8 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
     if admission.clash is not Clash.REFUSE or admission.identity is None:
         return
     assert connection.session is not None
-    for older in hub.find(connection.session.realm, admission.identity):
+    realm, protocol = connection.session.realm, connection.session.protocol
+    for older in hub.find(realm, protocol, admission.identity):
         client = older.connection
         if client is None or not client.open:
             continue
@@ -135,6 +136,6 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
         if older.connection is client:
             client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when its identity came again"))
             hub.detach(older)
-    for other in hub.find(connection.session.realm, admission.identity):
+    for other in hub.find(realm, protocol, admission.identity):
         if other.connection is not None and other.connection.open:  # somebody else came in while we waited
             raise Disconnect(Cause.IDENTITY_IN_USE)

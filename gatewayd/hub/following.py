@@ -43,7 +43,7 @@ def _now(call: Callable[[], None]) -> None:
 
 @define(eq=False)
 class Followed:
-    """One event, and the sessions that have still to get it. None stands for the first receiver that comes."""
+    """One publish, and the sessions that have still to get it. None stands for the first receiver that comes."""
 
     watch: Watch
     written: int = 0
@@ -51,7 +51,7 @@ class Followed:
     answerable: bool = False
     """Whether the protocol of any session that it reached has an acknowledgement."""
     events: list[Event] = field(factory=list)
-    """The event, and the same one again for another receiver."""
+    """The event, the one of another realm, and the same one again for another receiver."""
     unwritten: set[Session | None] = field(factory=set)
     unanswered: set[Session | None] = field(factory=set)
 
@@ -99,11 +99,12 @@ class Following:
         self._watches.add(watch)
         return watch
 
-    def follow(self, event: Event, watch: Watch) -> None:
-        """Follow this event, which nobody has been given yet."""
+    def follow(self, events: Iterable[Event], watch: Watch) -> None:
+        """Follow what was published at once, and nobody has been given yet."""
         followed = Followed(watch)
         watch.followed.append(followed)
-        self._join(event, followed)
+        for event in events:
+            self._join(event, followed)
 
     def stop(self, watch: Watch) -> None:
         """Wait no more; what was counted stays as it is."""

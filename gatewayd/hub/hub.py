@@ -1,26 +1,25 @@
-"""Who hears what: channels, subscriptions and publish, over the sessions of the node."""
+"""Who hears what: subscriptions, publish, and events for one receiver, over the realms of the node."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
+from gatewayd.core.kept import Thing
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.session import Session
+from gatewayd.hub.aims import aims, home, named
 from gatewayd.hub.following import Watch
 from gatewayd.hub.giving import Given, Giving
 from gatewayd.hub.grants import release, settle
 from gatewayd.hub.keeper import Keeper
-from gatewayd.hub.rooms import Rooms
-from gatewayd.hub.waiting import Waiting
-from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications, NotificationLimits
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from gatewayd.hub.realm import Realm
+from gatewayd.journal.memory import NotificationLimits
 
 NOTIFICATION = "NOTIFICATION"
 MOST_AROUND = 8192
@@ -28,7 +27,7 @@ MOST_AROUND = 8192
 
 
 class Hub(Giving):
-    """The node's sessions and their channels, with what its behaviours share."""
+    """The node's realms and their sessions, with the behaviours of all listeners."""
 
     def __init__(
         self,
@@ -38,44 +37,48 @@ class Hub(Giving):
         store: Store | None = None,
         notifications: NotificationLimits | None = None,
     ) -> None:
-        super().__init__(clock, limit=limit, keeper=Keeper(store or Nowhere(), clock, self._data))
-        self.rooms = Rooms()
-        self.documents = MemoryDocuments()
-        self.notifications = MemoryNotifications(notifications)
-        self.channels: dict[str, dict[Session, None]] = {}
+        store = store or Nowhere()
+        super().__init__(clock, limit=limit, keeper=Keeper(store, clock, self._data))
+        self._new_realm = partial(Realm, keeper=self.keeper, store=store, notifications=notifications)
         self.behaviours: dict[str, Behaviour[Any]] = {}
-        self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
-        self._says: dict[str, Callable[[str], bool]] = {}
-        self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
-        self.waiting = Waiting(self.keeper)
+        """By listener."""
         self.numbers = 0
         """Of the newest event."""
-        self._shared: dict[Hashable, Any] = {}
         self.judge_again: Callable[[Session], None] | None = None
         """Starts `grants.judge_again` for a session whose grant has expired; None ends the session instead."""
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
         """Register the behaviour that serves a listener."""
         self.behaviours[behaviour.listener] = behaviour
-        for prefix in behaviour.prefixes:
-            self._by_prefix.setdefault(prefix, []).append(behaviour)
-        if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
-            self._filters[behaviour.listener] = behaviour.hears
-        if type(behaviour).says is not Behaviour.says:
-            self._says[behaviour.listener] = behaviour.says
+        realm = self.realms[behaviour.port.realm] = self.realm(behaviour.port.realm)
+        realm.serve(behaviour)
 
-    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that all listeners of the node share under one name, made at the first asking."""
-        if name not in self._shared:
-            self._shared[name] = make()
-        return self._shared[name]
+    def realm(self, name: str) -> Realm:
+        """The realm of that name, with listeners or without."""
+        if name not in self._realms:
+            self._realms[name] = self._new_realm(name)
+        return self._realms[name]
+
+    @property
+    def all_realms(self) -> tuple[Realm, ...]:
+        """Those without a listener as well: the journal kept something for them."""
+        return tuple(self._realms.values())
+
+    def realm_for(self, thing: Thing, names: Collection[str] | None = None) -> Realm:
+        """The one realm of these (None: of all) that such a thing is kept in. Raises `NoSuchRealm`, `SeveralRealms`."""
+        return home(named(self.realms, names), thing)
+
+    def waiting(self) -> Iterator[Event]:
+        """The events of all realms that wait for their first receiver."""
+        for realm in self.all_realms:
+            yield from realm.waiting
 
     # --- subscriptions --------------------------------------------------------------------------------------
 
     def subscribe(self, session: Session, channel: str) -> None:
-        """Let a session hear a channel."""
+        """Let a session hear a channel of its realm."""
         session.channels.add(channel)
-        self.channels.setdefault(channel, {})[session] = None
+        self._realms[session.realm].channels.setdefault(channel, {})[session] = None
         self.keeper.touch(session)
 
     _hears = subscribe
@@ -84,15 +87,12 @@ class Hub(Giving):
         """Let it hear that channel no more."""
         session.channels.discard(channel)
         self.keeper.touch(session)
-        subscribers = self.channels.get(channel)
+        channels = self._realms[session.realm].channels
+        subscribers = channels.get(channel)
         if subscribers is not None:
             subscribers.pop(session, None)
             if not subscribers:
-                del self.channels[channel]
-
-    def subscribers(self, channel: str) -> list[Session]:
-        """The sessions that hear a channel, detached ones included, oldest subscription first."""
-        return list(self.channels.get(channel, ()))
+                del channels[channel]
 
     def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
         channels = (*admission.channels, f"session:{session.id}", f"listener:{session.listener}")
@@ -109,77 +109,103 @@ class Hub(Giving):
         for channel in tuple(session.channels):
             self.unsubscribe(session, channel)
         behaviour = self.behaviours.get(session.listener)
-        # Else it is of the last run, and its listener is no more, or speaks another protocol now.
-        if behaviour is not None and behaviour.port.realm[0] == session.protocol:
+        # Else it is of the last run, and its listener is no more, or is another one now.
+        if behaviour is not None and serves(behaviour, session):
             behaviour.ended(session)
         for event in unsaid:
-            self._rescue(event)
+            self._rescue(self._realms[session.realm], event)
         self.following.ended(session, unsaid)
 
-    def _rescue(self, event: Event) -> None:
-        """An event whose only receiver is gone: another one gets it, or it waits."""
+    def _rescue(self, realm: Realm, event: Event) -> None:
+        """An event whose receiver in this realm is gone: if it was for that one alone, another gets it, or it waits."""
         if event.one:
             self._to_one(self._again(event))
-        elif event.name == NOTIFICATION and event.channel not in self.channels:
-            self._keep_notification(event.channel.partition(":")[2], event.data)
+        elif event.name == NOTIFICATION and event.channel not in realm.channels:
+            self._keep_notification(realm, event.channel.partition(":")[2], event.data)
         else:
             self.totals.drop(Drop.LOST_WITH_SESSION)
 
     # --- publishing -----------------------------------------------------------------------------------------
 
     def post(
-        self, channel: str, name: str, data: Any, *, besides: Session | None = None, watch: Watch | None = None
+        self,
+        channel: str,
+        name: str,
+        data: Any,
+        *,
+        realms: Collection[str] | None = None,
+        besides: Session | None = None,
+        watch: Watch | None = None,
     ) -> Counts:
         """Publish what a backend or an operator says: checked by its protocol, with the effects it has there.
 
-        Raises `Unpublishable` when the protocol behind the channel cannot say it, or a client could never be given it.
+        It goes to the only realm of `realms`, else to each of them (None: of all) where it is heard. Raises
+        `NoSuchRealm`; `SeveralRealms` when it would be kept in any one of several; `Unpublishable` when the protocol
+        behind the channel cannot say it, or a client could never be given it.
         """
-        concerned = self._concerned(channel)
-        for behaviour in concerned:
-            behaviour.check(channel, name, data)
-        # Every listener has a say here: its options tell which events run once.
-        speakers = self._by_prefix.get(channel.partition(":")[0], ())
-        one = any(behaviour.delivers_one(channel, name) for behaviour in speakers)
-        event = self._event(channel, name, data, one=one)
-        receivers = self._receivers(event, besides)
-        self._refuse_too_big(event, receivers)
+        session = self.sessions.get(channel[8:]) if channel.startswith("session:") else None
+        found = aims(named(self.realms, realms), channel, name, data, session)
+        for aim in found:
+            for behaviour in aim.behaviours:
+                behaviour.check(channel, name, data)
+        events: list[Event] = []
+        receivers: list[Session] = []
+        for aim in found:
+            hearing = aim.realm.receivers(channel, name, data, besides, aim.one)
+            if aim.one:
+                events.append(self._event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
+                self._refuse_too_big(events[-1], hearing)
+            else:
+                receivers += hearing
+        if receivers or not events:
+            events.insert(0, self._event(channel, name, data))
+            self._refuse_too_big(events[0], receivers)
         if watch is not None:
-            self.following.follow(event, watch)
-        counts = self._publish(event, receivers)
-        for behaviour in concerned:
-            behaviour.published(channel, name, data)
+            self.following.follow(events, watch)
+        counts = self._publish(events, receivers)
+        for aim in found:
+            for behaviour in aim.behaviours:
+                behaviour.published(channel, name, data)
         return counts
 
-    def _concerned(self, channel: str) -> Iterable[Behaviour[Any]]:
-        """One behaviour of each protocol that speaks on this channel."""
-        prefix, _, rest = channel.partition(":")
-        found = {type(behaviour): behaviour for behaviour in reversed(self._by_prefix.get(prefix, ()))}
-        listener = rest if prefix == "listener" else None
-        if prefix == "session" and rest in self.sessions:
-            listener = self.sessions[rest].listener
-        if listener in self.behaviours:
-            found[type(self.behaviours[listener])] = self.behaviours[listener]
-        return tuple(found.values())
-
     def publish(
-        self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
+        self,
+        realm: Realm,
+        channel: str,
+        name: str,
+        data: Any,
+        *,
+        one: bool = False,
+        besides: Session | None = None,
+        protocol: str = "",
     ) -> Counts:
-        """Publish an event from within the daemon: no check of names, no effects."""
-        event = self._event(channel, name, data, one=one)
-        return self._publish(event, self._receivers(event, besides))
+        """Publish an event in one realm from within the daemon: no check of names, no effects.
 
-    def _publish(self, event: Event, receivers: list[Session]) -> Counts:
+        `protocol` is the only one whose sessions may get it; "" lets any.
+        """
+        if one:
+            return self._publish([self._event(channel, name, data, realm=realm.name, protocol=protocol)], [])
+        event = self._event(channel, name, data)
+        return self._publish([event], realm.receivers(channel, name, data, besides, protocol))
+
+    def _publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
+        """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""
         self.totals.published += 1
-        if event.one:
-            counts = self._counted(event, lambda: self._to_one(event))
-        else:
-            counts = self._counted(event, lambda: self._give(receivers, event))
-            self.totals.unheard += not receivers
+        counts = self._counted(events[0], lambda: self._give_each(events, receivers))
+        self.totals.unheard += not receivers and not events[0].one
         self.totals.delivered += counts.delivered
         self.totals.buffered += counts.buffered
         return counts
 
-    def _refuse_too_big(self, event: Event, receivers: list[Session]) -> None:
+    def _give_each(self, events: Sequence[Event], receivers: Sequence[Session]) -> Given:
+        delivered = buffered = 0
+        for event in events:
+            now, later = self._to_one(event) if event.one else self._give(receivers, event)
+            delivered += now
+            buffered += later
+        return delivered, buffered
+
+    def _refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
         """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
         if event.size + MOST_AROUND < self.smallest_outbox:
             return
@@ -190,47 +216,34 @@ class Hub(Giving):
                 if size > limit:
                     raise EventTooBig(size, limit, session.listener)
 
-    def _event(self, channel: str, name: str, data: Any, *, one: bool = False) -> Event:
+    def _event(self, channel: str, name: str, data: Any, *, realm: str = "", protocol: str = "") -> Event:
+        """One that was not there before; with a realm it is for one receiver in that."""
         self.numbers += 1
-        return Event(channel, name, data, self.clock(), one, self.numbers)
+        return Event(channel, name, data, self.clock(), bool(realm), self.numbers, realm, protocol)
 
     def _data(self, session: Session) -> Any:
         behaviour = self.behaviours.get(session.listener)
         return None if behaviour is None else behaviour.keep(session)
-
-    def _receivers(self, event: Event, besides: Session | None) -> list[Session]:
-        """Who hears an event; a copy, since a receiver that is full is unsubscribed on the way."""
-        subscribers = self.channels.get(event.channel, ())
-        filters, mute = self._filters, self._mute(event.name)
-        if not filters and not mute and besides is None:
-            return list(subscribers)
-        return [
-            session
-            for session in subscribers
-            if session is not besides
-            and session.listener not in mute
-            and ((hears := filters.get(session.listener)) is None or hears(session, event.name, event.data))
-        ]
-
-    def _mute(self, name: str) -> set[str]:
-        """Listeners whose protocol has no words for such an event, whoever has subscribed their sessions to it."""
-        return {listener for listener, says in self._says.items() if not says(name)}
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
         event = self._event(f"session:{session.id}", name, data)
         return self._counted(event, lambda: self._give((session,), event))
 
-    def notify(self, user: str, data: Any) -> Counts:
-        """Tell a user now if one of its sessions is there, else keep it for later."""
+    def notify(self, user: str, data: Any, realms: Collection[str] | None = None) -> Counts:
+        """Tell a user now if one of its sessions is there, else keep it for later.
+
+        Of several `realms` (None: of all) it is the one with notifications. Raises `NoSuchRealm`, `SeveralRealms`.
+        """
+        realm = self.realm_for(Thing.NOTIFICATIONS, realms)
         channel = f"user:{user}"
-        if channel in self.channels:
-            return self.publish(channel, NOTIFICATION, data)
-        kept, dropped = self._keep_notification(user, data)
+        if channel in realm.channels:
+            return self.publish(realm, channel, NOTIFICATION, data)
+        kept, dropped = self._keep_notification(realm, user, data)
         return Counts(0, int(kept), dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
 
-    def _keep_notification(self, user: str, data: Any) -> tuple[bool, int]:
-        kept, lost = self.notifications.keep(user, data)
+    def _keep_notification(self, realm: Realm, user: str, data: Any) -> tuple[bool, int]:
+        kept, lost = realm.notifications.keep(user, data)
         self.totals.drop(Drop.NOTIFICATIONS_FULL, lost)
         return kept, lost
 
@@ -241,17 +254,13 @@ class Hub(Giving):
 
         `free` events are said as a replay is: they come out of another bounded buffer.
         """
-        subscribers = self.channels.get(event.channel, {})
-        mute = self._mute(event.name)
-        present = [
-            (s.connection.outbox.events, s)
-            for s in subscribers
-            if s.connection and s.connection.open and s.listener not in mute
-        ]
+        realm = self._realms[event.realm]
+        present = realm.present(event.channel, event.name, event.protocol)
         if not present:
-            return 0, int(self._park(event))
+            return 0, int(self._park(realm, event))
         fewest = min(waiting for waiting, _ in present)
         chosen = next(session for waiting, session in present if waiting == fewest)
+        subscribers = realm.channels[event.channel]
         subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
         given = self._replay(chosen, event) if free else self._give((chosen,), event)
         if chosen.connection is not None:  # nobody else has it: what its socket does not take must not be lost
@@ -259,10 +268,10 @@ class Hub(Giving):
         # One that could not take it, and cannot keep it, is cut off; its own `one` events were given on before this.
         return given if any(given) else self._to_one(event)
 
-    def _park(self, event: Event) -> bool:
+    def _park(self, realm: Realm, event: Event) -> bool:
         """Let it wait for the first receiver; whether it does."""
-        refused = self.waiting.refuses(event)
-        lost = self.waiting.keep(event)
+        refused = realm.waiting.refuses(event)
+        lost = realm.waiting.keep(event)
         self.totals.drop(refused or Drop.WAITING_FULL, lost)
         if refused is None:
             self.following.parked(event)
@@ -270,11 +279,17 @@ class Hub(Giving):
 
     def _again(self, event: Event) -> Event:
         """The same event for another receiver: it has its place among what that one has yet to hear."""
-        again = self._event(event.channel, event.name, event.data, one=True)
+        again = self._event(event.channel, event.name, event.data, realm=event.realm, protocol=event.protocol)
         self.following.again(event, again)
         return again
 
     def drain_waiting(self, session: Session) -> None:
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
-        for event in self.waiting.take(session.channels):
+        for event in self._realms[session.realm].waiting.take(session.channels, session.protocol):
             self._to_one(self._again(event), free=True)
+
+
+def serves(behaviour: Behaviour[Any], session: Session) -> bool:
+    """Whether it is of the session's realm and protocol; a listener may be another one than it was in the last run."""
+    port = behaviour.port
+    return (port.realm, port.protocol) == (session.realm, session.protocol)

@@ -64,7 +64,11 @@ class Keeper:
     def turn(self, session: Session, *, durable: bool) -> None:
         """The session goes on at another listener, perhaps at one that keeps its sessions where this one did not."""
         if session.durable and not durable:
+            held, said = tuple(session.unsaid), session.said
             self.end(session)
+            for event in held:  # it has got none of them: they are held anew if it turns back
+                event.holders.pop(session.id, None)
+            session.said = said
         session.durable = durable
 
     def hold(self, session: Session, event: Event) -> None:
@@ -194,7 +198,7 @@ class Keeper:
             SessionRecord(
                 listener=session.listener,
                 protocol=session.protocol,
-                auth=session.realm[1],
+                realm=session.realm,
                 remote=session.remote,
                 opened=session.opened_wall,
                 identity=session.identity,
@@ -224,5 +228,15 @@ def _event_row(event: Event, now: float) -> bytes:
     holders = list(event.holders)
     late = [holder for holder in holders if event.holders[holder]]
     return encode(
-        EventRecord(channel=event.channel, name=event.name, data=body, at=at, holders=holders, late=late, one=event.one)
+        EventRecord(
+            channel=event.channel,
+            name=event.name,
+            data=body,
+            at=at,
+            holders=holders,
+            late=late,
+            one=event.one,
+            realm=event.realm,
+            protocol=event.protocol,
+        )
     )

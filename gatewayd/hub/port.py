@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gatewayd.core.behaviour import Behaviour, Claim, Counts, Documents, Notifications, Rooms
+from gatewayd.core.behaviour import Behaviour, Claim, Counts
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
+from gatewayd.core.kept import Documents, Notifications, Rooms
+from gatewayd.hub.realm import SERVICE
 
 if TYPE_CHECKING:
     from gatewayd.core.events import Command
-    from gatewayd.core.session import Realm, Session
+    from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
+    from gatewayd.hub.realm import Realm
     from gatewayd.hub.timers import Due
 
 Verify = Callable[[Claim], Awaitable[Grant]]
@@ -34,18 +37,26 @@ class ListenerPort:
     rooms: Rooms
 
     def __init__(
-        self, hub: Hub, realm: Realm, verify: Verify, ask: Ask, machine: Callable[[], Mapping[str, int]] = dict,
+        self,
+        hub: Hub,
+        realm: Realm,
+        protocol: str,
+        verify: Verify,
+        ask: Ask,
+        machine: Callable[[], Mapping[str, int]] = dict,
         hold_back: HoldBack = _at_once,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._hub = hub
-        self.realm = realm
+        self._realm = realm
+        self.realm = realm.name
+        self.protocol = protocol
         self._verify = verify
         self._ask = ask
         self._hold_back = hold_back
         self.machine = machine
-        self.documents = hub.documents
-        self.notifications = hub.notifications
-        self.rooms = hub.rooms
+        self.documents = realm.documents
+        self.notifications = realm.notifications
+        self.rooms = realm.rooms
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -55,7 +66,13 @@ class ListenerPort:
         self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
     ) -> Counts:
         """Publish an event from within the daemon."""
-        return self._hub.publish(channel, name, data, one=one, besides=besides)
+        return self._hub.publish(
+            self._realm, channel, name, data, one=one, besides=besides, protocol=self._only(channel)
+        )
+
+    def _only(self, channel: str) -> str:
+        """The protocol to which a channel is narrowed for this one, or ""."""
+        return self.protocol if channel.startswith(SERVICE) else ""
 
     def tell(self, session: Session, name: str, data: Any) -> None:
         """Publish an event to one session."""
@@ -71,7 +88,8 @@ class ListenerPort:
 
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel."""
-        return self._hub.subscribers(channel)
+        heard, only = self._realm.subscribers(channel), self._only(channel)
+        return [session for session in heard if session.protocol == only] if only else heard
 
     def behaviour(self, session: Session) -> Behaviour[Any]:
         """What serves a session now."""
@@ -86,8 +104,8 @@ class ListenerPort:
         self._hub.end(session, Verdict(cause, reason or cause.words))
 
     def find(self, identity: str) -> Session | None:
-        """The newest session of an identity in this listener's realm."""
-        known = self._hub.find(self.realm, identity)
+        """The newest session of an identity of this protocol in this realm."""
+        known = self._hub.find(self.realm, self.protocol, identity)
         return known[-1] if known else None
 
     def later(self, delay: float, call: Callable[[], None]) -> Due:
@@ -106,5 +124,5 @@ class ListenerPort:
         await self._ask(session, command, reply)
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that all listeners of the node share."""
-        return self._hub.shared(name, make)
+        """A value that all listeners of the realm share."""
+        return self._realm.shared(name, make)

@@ -2,12 +2,16 @@
 
 Law 1: a session that was connected has lost its client now; the time that the node was away counts against nobody.
 Law 2: a session that cannot be resumed, or that nobody serves any more, ends here, and is said to have ended.
+Law 3: what is of a realm stays in it, be it without a listener now. What a version without realms has kept is of its
+listener's realm, or of the first that could use it.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
 
+log = logging.getLogger("gatewayd.journal")
+
 WENT_DOWN = Verdict(Cause.NODE_DOWN, Cause.NODE_DOWN.words)
-NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, keeps no sessions, or serves another protocol or auth")
+NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, keeps no sessions, or is of another protocol or realm")
 
 
 def recall(
@@ -44,11 +50,15 @@ def recall(
         session, verdict = _session(hub, settings, id_, record)
         if verdict is not None:
             over.append((session, verdict))
+    moved: Counter[str] = Counter()
     wall = time.time()
     for number, kept in events:
-        event = Event(
-            kept.channel, kept.name, msgspec.json.decode(kept.data), hub.clock() - (wall - kept.at), kept.one, number
-        )
+        realm, protocol = kept.realm, kept.protocol
+        if kept.one and not realm:
+            realm, protocol = _without_realm(hub, kept)
+            moved[realm] += 1
+        data, at = msgspec.json.decode(kept.data), hub.clock() - (wall - kept.at)
+        event = Event(kept.channel, kept.name, data, at, kept.one, number, realm, protocol)
         hub.numbers = max(hub.numbers, number)
         for holder in kept.holders:
             known = hub.sessions.get(holder)
@@ -57,9 +67,11 @@ def recall(
                     known.lost += known.missed.keep(event)
                     hub.keeper.hold(known, event)
             elif holder == event.channel:
-                hub.waiting.keep(event)
+                hub.realm(realm).waiting.keep(event)
         if not event.waiting:
             hub.keeper.forget(number)
+    for realm, count in moved.items():
+        log.warning("%d events kept before there were realms wait for a receiver in realm %s from now on", count, realm)
     # Only now is it known what each of them has missed, which its end gives to others.
     for session, verdict in over:
         hub.end(session, verdict)
@@ -82,8 +94,9 @@ def _session(
     """Take one up, and tell why it has to end again, where it has."""
     known = settings.get(record.listener)
     behaviour = hub.behaviours.get(record.listener)
-    realm = (record.protocol, record.auth)
-    served = known is not None and known.durable and behaviour is not None and behaviour.port.realm == realm
+    realm = record.realm or (next(iter(hub.realms)) if behaviour is None else behaviour.port.realm)
+    same = behaviour is not None and (behaviour.port.realm, behaviour.port.protocol) == (realm, record.protocol)
+    served = known is not None and known.durable and same
     window = known.resume_window if known is not None else 0.0
     resumable = served and record.resumable and window > 0
     now = hub.clock()
@@ -115,6 +128,7 @@ def _session(
         delivered=record.delivered,
         metadata=dict(record.metadata),
     )
+    hub.realm(realm)  # it may have no listener any more
     session.missed.lost = record.untold
     session.granted.update(record.granted)
     if record.grant is not None:
@@ -125,3 +139,14 @@ def _session(
         return session, NOT_SERVED
     behaviour.restore(session, record.data)
     return session, None if resumable else WENT_DOWN
+
+
+def _without_realm(hub: Hub, kept: EventRecord) -> tuple[str, str]:
+    """Realm and protocol of an event for one receiver that a version without realms has kept."""
+    for holder in kept.holders:
+        if holder in hub.sessions:
+            return hub.sessions[holder].realm, hub.sessions[holder].protocol
+    for behaviour in hub.behaviours.values():
+        if behaviour.delivers_one(kept.channel, kept.name):
+            return behaviour.port.realm, behaviour.port.protocol
+    return next(iter(hub.realms)), ""

@@ -1,9 +1,9 @@
-"""Rooms of the node: lock, cap, bans, and which names are closed. Every table here has a bound."""
+"""Rooms of a realm: lock, cap, bans, and which names are closed. Every table here has a bound."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -127,8 +127,8 @@ class Rooms:
         for room in {**self._states, **self._bans, **self._closed}:
             yield Table.ROOMS, room, encode(self._record(room))
 
-    def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
-        """Fill these rooms from the journal."""
+    def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
+        """Fill these rooms from the journal; all rows can be taken."""
         closed: dict[str, int] = {}
         for key, value in rows:
             room, kept = str(key), _decode(value)
@@ -141,3 +141,4 @@ class Rooms:
             if kept.stays:
                 self._staying.add(room)
         self._closed = OrderedDict(sorted(closed.items(), key=lambda item: item[1]))
+        return 0

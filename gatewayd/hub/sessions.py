@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Drop
-from gatewayd.core.session import Missed, Realm, Session
+from gatewayd.core.session import Missed, Session
+from gatewayd.hub.realm import Realm
 from gatewayd.hub.timers import Due, Timers
+from gatewayd.hub.totals import Totals
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -37,33 +37,11 @@ def _nobody_is_told(session: Session, kind: str, verdict: Verdict | None) -> Non
     pass
 
 
-@define
-class Totals:
-    """What the node has done since it started, in plain integers; `closed` counts clients by cause."""
-
-    published: int = 0
-    delivered: int = 0
-    buffered: int = 0
-    dropped: int = 0
-    reasons: Counter[str] = field(factory=Counter)
-    """Of what was dropped."""
-    unheard: int = 0
-    """Published where nobody heard the channel."""
-    opened: int = 0
-    resumed: int = 0
-    ended: int = 0
-    faults: int = 0
-    closed: Counter[str] = field(factory=Counter)
-
-    def drop(self, reason: Drop, count: int = 1) -> None:
-        """Whatever is dropped, by whom and for whom ever, is counted here."""
-        if count:
-            self.dropped += count
-            self.reasons[reason.value] += count
-
-
 class Sessions:
-    """All sessions by id and by identity. `clock` gives monotonic seconds; `limit` bounds living and detached ones."""
+    """All sessions by id, and by the identity that they have in their realm.
+
+    `clock` gives monotonic seconds; `limit` bounds living and detached ones.
+    """
 
     def __init__(self, clock: Callable[[], float], *, limit: int) -> None:
         self.clock = clock
@@ -73,7 +51,10 @@ class Sessions:
         self.lifecycle: Lifecycle = _nobody_is_told
         self.keeper: Keeper
         self.sessions: dict[str, Session] = {}
-        self._identities: dict[tuple[Realm, str], list[Session]] = {}
+        self.realms: dict[str, Realm] = {}
+        """Those that have a listener, in the order of the listeners."""
+        self._realms: dict[str, Realm] = {}
+        """Those without a listener as well: the journal kept something for them."""
         self._detached: dict[Session, Due] = {}
         """Those that wait for a client, longest first, and when their windows pass."""
         self.smallest_outbox = math.inf
@@ -98,7 +79,7 @@ class Sessions:
             verdict = Verdict(verdict.cause, verdict.reason)
         self.lifecycle(session, kind, verdict)
 
-    def open(self, connection: Connection, listener: str, realm: Realm, remote: str) -> Session:
+    def open(self, connection: Connection, listener: str, realm: str, remote: str) -> Session:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
         if len(self.sessions) >= self.limit and self._detached:
             oldest = next(iter(self._detached))
@@ -125,9 +106,9 @@ class Sessions:
         connection.session = session
         return session
 
-    def find(self, realm: Realm, key: str) -> list[Session]:
+    def find(self, realm: str, protocol: str, key: str) -> list[Session]:
         """The sessions of an identity, oldest first."""
-        return list(self._identities.get((realm, key), ()))
+        return list(self._realms[realm].identities.get((protocol, key), ()))
 
     def claim(self, connection: Connection, admission: Admission) -> bool:
         """Give a client the session that its identity is owed; True when it is an older one that goes on."""
@@ -153,7 +134,7 @@ class Sessions:
     def _owed(self, fresh: Session, admission: Admission) -> Session | None:
         if admission.identity is None:
             return None
-        known = self.find(fresh.realm, admission.identity)
+        known = self.find(fresh.realm, fresh.protocol, admission.identity)
         for session in known:
             if session.connection is None or not session.connection.open:
                 return session
@@ -165,7 +146,10 @@ class Sessions:
         session.identity = admission.label or admission.identity
         session.resumable = admission.identity is not None and session.resume_window > 0
         if session.key is not None:
-            self._identities.setdefault((session.realm, session.key), []).append(session)
+            self._list(session, session.key)
+
+    def _list(self, session: Session, key: str) -> None:
+        self._realms[session.realm].identities.setdefault((session.protocol, key), []).append(session)
 
     def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Disconnect | None:
         """The verdict on the client that it is taken from, where there is still one."""
@@ -248,7 +232,7 @@ class Sessions:
         """Take up a session of the last run, without a client; `gone` is what it lost that to, if it had one."""
         self.sessions[session.id] = session
         if session.key is not None:
-            self._identities.setdefault((session.realm, session.key), []).append(session)
+            self._list(session, session.key)
         assert session.detached_at is not None
         self._wait_for_client(session, session.detached_at)
         for channel in channels:
@@ -274,10 +258,10 @@ class Sessions:
         self._wait_no_more(session)
         if session.key is not None:
             self.totals.ended += 1
-            known = self._identities[session.realm, session.key]
-            known.remove(session)
-            if not known:
-                del self._identities[session.realm, session.key]
+            identities, identity = self._realms[session.realm].identities, (session.protocol, session.key)
+            identities[identity].remove(session)
+            if not identities[identity]:
+                del identities[identity]
         if connection is not None:
             connection.end(Disconnect(verdict.cause, verdict.reason))
         if session.sequence:

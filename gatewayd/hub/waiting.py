@@ -1,4 +1,4 @@
-"""Events for exactly one receiver that wait for the first to come. Bounded; the oldest give way."""
+"""Events of one realm for exactly one receiver, which wait for the first to come. Bounded; the oldest give way."""
 
 from __future__ import annotations
 
@@ -15,50 +15,56 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 256
 MAX_EVENTS = 1000
 MAX_BYTES = 1048576
-"""Bounds on the channels, and on the events of each."""
+"""Bounds on the channels of a realm, and on the events of each."""
+
+
+Place = tuple[str, str]
+"""The channel, and the protocol whose sessions alone may get it, or ""."""
 
 
 class Waiting:
-    """By channel, in order; the journal is told."""
+    """By channel and protocol, in order; the journal is told."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._channels: dict[str, deque[Event]] = {}
-        self._bytes: dict[str, int] = {}
+        self._places: dict[Place, deque[Event]] = {}
+        self._bytes: dict[Place, int] = {}
 
     def __iter__(self) -> Iterator[Event]:
-        for events in self._channels.values():
+        for events in self._places.values():
             yield from events
 
     def refuses(self, event: Event) -> Drop | None:
         """Why it cannot wait here."""
-        if event.channel not in self._channels and len(self._channels) >= MAX_CHANNELS:
+        if (event.channel, event.protocol) not in self._places and len(self._places) >= MAX_CHANNELS:
             return Drop.TOO_MANY_WAIT
         return Drop.TOO_BIG if event.size > MAX_BYTES else None
 
     def keep(self, event: Event) -> int:
         """Let it wait; how many are lost for it, which may be itself."""
-        channel = event.channel
+        place, channel = (event.channel, event.protocol), event.channel
         if self.refuses(event) is not None:
             return 1
-        events = self._channels.setdefault(channel, deque())
+        events = self._places.setdefault(place, deque())
         events.append(event)
-        self._bytes[channel] = self._bytes.get(channel, 0) + event.size
+        self._bytes[place] = self._bytes.get(place, 0) + event.size
         self._keeper.wait(event, channel)
         lost = 0
-        while len(events) > MAX_EVENTS or self._bytes[channel] > MAX_BYTES:
+        while len(events) > MAX_EVENTS or self._bytes[place] > MAX_BYTES:
             oldest = events.popleft()
-            self._bytes[channel] -= oldest.size
+            self._bytes[place] -= oldest.size
             self._keeper.release(oldest, channel)
             lost += 1
         return lost
 
-    def take(self, channels: Iterable[str]) -> list[Event]:
-        """All that wait on these channels, in order within each; they wait no more."""
+    def take(self, channels: Iterable[str], protocol: str) -> list[Event]:
+        """All that wait on these channels for a session of that protocol, in order; they wait no more."""
+        if not self._places:
+            return []
         found: list[Event] = []
-        for channel in sorted(self._channels.keys() & set(channels)):
-            del self._bytes[channel]
-            for event in self._channels.pop(channel):
-                self._keeper.release(event, channel)
+        for place in self._places.keys() & {(channel, own) for channel in channels for own in ("", protocol)}:
+            del self._bytes[place]
+            for event in self._places.pop(place):
+                self._keeper.release(event, event.channel)
                 found.append(event)
-        return found
+        return sorted(found, key=lambda event: event.number)

@@ -92,10 +92,10 @@ class Journal:
             self._pending.delete(table, key)
             self._recorded()
 
-    def delete_group(self, table: Table, first: str) -> None:
+    def delete_group(self, table: Table, group: Key) -> None:
         """Record that all keys that begin with this part are gone."""
         if not self._deaf:
-            self._pending.delete_group(table, first)
+            self._pending.delete_group(table, group)
             self._recorded()
 
     def _recorded(self) -> None:

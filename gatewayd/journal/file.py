@@ -16,7 +16,7 @@ from gatewayd.journal import mark
 from gatewayd.journal.opening import NAME, attach, check, database, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
-from gatewayd.journal.tables import MIGRATIONS, Key, Table, columns_of, delete, delete_groups, select, storable, upsert
+from gatewayd.journal.tables import COLUMNS, MIGRATIONS, Key, Table, columns_of, delete, select, storable, upsert
 
 Parameters = tuple[str | int | bytes, ...]
 """Of one row's part of a statement."""
@@ -75,7 +75,7 @@ class JournalFile:
                 self.look()
                 if table is Table.META and key[0] in mark.OWN:
                     continue
-                yield (key[0] if len(key) == 1 else (key[0], key[1])), value
+                yield (key[0] if len(key) == 1 else tuple(key)), value
 
     def write(self, batch: Batch) -> int:
         """Write a batch in one transaction; the answer is how many rows were left out since SQLite cannot hold
@@ -172,10 +172,11 @@ class JournalFile:
 def write(connection: sqlite3.Connection, changes: Changes) -> int:
     """Write one table's part; the answer is how many rows were left out."""
     table = changes.table
-    for groups in chunks([(first,) for first in changes.groups if storable(first)]):
-        connection.execute(delete_groups(table, len(groups)), list(chain.from_iterable(groups)))
+    width = len(COLUMNS[table])
+    for groups in chunks([group for group in changes.groups if all(storable(str(part)) for part in group)]):
+        connection.execute(delete(table, width - 1, len(groups)), list(chain.from_iterable(groups)))
     for keys in chunks([columns for key in changes.deleted() if (columns := columns_of(table, key)) is not None]):
-        connection.execute(delete(table, len(keys)), list(chain.from_iterable(keys)))
+        connection.execute(delete(table, width, len(keys)), list(chain.from_iterable(keys)))
     written = [(columns_of(table, key), value) for key, value in changes.written()]
     kept = [(*columns, value) for columns, value in written if columns is not None]
     for rows in chunks(kept):

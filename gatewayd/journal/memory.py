@@ -219,13 +219,13 @@ class MemoryNotifications:
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
         """Fill from what was kept; the answer is how many rows make no sense.
 
-        What is too much by now gives way later, when the store is there to be told: a user's own before they are
-        given, all others when the next one is kept.
+        What is too much by now gives way later: a user's own before they are given, all others when the next one is
+        kept.
         """
         found, unfit = [], 0
         for key, body in rows:
             if isinstance(key, tuple) and is_json(body) and (key[1] != LOST or body.isdigit()):
-                found.append((key[1], key[0], body))
+                found.append((int(key[1]), str(key[0]), body))
             else:
                 unfit += 1
         found.sort()  # as they came, so that the longest waiting user is the first again; the lost ones before that

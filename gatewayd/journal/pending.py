@@ -13,8 +13,11 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from gatewayd.journal.tables import COLUMNS, Key, Table
+from gatewayd.core.record import parts
+from gatewayd.journal.tables import GROUPED, Key, Table
 
+Group = tuple[str | int, ...]
+"""All parts of a key but the last."""
 OPERATION_BYTES = 64
 """What an operation weighs beside its value."""
 
@@ -26,25 +29,25 @@ class Changes:
     table: Table
     puts: dict[Any, Any]
     deletes: dict[Any, Any]
-    groups: frozenset[str] = frozenset()
+    groups: frozenset[Group] = frozenset()
 
     def written(self) -> Iterator[tuple[Key, bytes]]:
         """The puts, flat."""
-        if len(COLUMNS[self.table]) == 1:
+        if self.table not in GROUPED:
             yield from self.puts.items()
             return
-        for first, rows in self.puts.items():
-            for second, value in rows.items():
-                yield (first, second), value
+        for group, rows in self.puts.items():
+            for last, value in rows.items():
+                yield (*group, last), value
 
     def deleted(self) -> Iterator[Key]:
         """The deletes, flat."""
-        if len(COLUMNS[self.table]) == 1:
+        if self.table not in GROUPED:
             yield from self.deletes
             return
-        for first, rows in self.deletes.items():
-            for second in rows:
-                yield first, second
+        for group, rows in self.deletes.items():
+            for last in rows:
+                yield (*group, last)
 
 
 @frozen
@@ -57,7 +60,7 @@ class Batch:
 
 
 class Plain:
-    """What is recorded for a table of single keys."""
+    """What is recorded for a table whose keys are unrelated."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -104,19 +107,19 @@ class Plain:
 
 
 class Grouped:
-    """What is recorded for a table of keys (first, second). Known is the highest second of every group.
+    """What is recorded for a table of keys (*group, last). Known is the highest last part of every group.
 
-    Seconds grow, so one number says of all keys of a group whether they may be on disk. A group that is over is given
-    up with `delete_group`; else its number stays.
+    Last parts grow, so one number says of all keys of a group whether they may be on disk. A group that is over is
+    given up with `delete_group`; else its number stays.
     """
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.known: dict[str, int] | None = None
-        """By first part, the highest second that may be on disk; None: any key may."""
-        self._puts: dict[str, dict[int, bytes]] = {}
-        self._deletes: dict[str, dict[int, None]] = {}
-        self._groups: dict[str, None] = {}
+        self.known: dict[Group, int] | None = None
+        """By group, the highest last part that may be on disk; None: any key may."""
+        self._puts: dict[Group, dict[int, bytes]] = {}
+        self._deletes: dict[Group, dict[int, None]] = {}
+        self._groups: dict[Group, None] = {}
 
     def __len__(self) -> int:
         return (
@@ -125,76 +128,76 @@ class Grouped:
 
     def put(self, key: Any, value: bytes) -> int:
         """Record a value; the answer is the growth in weight."""
-        first, second = key
-        rows = self._puts.get(first)
+        group, last = key[:-1], key[-1]
+        rows = self._puts.get(group)
         if rows is None:
-            rows = self._puts[first] = {}
-        old = rows.get(second)
-        rows[second] = value
+            rows = self._puts[group] = {}
+        old = rows.get(last)
+        rows[last] = value
         if old is not None:
             return len(value) - len(old)
-        if second in self._deletes.get(first, ()):
-            self._forget(self._deletes, first, second)
+        if last in self._deletes.get(group, ()):
+            self._forget(self._deletes, group, last)
             return len(value)
         return len(value) + OPERATION_BYTES
 
     def delete(self, key: Any) -> int:
         """Record that the key is gone; the answer is the growth in weight."""
-        first, second = key
+        group, last = key[:-1], key[-1]
         grown = 0
-        old = self._puts.get(first, {}).get(second)
+        old = self._puts.get(group, {}).get(last)
         if old is not None:
-            self._forget(self._puts, first, second)
+            self._forget(self._puts, group, last)
             grown -= len(old) + OPERATION_BYTES
-        if first in self._groups:
+        if group in self._groups:
             return grown
-        if self.known is None or second <= self.known.get(first, second - 1):
-            rows = self._deletes.setdefault(first, {})
-            if second not in rows:
-                rows[second] = None
+        if self.known is None or last <= self.known.get(group, last - 1):
+            rows = self._deletes.setdefault(group, {})
+            if last not in rows:
+                rows[last] = None
                 grown += OPERATION_BYTES
         return grown
 
-    def delete_group(self, first: str) -> int:
+    def delete_group(self, group: Group) -> int:
         """Record that all keys of the group are gone; the answer is the growth in weight."""
-        puts = self._puts.pop(first, {})
-        deletes = self._deletes.pop(first, {})
+        puts = self._puts.pop(group, {})
+        deletes = self._deletes.pop(group, {})
         grown = -sum(map(len, puts.values())) - OPERATION_BYTES * (len(puts) + len(deletes))
-        if first not in self._groups and (self.known is None or first in self.known):
-            self._groups[first] = None
+        if group not in self._groups and (self.known is None or group in self.known):
+            self._groups[group] = None
             grown += OPERATION_BYTES
         return grown
 
     def learn(self, keys: Iterable[Any]) -> None:
         """These keys, in order, are on disk, and no others."""
-        self.known = dict(keys)
+        self.known = {tuple(group): last for *group, last in keys}
 
     def take(self) -> Changes:
         """Hand out all that is recorded."""
         changes = Changes(self.table, self._puts, self._deletes, frozenset(self._groups))
         if self.known is not None:
-            for first in self._groups:
-                self.known.pop(first, None)
-            for first, rows in self._puts.items():
+            for group in self._groups:
+                self.known.pop(group, None)
+            for group, rows in self._puts.items():
                 highest = max(rows)
-                self.known[first] = max(highest, self.known.get(first, highest))
+                self.known[group] = max(highest, self.known.get(group, highest))
         self._puts, self._deletes, self._groups = {}, {}, {}
         return changes
 
     @staticmethod
-    def _forget(groups: dict[str, dict[int, Any]], first: str, second: int) -> None:
-        rows = groups[first]
-        del rows[second]
+    def _forget(groups: dict[Group, dict[int, Any]], group: Group, last: int) -> None:
+        rows = groups[group]
+        del rows[last]
         if not rows:
-            del groups[first]
+            del groups[group]
 
 
 class Pending:
     """What is recorded for all tables, and how much that is."""
 
     def __init__(self) -> None:
-        self._plain = {table: Plain(table) for table, columns in COLUMNS.items() if len(columns) == 1}
-        self._grouped = {table: Grouped(table) for table, columns in COLUMNS.items() if len(columns) == 2}
+        self._plain = {table: Plain(table) for table in Table if table not in GROUPED}
+        self._grouped = {table: Grouped(table) for table in Table if table in GROUPED}
         self._tables: dict[Table, Plain | Grouped] = {**self._plain, **self._grouped}
         self.bytes = 0
         """Values, and a fixed amount for every operation; nothing is recorded where this is 0."""
@@ -210,9 +213,9 @@ class Pending:
         """Record that a key is gone."""
         self.bytes += self._tables[table].delete(key)
 
-    def delete_group(self, table: Table, first: str) -> None:
+    def delete_group(self, table: Table, group: Key) -> None:
         """Record that all keys of a group are gone."""
-        self.bytes += self._grouped[table].delete_group(first)
+        self.bytes += self._grouped[table].delete_group(parts(group))
 
     def learn(self, table: Table, keys: Iterable[Key]) -> None:
         """These keys, in order, are on disk in this table, and no others."""

@@ -7,24 +7,37 @@ throughput.
 
 from __future__ import annotations
 
-from gatewayd.core.record import Key, Table
+from gatewayd.core.record import Key, Table, parts
 
 __all__ = ["COLUMNS", "Key", "Table"]
 
 COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.SESSIONS: ("id",),
     Table.EVENTS: ("sequence",),
-    Table.DOCUMENTS: ("key",),
-    Table.NOTIFICATIONS: ("user", "sequence"),
-    Table.ROOMS: ("name",),
+    Table.DOCUMENTS: ("realm", "key"),
+    Table.NOTIFICATIONS: ("realm", "user", "sequence"),
+    Table.ROOMS: ("realm", "name"),
     Table.LIFECYCLE: ("sequence",),
-    Table.IDEMPOTENCY: ("id",),
+    Table.IDEMPOTENCY: ("scope", "id"),
     Table.META: ("key",),
 }
-"""The key's columns; two of them make a group, which can be deleted as a whole."""
+"""The key's columns."""
+GROUPED = frozenset({Table.NOTIFICATIONS})
+"""All columns but the last make a group, which can be deleted as a whole."""
 
 APPLICATION_ID = 0x67617465
 """Stands in the file's head, "gate": whose database this is, for file(1) and for us."""
+
+
+def _keyed(table: Table, columns: str, key: str, old: str, more: str = "") -> tuple[str, ...]:
+    """Statements that give a table another key; `old` is how the rows that it has get theirs."""
+    return (
+        f"CREATE TABLE new_{table} ({columns}, value TEXT NOT NULL, PRIMARY KEY ({key})){more}",
+        f"INSERT INTO new_{table} SELECT {old}, value FROM {table}",
+        f"DROP TABLE {table}",
+        f"ALTER TABLE new_{table} RENAME TO {table}",
+    )
+
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -38,22 +51,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE idempotency (id TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (  # realms: "" stands for the one that the start has still to find
+        *_keyed(Table.DOCUMENTS, "realm TEXT NOT NULL, key TEXT NOT NULL", "realm, key", "'', key"),
+        *_keyed(
+            Table.NOTIFICATIONS,
+            "realm TEXT NOT NULL, user TEXT NOT NULL, sequence INTEGER NOT NULL",
+            "realm, user, sequence",
+            "'', user, sequence",
+        ),
+        *_keyed(Table.ROOMS, "realm TEXT NOT NULL, name TEXT NOT NULL", "realm, name", "'', name"),
+        *_keyed(Table.IDEMPOTENCY, "scope TEXT NOT NULL, id TEXT NOT NULL", "scope, id", "'', id", " WITHOUT ROWID"),
+    ),
 )
 """By version: the statements that lead from version n to n + 1. What was released is never changed, only added to."""
 
 
 def columns_of(table: Table, key: Key) -> tuple[str | int, ...] | None:
     """The key as a row's first columns, or None for one that the table cannot hold."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) != len(COLUMNS[table]):
+    columns = parts(key)
+    if len(columns) != len(COLUMNS[table]):
         return None
-    for part, column in zip(parts, COLUMNS[table], strict=True):
+    for part, column in zip(columns, COLUMNS[table], strict=True):
         if column == "sequence":
             if not isinstance(part, int) or not -(2**63) <= part < 2**63:
                 return None
         elif not isinstance(part, str) or not storable(part):
             return None
-    return parts
+    return columns
 
 
 def storable(text: str) -> bool:
@@ -77,18 +101,10 @@ def upsert(table: Table, rows: int) -> str:
     )
 
 
-def delete(table: Table, rows: int) -> str:
-    """Delete that many keys with one statement."""
-    columns = COLUMNS[table]
-    if len(columns) == 1:
-        return delete_groups(table, rows)
-    first, second = columns  # an index is used for (a, b) IN (...) only when it is asked for like this
+def delete(table: Table, width: int, rows: int) -> str:
+    """Delete all keys that begin with one of so many rows of the first `width` columns."""
+    row = f"({', '.join('?' * width)})"  # an index is used for (a, b) IN ... only where it has a name
     return (
-        f"WITH gone(a, b) AS (VALUES {', '.join(['(?, ?)'] * rows)}) DELETE FROM {table} WHERE rowid IN"
-        f" (SELECT {table}.rowid FROM gone CROSS JOIN {table} ON {first} = a AND {second} = b)"
+        f"WITH gone AS (VALUES {', '.join([row] * rows)})"
+        f" DELETE FROM {table} WHERE ({', '.join(COLUMNS[table][:width])}) IN gone"
     )
-
-
-def delete_groups(table: Table, rows: int) -> str:
-    """Delete all keys that begin with one of so many first parts."""
-    return f"DELETE FROM {table} WHERE {COLUMNS[table][0]} IN (VALUES {', '.join(['(?)'] * rows)})"

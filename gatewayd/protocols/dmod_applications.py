@@ -70,7 +70,7 @@ class Applications(Behaviour[Options]):
 
     def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
         super().__init__(listener, options, port, interval)
-        self._members: dict[str, dict[Application, Session]] = port.shared(("dmod.members", port.realm), dict)
+        self._members: dict[str, dict[Application, Session]] = port.shared("dmod.members", dict)
         """The application sessions of each user, at all listeners."""
 
     def _at(self, session: Session) -> Applications:
@@ -222,6 +222,12 @@ class Applications(Behaviour[Options]):
             concerned = kind != "guild" or application.gid == rest
             if concerned and application.reauth is None and _lives(session, application):
                 self._ask_reauth(session, application)
+
+    def concerns(self, channel: str, name: str, data: Any) -> bool:
+        """The permissions of a member who has application sessions, in a guild that nobody looks at."""
+        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict):
+            return False
+        return type(data.get("id")) is str and data["id"] in self._members
 
     def _ask_reauth(self, session: Session, application: Application) -> None:
         self._await_reauth(session, application)

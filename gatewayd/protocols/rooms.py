@@ -14,6 +14,7 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
+from gatewayd.core.kept import Thing
 from gatewayd.core.protocol import FIGURE, Opcode, Protocol, Timing, Wire
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class RoomsBehaviour(Behaviour[Options]):
     """Rooms with their state; kick, ban, lock, cap and close."""
 
     prefixes = ("room",)
+    uses = (Thing.ROOMS,)
     own = ("room", "participant")
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
@@ -200,6 +202,18 @@ class RoomsBehaviour(Behaviour[Options]):
                 self.port.rooms.close(room)
                 for session in self.port.subscribers(channel):
                     self.port.end(session, Cause.ROOM_CLOSED)
+
+    def concerns(self, channel: str, name: str, data: Any) -> bool:
+        """Where the room is, be nobody in it."""
+        kind, _, room = channel.partition(":")
+        return kind == "room" and self.port.rooms.state(room) is not None
+
+    def lasts(self, channel: str, name: str, data: Any) -> bool:
+        """What would create the room, ban somebody from it, or close its name."""
+        changes = name in ("room_update", "room_close") or (
+            name == "participant_update" and isinstance(data, dict) and "banned" in data
+        )
+        return channel.startswith("room:") and changes
 
     def _expel(self, room: str, participant: str, reason: str) -> None:
         for session in self.port.subscribers(f"room:{room}"):

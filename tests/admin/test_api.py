@@ -145,7 +145,7 @@ async def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert await node.ask("DELETE", "/v1/documents/guild:7/x") == (200, {"deleted": "guild:7/x"})
         for method in ("GET", "DELETE"):
             assert (await node.ask(method, "/v1/documents/guild:7/x"))[0] == 404
-        node.node.hub.documents._max_count = 0
+        node.node.hub.realm("main").documents._max_count = 0
         assert (await node.ask("PUT", "/v1/documents/x", 1))[0] == 507
 
 
@@ -163,7 +163,7 @@ async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert await node.get("/v1/rooms/a%2Fb") == {**made, "state": {"maxParticipants": 2, "roomLocked": True}}
         assert await node.ask("DELETE", "/v1/rooms/a%2Fb") == (200, {"closed": "a/b"})
         assert (await node.ask("GET", "/v1/rooms/a%2Fb"))[0] == 404
-        assert node.node.hub.rooms.is_closed("a/b")
+        assert node.node.hub.realm("main").rooms.is_closed("a/b")
         monkeypatch.setattr("gatewayd.hub.rooms.MAX_ROOMS", 0)
         assert (await node.ask("POST", "/v1/rooms", {"id": "x"}))[0] == 507
 

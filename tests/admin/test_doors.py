@@ -211,7 +211,7 @@ async def test_without_a_token_no_body_is_awaited(tmp_path: Path) -> None:
                 assert client.ended()
 
         await trio.to_thread.run_sync(run)
-        assert "a" not in node.node.hub.documents
+        assert "a" not in node.node.hub.realm("main").documents
 
 
 async def test_a_body_that_is_refused_is_read_until_its_answer_has_come(tmp_path: Path) -> None:

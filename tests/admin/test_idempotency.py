@@ -37,8 +37,8 @@ def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         remembered.put(name, name, 0.0)
     assert [remembered.get(name, 1.0) for name in "abc"] == [None, "b", "c"]
-    assert [key for key, _ in written(disk)] == ["b", "c"]
-    assert [key for _, key, _ in remembered.rows(1.0)] == ["b", "c"]
+    assert [key for key, _ in written(disk)] == [("", "b"), ("", "c")]
+    assert [key for _, key, _ in remembered.rows(1.0)] == [("", "b"), ("", "c")]
 
 
 def test_over_a_restart_with_another_clock() -> None:
@@ -70,7 +70,7 @@ def test_what_was_too_old_at_the_start_leaves_the_journal() -> None:
 def test_a_wall_clock_that_was_set_back_makes_nothing_immortal() -> None:
     again = Remembered()
     row = msgspec.json.encode({"answer": 1, "until": time.time() + 1e9})
-    again.restore(iter([("x", row)]), 0.0)
+    again.restore(iter([(("", "x"), row)]), 0.0)
     assert again.get("x", KEEP_SECONDS - 1) == 1
     assert again.get("x", KEEP_SECONDS) is None
 
@@ -78,4 +78,4 @@ def test_a_wall_clock_that_was_set_back_makes_nothing_immortal() -> None:
 @pytest.mark.parametrize("row", [b"5", b"{}", b'{"answer": 1, "until": "soon"}', b"{"])
 def test_a_row_that_makes_no_sense(row: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
-        Remembered().restore(iter([("x", row)]), 0.0)
+        Remembered().restore(iter([(("", "x"), row)]), 0.0)

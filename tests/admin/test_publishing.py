@@ -339,7 +339,7 @@ async def test_what_was_waited_for_is_journaled_with_the_answer(tmp_path: Path) 
     async with api(tmp_path, bots=1) as node:
         node.node.remembered.store = Book()
         await node.ask("POST", "/v1/publish?wait=written", {"channel": "user:b0", "event": "E", "id": "one"})
-    assert json.loads(rows["one"])["answer"]["written"] == 1
+    assert json.loads(rows["", "one"])["answer"]["written"] == 1
 
 
 @pytest.mark.parametrize("half", [False, True])

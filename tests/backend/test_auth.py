@@ -24,7 +24,7 @@ class Judge(Auth):
         self.grant = Grant(granted=True)
         self.closed = False
 
-    async def verify(self, claim: Claim, listener: str = "", protocol: str = "") -> Grant:
+    async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
         return self.grant
 
     async def aclose(self) -> None:

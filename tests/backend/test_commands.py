@@ -126,7 +126,7 @@ async def test_a_command_is_seen_through_when_its_client_goes(nursery: trio.Nurs
     await trio.sleep(3)
     assert here.replies == []
     assert numbers(other) == [2]
-    assert here.talk.hub.subscribers("c") == [session]
+    assert here.talk.realm.subscribers("c") == [session]
 
 
 async def test_the_reply_is_not_for_the_next_client_of_the_session(

@@ -19,12 +19,12 @@ from gatewayd.backend.request import Asked, Caller, Entry
 from tests.backend.conftest import Backend
 
 CALLER = Caller(
-    id="s1", listener="main", protocol="utilbot", identity="a", generation=2, remote="127.0.0.1:5",
-    metadata={"type": "bot"}, channels=("user:a",),
+    id="s1", listener="main", protocol="utilbot", realm="main", identity="a", generation=2,
+    remote="127.0.0.1:5", metadata={"type": "bot"}, channels=("user:a",),
 )  # fmt: skip
 ENTRY = Entry(
     n=1, session="s1", generation=1, sequence=1, kind="opened", cause="", at=1.5, listener="main", protocol="utilbot",
-    identity="a", metadata={"type": "bot"},
+    realm="main", identity="a", metadata={"type": "bot"},
 )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ async def test_the_request_is_signed_and_says_who_asks_what(backend: Backend) ->
         assert first == {
             "type": "command",
             "session": {
-                "id": "s1", "listener": "main", "protocol": "utilbot", "identity": "a", "generation": 2,
+                "id": "s1", "listener": "main", "protocol": "utilbot", "realm": "main", "identity": "a", "generation": 2,
                 "remote": "127.0.0.1:5", "metadata": {"type": "bot"}, "channels": ["user:a"],
             },
             "command": "echo",
@@ -183,7 +183,7 @@ async def test_lifecycle_events_are_told_and_refused(backend: Backend) -> None:
         assert backend.heard() == [
             {
                 "n": 1, "session": "s1", "generation": 1, "sequence": 1, "kind": "opened", "cause": "", "at": 1.5,
-                "listener": "main", "protocol": "utilbot", "identity": "a", "metadata": {"type": "bot"},
+                "listener": "main", "protocol": "utilbot", "realm": "main", "identity": "a", "metadata": {"type": "bot"},
             }
         ]  # fmt: skip
         for mode, slug in (("503", "status"), ("400", "rejected")):

@@ -49,7 +49,7 @@ async def verdict(answer: Answer, **more: Any) -> Grant:
 async def test_what_is_asked() -> None:
     with backend() as server:
         async with asking(server.url) as auth:
-            assert await auth.verify(CLAIM, "pages", "dmod")
+            assert await auth.verify(CLAIM, "pages", "dmod", "prod")
         question = server.question()
         assert len(question.pop("id")) == 32
         assert question == {
@@ -58,6 +58,7 @@ async def test_what_is_asked() -> None:
             "subject": "7",
             "listener": "pages",
             "protocol": "dmod",
+            "realm": "prod",
             "extra": {"uhash": "x"},
         }
         said, _ = server.asked[0]

@@ -93,7 +93,8 @@ def test_an_entry_says_all_of_it() -> None:
     ready_again(talk)
     session.metadata["later"] = 1
     talk.hub.end(session, Verdict(Cause.KICKED))
-    common = {"session": session.id, "at": 12.5, "listener": "main", "protocol": "utilbot", "identity": "a"}
+    common = {"session": session.id, "at": 12.5, "listener": "main", "protocol": "utilbot", "realm": "main",
+              "identity": "a"}  # fmt: skip
     assert [attrs.asdict(item) for item in queue.peek(9)] == [
         {**common, "n": 8, "generation": 1, "sequence": 1, "kind": "opened", "cause": "", "metadata": {"type": "bot"}},
         {**common, "n": 9, "generation": 1, "sequence": 2, "kind": "detached", "cause": "peer_gone", "metadata": {"type": "bot"}},

@@ -85,6 +85,7 @@ def test_everything_a_file_can_say() -> None:
             protocol="utilbot",
             bind=Bind(kind="systemd", name="bots"),
             auth="fleet",
+            realm="fleet",
             heartbeat_interval=Seconds(45.0),
             heartbeat_tolerance=Seconds(7.0),
             identify_timeout=Seconds(11.0),

@@ -99,6 +99,7 @@ def test_the_effective_values_are_shown() -> None:
         "bind": "unix:/run/bots.sock",
         "auth": "fleet",
         "heartbeat": "strict",
+        "realm": "fleet",
         "heartbeat_interval": "3600s",
         "heartbeat_tolerance": "5s",
         "identify_timeout": "20s",

@@ -11,21 +11,23 @@ import pytest
 from gatewayd.core.record import EventRecord, Nowhere, SessionRecord, Store, Table, decode_event, decode_session, encode
 
 SESSION: dict[str, Any] = {
-    "listener": "main", "protocol": "utilbot", "auth": "fleet", "remote": "127.0.0.1:5", "opened": 1.5, "identity": "a",
+    "listener": "main", "protocol": "utilbot", "remote": "127.0.0.1:5", "opened": 1.5, "identity": "a",
     "key": "a", "resumable": True, "generation": 1, "sequence": 2, "resumes": 0, "lost": 1, "delivered": 9,
     "detached": None, "said": 7, "channels": ["user:a"], "metadata": {"type": "bot"},
 }  # fmt: skip
 
 
 def test_a_session_row() -> None:
-    record = SessionRecord(**SESSION, untold=1, granted=["x"], grant=(["x"], {"role": "admin"}), data={"guild": None})
+    record = SessionRecord(
+        **SESSION, realm="prod", untold=1, granted=["x"], grant=(["x"], {"role": "admin"}), data={"guild": None}
+    )
     assert decode_session(encode(record)) == record
     assert json.loads(encode(record))["grant"] == [["x"], {"role": "admin"}]
 
 
 def test_a_session_row_of_another_version() -> None:
-    record = decode_session(json.dumps({**SESSION, "newer": "field"}))
-    assert (record.untold, record.granted, record.grant, record.data) == (0, [], None, None)
+    record = decode_session(json.dumps({**SESSION, "newer": "field", "auth": "older"}))
+    assert (record.realm, record.untold, record.granted, record.grant, record.data) == ("", 0, [], None, None)
 
 
 @pytest.mark.parametrize("name", SESSION)

@@ -62,7 +62,7 @@ def numbered(number: int) -> Event:
 
 def session(connection: Connection | None) -> Session:
     return Session(
-        id="s", listener="main", protocol="utilbot", realm=("utilbot", ""), remote="", opened=0.0, opened_wall=0.0,
+        id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
         missed=Missed(10, 1000), resume_window=60.0, connection=connection,
     )  # fmt: skip
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
-from gatewayd.core.record import Key, Row, Table, decode_event, decode_session
+from gatewayd.core.kept import Thing
+from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, parts
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.recall import recall
@@ -34,9 +36,9 @@ class Disk:
         self.waiting[table, key] = None
         self.stirred |= not self._gathering
 
-    def delete_group(self, table: Table, first: str) -> None:
+    def delete_group(self, table: Table, group: Key) -> None:
         for place, key in {**self.rows, **self.waiting}:
-            if place is table and isinstance(key, tuple) and key[0] == first:
+            if place is table and isinstance(key, tuple) and key[:-1] == group:
                 self.delete(table, key)
 
     def stir(self) -> None:
@@ -87,15 +89,22 @@ def deaf(person: Person) -> None:
 
 def snapshot(hub: Hub) -> Rows:
     """All rows that the hub says there have to be."""
-    rows: list[Row] = [*hub.keeper.rows(iter(hub.sessions.values()), iter(hub.waiting))]
-    return {(table, key): value for table, key, value in (*rows, *hub.rooms.rows(), *hub.notifications.rows())}
+    rows: list[Row] = [*hub.keeper.rows(iter(hub.sessions.values()), hub.waiting())]
+    rows += [row for realm in hub.all_realms for row in realm.rows() if row[0] is not Table.DOCUMENTS]
+    return {(table, key): value for table, key, value in rows}
+
+
+def within(key: Key) -> Key:
+    """A key without its realm."""
+    _, *rest = parts(key)
+    return tuple(rest) if len(rest) > 1 else rest[0]
 
 
 def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], lived: float) -> None:
     """As a start does it."""
-    hub.notifications.restore(disk.values(Table.NOTIFICATIONS))
-    hub.rooms.restore(iter(disk.values(Table.ROOMS)))
-    hub.rooms.store = hub.notifications.store = disk
+    for thing in (Thing.NOTIFICATIONS, Thing.ROOMS):
+        for name, rows in groupby(disk.values(Table(thing)), key=lambda row: parts(row[0])[0]):
+            hub.realm(str(name)).keeps(thing).restore([(within(key), value) for key, value in rows])
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
     recall(hub, settings, sessions, events, lived)

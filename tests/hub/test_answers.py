@@ -47,7 +47,7 @@ def test_a_session_that_has_ended_gets_nothing_and_others_get_theirs() -> None:
     answer = Answer(reply=1, subscribe=("c",), events=(Said(channel="user:b", event="E", data=2),), disconnect="")
     assert apply(talk.hub, session, answer, pytest.fail) == 0
     assert numbers(other) == [2]
-    assert "c" not in talk.hub.channels
+    assert "c" not in talk.realm.channels
 
 
 def test_without_the_client_that_asked_there_is_no_reply() -> None:
@@ -68,7 +68,7 @@ def test_a_client_that_cannot_take_the_reply_does_not_keep_the_rest_from_being_d
     with pytest.raises(Disconnect, match="slow_consumer"):
         apply(talk.hub, person.session, answer, reply)
     assert numbers(other) == [2]
-    assert talk.hub.subscribers("c") == [person.session]
+    assert talk.realm.subscribers("c") == [person.session]
 
 
 def test_what_cannot_be_said_is_counted_and_the_rest_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,6 +84,6 @@ def test_what_cannot_be_said_is_counted_and_the_rest_is_said(caplog: pytest.LogC
 def test_who_is_subscribed_gets_what_waited_for_the_first_receiver() -> None:
     talk = book()
     person = ready(talk)
-    talk.hub.publish("service:work", "E", 1, one=True)
+    talk.hub.publish(talk.realm, "service:work", "E", 1, one=True)
     apply(talk.hub, person.session, Answer(subscribe=("service:work",)), None)
     assert numbers(person) == [1]

@@ -190,9 +190,9 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one(wait: Wait, data: Any = 1) -> Followed:
-    event = wait.talk.hub._event("service:feeds", "E", data, one=True)
-    wait.talk.hub.following.follow(event, wait.watch)
-    wait.talk.hub._publish(event, [])
+    event = wait.talk.hub._event("service:feeds", "E", data, realm="main")
+    wait.talk.hub.following.follow([event], wait.watch)
+    wait.talk.hub._publish([event], [])
     return wait.watch.followed[-1]
 
 

@@ -131,7 +131,7 @@ def test_waiting_for_the_first_receiver_and_its_bounds(monkeypatch: pytest.Monke
     talk = book()
 
     def give(channel: str, data: Any) -> Counts:
-        return talk.hub.publish(channel, "E", data, one=True)
+        return talk.hub.publish(talk.realm, channel, "E", data, one=True)
 
     assert give("service:bot", 1) == give("service:bot", 2) == Counts(0, 1)
     assert give("service:bot", 3) == Counts(0, 1, 1, {"waiting_full": 1})
@@ -166,7 +166,9 @@ def test_one_event_goes_on_when_its_receiver_cannot_even_keep_it() -> None:
     for person in people:
         person.reads = False
         talk.hub.tell(person.session, "A", 1)
-    assert talk.hub.publish("service:sharder", "B", "x" * 20, one=True) == Counts(0, 1)  # it waits for another one
+    assert talk.hub.publish(talk.realm, "service:sharder", "B", "x" * 20, one=True) == Counts(
+        0, 1
+    )  # it waits for another one
     assert [person.session.state for person in people] == ["detached", "detached"]
     again = talk.connect()
     again.say({"op": 0, "d": {"type": "sharder", "compress": False, "secret": "s3cret"}})
@@ -181,7 +183,7 @@ def test_an_event_that_a_receiver_keeps_is_given_to_no_other() -> None:
         person.reads = False
         for name in "AB":
             talk.hub.tell(person.session, name, 1)
-    counts = talk.hub.publish("service:sharder", "C", 1, one=True)
+    counts = talk.hub.publish(talk.realm, "service:sharder", "C", 1, one=True)
     assert counts == Counts(0, 1, 2, {"resume_buffer_full": 2})
     second.reads = True
     assert [payload["t"] for payload in second.heard()] == ["A", "B"]

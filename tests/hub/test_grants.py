@@ -277,7 +277,7 @@ def test_a_client_that_was_ended_while_its_claim_was_judged_gets_no_session() ->
     judge.meanwhile = lambda: talk.hub.end(person.session, Verdict(Cause.KICKED, "kicked"))
     person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "k", "id": "a"}})
     assert person.closed == (4008, "kicked")
-    assert talk.hub.channels == {}
+    assert talk.realm.channels == {}
     assert talk.hub.sessions == {}
 
 

@@ -127,7 +127,7 @@ def test_one_event_for_one_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPat
     talk = book()
 
     def give(channel: str, n: int) -> Counts:
-        return talk.hub.publish(channel, "E", n, one=True)
+        return talk.hub.publish(talk.realm, channel, "E", n, one=True)
 
     assert [give("service:bot", n).dropped for n in range(3)] == [0, 0, 1]
     assert give("service:other", 1).dropped == 1
@@ -146,7 +146,7 @@ def test_a_receiver_that_cannot_take_it_passes_it_on() -> None:
     full, other = people
     full.reads = other.reads = False
     talk.publish("service:feeds", "A", 1)
-    assert talk.hub.publish("service:feeds", "B", 2, one=True).buffered == 1  # neither had room: it waits
+    assert talk.hub.publish(talk.realm, "service:feeds", "B", 2, one=True).buffered == 1  # neither had room: it waits
     assert full.closed is not None
     assert other.closed is not None
 
@@ -219,10 +219,12 @@ def test_nothing_is_lost_doubled_or_out_of_order(moves: list[str], room: int) ->
 
 def test_the_hub_stands_alone() -> None:
     hub = Hub(lambda: 0.0)
-    assert hub.find(("x", ""), "nobody") == []
-    assert hub.shared("x", list) is hub.shared("x", list)
+    realm = hub.realm("main")
+    assert hub.find("main", "x", "nobody") == []
+    assert realm.shared("x", list) is realm.shared("x", list)
     assert not hub.by_state()
-    assert hub.publish("c", "E", 1).delivered == 0
+    assert hub.publish(realm, "c", "E", 1).delivered == 0
+    assert hub.post("c", "E", 1) == Counts()
 
 
 def test_ending_twice_is_harmless() -> None:

@@ -84,7 +84,7 @@ class Machine(Watch, RuleBasedStateMachine):
     def publish(self, channel: str, one: bool, times: int, early: bool) -> None:
         for _ in range(times):
             self.number += 1
-            self.hub.publish(channel, "E", self.number, one=one)
+            self.hub.publish(self.hub.realm("main"), channel, "E", self.number, one=one)
         self.end_turn(early)
 
     @rule(name=NAMES, early=EARLY)
@@ -134,7 +134,7 @@ class Machine(Watch, RuleBasedStateMachine):
 
     @rule(name=NAMES, early=EARLY)
     def kick(self, name: str, early: bool) -> None:
-        for session in self.hub.find(self.books["kept"].realm, name):
+        for session in self.hub.find("main", "discodo", name):
             self.hub.end(session, Verdict(Cause.KICKED, "kicked"))
         self.end_turn(early)
 
@@ -152,7 +152,7 @@ class Machine(Watch, RuleBasedStateMachine):
 
     @rule(room=st.sampled_from("xyz"), act=st.sampled_from(["create", "close", "ban", "forgive", "discard", "update"]))
     def rooms(self, room: str, act: str) -> None:
-        rooms = self.hub.rooms
+        rooms = self.hub.realm("main").rooms
         match act:
             case "create":
                 rooms.create(room, {})

@@ -206,7 +206,7 @@ def test_a_snapshot_is_what_the_writes_led_to() -> None:
     talk.people[1].leave()
     for number in range(5):
         talk.publish("service:bot", "E", number)
-    talk.hub.publish("nobody", "E", 1, one=True)
+    talk.hub.publish(talk.realm, "nobody", "E", 1, one=True)
     disk.write(talk.hub)
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
     talk.publish("service:bot", "E", 5)

@@ -64,8 +64,9 @@ def test_a_session_that_moves_to_a_listener_with_another_promise() -> None:
     loose = Playbook(discodo.PROTOCOL, hub=talk.hub, listener="loose", durable=False)
     loose.now = talk.now
 
-    def audio(book: Playbook) -> Person:
+    def audio(book: Playbook, *, reads: bool = True) -> Person:
         person = book.connect("/ws", headers={"authorization": "s3cret"})
+        person.reads = reads
         person.say({"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}})
         return person
 
@@ -79,12 +80,15 @@ def test_a_session_that_moves_to_a_listener_with_another_promise() -> None:
     talk.publish("user:a", "E", 1)
     disk.write(talk.hub)
     assert (len(disk.keys(Table.SESSIONS)), len(disk.keys(Table.EVENTS))) == (1, 1)
-    third = audio(loose)
-    third.reads = False
+    audio(loose, reads=False)
     talk.publish("user:a", "E", 2)
     disk.write(talk.hub)
     assert disk.rows == {}
     assert not disk.stirred
+    deaf(audio(talk, reads=False))
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == {talk.hub.numbers - 1, talk.hub.numbers}
+    assert len(disk.keys(Table.SESSIONS)) == 1
 
 
 def test_who_lags_before_it_takes_its_session_up_leaves_nothing_behind() -> None:
@@ -115,7 +119,7 @@ def test_one_receiver_that_was_given_an_event_of_another_is_looked_at() -> None:
 
     one = service()
     deaf(one)
-    talk.hub.publish("service:feeds", "E", 1, one=True)
+    talk.hub.publish(talk.realm, "service:feeds", "E", 1, one=True)
     other = service()
     disk.write(talk.hub)
     other.reads = False
@@ -125,7 +129,7 @@ def test_one_receiver_that_was_given_an_event_of_another_is_looked_at() -> None:
     assert row.holders == [other.session.id]
     other.connection.stop = lambda: None
     other.connection.end(Disconnect(Cause.SLOW_CONSUMER))
-    talk.hub.publish("service:feeds", "E", 2, one=True)
+    talk.hub.publish(talk.realm, "service:feeds", "E", 2, one=True)
     disk.write(talk.hub)
     other.leave()
     disk.write(talk.hub)

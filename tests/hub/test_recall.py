@@ -31,7 +31,7 @@ class Node:
 
     def __init__(
         self, disk: Disk, protocol: Protocol = utilbot.PROTOCOL, *, listener: str = "main", lived: float = 0.0,
-        auth: str | None = None, **settings: Any,
+        **settings: Any,
     ) -> None:  # fmt: skip
         self.disk = disk
         self.told: Told = []
@@ -39,8 +39,6 @@ class Node:
         self.hub.lifecycle = self._hear
         self.book = Playbook(protocol, hub=self.hub, listener=listener, **settings)
         self.book.now = 50_000.0
-        if auth is not None:
-            self.book.behaviour.port.realm = (protocol.name, auth)
         take_up(disk, self.hub, {listener: self.book.settings}, lived)
 
     def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
@@ -189,7 +187,7 @@ def test_what_was_lost_is_said_after_the_crash_too() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"listener": "other"}, {"auth": "renamed"}, {"protocol": discodo.PROTOCOL}, {"durable": False}],
+    [{"listener": "other"}, {"realm": "renamed"}, {"protocol": discodo.PROTOCOL}, {"durable": False}],
     ids=lambda change: next(iter(change)),
 )
 def test_whom_nobody_serves_any_more_ends_and_gives_on_what_it_missed(change: dict[str, Any]) -> None:
@@ -225,7 +223,7 @@ def test_events_for_one_receiver_are_given_on(change: dict[str, Any]) -> None:
     first = Node(Disk(), oxyl.PROTOCOL)
     deaf(feeds(first.book))
     for number in range(5):
-        first.hub.publish("service:feeds", "E", number, one=True)
+        first.hub.publish(first.hub.realm("main"), "service:feeds", "E", number, one=True)
     first.book.publish("service:feeds", "F", 1)
     second = Node(first.crash(), oxyl.PROTOCOL, **change)
     assert [entry[1:3] for entry in second.told][-1] == ("ended", "node_down")
@@ -240,11 +238,11 @@ def test_events_for_one_receiver_are_given_on(change: dict[str, Any]) -> None:
 def test_events_that_wait_for_the_first_receiver_still_do_within_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     first = Node(Disk(), oxyl.PROTOCOL)
     for channel, number in (("service:feeds", 1), ("service:feeds", 2), ("service:panel", 3)):
-        first.hub.publish(channel, "E", number, one=True)
+        first.hub.publish(first.hub.realm("main"), channel, "E", number, one=True)
     disk = first.crash()
     monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
     second = Node(disk, oxyl.PROTOCOL)
-    assert [event.data for event in second.hub.waiting] == [1, 2]
+    assert [event.data for event in second.hub.waiting()] == [1, 2]
     second.disk.write(second.hub)
     assert len(second.disk.keys(Table.EVENTS)) == 2
 
@@ -299,7 +297,7 @@ def test_the_oldest_session_of_an_identity_is_found_first_again() -> None:
         pages.append(page.session.id)
         page.session.opened_wall += len(pages)
     second = Node(first.crash(), dmod.PROTOCOL)
-    assert [session.id for session in second.hub.find(second.book.realm, "7")] == pages
+    assert [session.id for session in second.hub.find("main", "dmod", "7")] == pages
 
 
 def test_a_grant_of_the_last_run_can_be_taken_away() -> None:

@@ -19,7 +19,7 @@ def event(number: int, channel: str = "c", data: object = 1) -> Event:
 def waiting() -> tuple[Waiting, Hub, Disk]:
     disk = Disk()
     hub = Hub(lambda: 0.0, store=disk)
-    return hub.waiting, hub, disk
+    return hub.realm("main").waiting, hub, disk
 
 
 def test_they_are_taken_in_order_and_their_rows_go() -> None:
@@ -28,8 +28,8 @@ def test_they_are_taken_in_order_and_their_rows_go() -> None:
         assert queue.keep(event(number, channel)) == 0
     disk.write(hub)
     assert disk.keys(Table.EVENTS) == {1, 2, 3, 4}
-    assert [item.number for item in queue.take(["b", "a", "z"])] == [2, 1, 3]
-    assert queue.take(["b", "a"]) == []
+    assert [item.number for item in queue.take(["b", "a", "z"], "p")] == [1, 2, 3]
+    assert queue.take(["b", "a"], "p") == []
     disk.write(hub)
     assert disk.keys(Table.EVENTS) == {4}
     assert [item.number for item in queue] == [4]
@@ -43,7 +43,7 @@ def test_the_oldest_of_a_channel_give_way(monkeypatch: pytest.MonkeyPatch, name:
     assert [queue.keep(event(number)) for number in range(1, 5)] == [0, 0, 1, 1]
     disk.write(hub)
     assert disk.keys(Table.EVENTS) == {3, 4}
-    queue.take(["c"])
+    queue.take(["c"], "p")
     assert [queue.keep(event(number)) for number in range(5, 8)] == [0, 0, 1]
 
 

@@ -111,7 +111,7 @@ class Watch:
         assert self.disk.keys(Table.SESSIONS) == set(known.may)
 
     def wanted(self) -> set[Any]:
-        numbers: set[Any] = {event.number for event in self.hub.waiting}
+        numbers: set[Any] = {event.number for event in self.hub.waiting()}
         for session in self.hub.sessions.values():
             if session.durable:
                 numbers |= {event.number for event in not_got(session)}
@@ -130,7 +130,7 @@ class Watch:
 
     def ones(self) -> tuple[Said, Said]:
         """Events for one receiver: those that wait in a safe place, and all that the journal has to know."""
-        waiting = [sign(event) for event in self.hub.waiting]
+        waiting = [sign(event) for event in self.hub.waiting()]
         singles = self.singles()
         return (
             waiting + [one for one in self.durable(sure=True) if one in singles],
@@ -149,7 +149,7 @@ class Watch:
         )
 
     def room_states(self) -> Any:
-        rooms = self.hub.rooms
+        rooms = self.hub.realm("main").rooms
         return {room: (dict(rooms.state(room) or {"no": 1}), rooms.bans(room), rooms.is_closed(room)) for room in "xyz"}
 
     def lifecycle(self) -> list[Any]:

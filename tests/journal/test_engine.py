@@ -93,8 +93,8 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
     async with running(Journal.open(tmp_path, interval=60)) as journal:
         journal.put(Table.SESSIONS, "s", b'{"a":1}')
         for number in range(3):
-            journal.put(Table.NOTIFICATIONS, ("s", number), b"%d" % number)
-        journal.delete(Table.NOTIFICATIONS, ("s", 0))
+            journal.put(Table.NOTIFICATIONS, ("r", "s", number), b"%d" % number)
+        journal.delete(Table.NOTIFICATIONS, ("r", "s", 0))
         assert journal.stats.pending_operations == 4
         assert journal.stats.pending_bytes == 3 * OPERATION_BYTES + 7 + 2 + OPERATION_BYTES
         assert await journal.committed()
@@ -102,10 +102,10 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
         assert (journal.stats.pending_bytes, journal.stats.commits) == (0, 1)
         assert journal.stats.size_bytes > 0
         assert journal.stats.commit_seconds > 0
-        journal.delete_group(Table.NOTIFICATIONS, "s")
-        journal.put(Table.NOTIFICATIONS, ("s", 7), b"7")  # written at the end
+        journal.delete_group(Table.NOTIFICATIONS, ("r", "s"))
+        journal.put(Table.NOTIFICATIONS, ("r", "s", 7), b"7")  # written at the end
     assert on_disk(tmp_path, Table.SESSIONS) == {"s": b'{"a":1}'}
-    assert on_disk(tmp_path, Table.NOTIFICATIONS) == {("s", 7): b"7"}
+    assert on_disk(tmp_path, Table.NOTIFICATIONS) == {("r", "s", 7): b"7"}
     assert not await journal.committed()
     await journal.aclose()
     journal.put(Table.SESSIONS, "late", b"1")
@@ -114,11 +114,11 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
 
 async def test_it_is_written_without_anybody_waiting(tmp_path: Path) -> None:
     async with running(Journal.open(tmp_path, interval=0.01)) as journal:
-        journal.put(Table.ROOMS, "r", b"1")
+        journal.put(Table.SESSIONS, "r", b"1")
         await until(lambda: journal.stats.commits == 1)
         with closing(sqlite3.connect(journal.file.path)) as connection:
-            assert connection.execute("SELECT * FROM rooms").fetchall() == [("r", "1")]
-        journal.put(Table.ROOMS, "s", b"1")  # an operator who looked and left has taken nothing away
+            assert connection.execute("SELECT * FROM sessions").fetchall() == [("r", "1")]
+        journal.put(Table.SESSIONS, "s", b"1")  # an operator who looked and left has taken nothing away
         assert await journal.committed()
 
 
@@ -166,48 +166,48 @@ async def test_who_waits_for_what_is_under_way(tmp_path: Path) -> None:
 
 async def test_a_known_table_is_not_asked_for_what_was_never_there(tmp_path: Path) -> None:
     async with running(Journal.open(tmp_path)) as journal:
-        journal.put(Table.ROOMS, "r", b"1")
+        journal.put(Table.SESSIONS, "r", b"1")
     again = Journal.open(tmp_path)
-    assert [key for key, _ in again.load(Table.ROOMS)] == ["r"]
-    again.delete(Table.ROOMS, "never there")
+    assert [key for key, _ in again.load(Table.SESSIONS)] == ["r"]
+    again.delete(Table.SESSIONS, "never there")
     assert again.stats.pending_operations == 0
-    again.delete(Table.SESSIONS, "not loaded, so who knows")
-    again.delete(Table.ROOMS, "r")
+    again.delete(Table.META, "not loaded, so who knows")
+    again.delete(Table.SESSIONS, "r")
     assert again.stats.pending_operations == 2
     async with running(again):
         await again.committed()
-        assert list(again.load(Table.ROOMS)) == []
+        assert list(again.load(Table.SESSIONS)) == []
 
 
 async def test_unfit_keys_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(Journal.open(tmp_path)) as journal:
-        journal.put(Table.ROOMS, "half \ud800", b"1")
-        journal.put(Table.ROOMS, "whole", b"1")
+        journal.put(Table.SESSIONS, "half \ud800", b"1")
+        journal.put(Table.SESSIONS, "whole", b"1")
         assert await journal.committed()
         assert (journal.stats.refused, journal.degraded) == (1, None)
     assert "1 rows were left out" in caplog.text
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["whole"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["whole"]
 
 
 async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with running(limited(JournalFile(tmp_path / "state"), first_retry=0.01)) as journal:
         truth = Truth(journal)
-        truth.put(Table.ROOMS, "before")
+        truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
         with no_writes():
-            truth.put(Table.ROOMS, "during")
+            truth.put(Table.SESSIONS, "during")
             assert not await journal.committed()
             assert journal.degraded is not None
-            truth.put(Table.ROOMS, "later")
+            truth.put(Table.SESSIONS, "later")
             assert journal.stats.pending_operations == 0
             assert not await journal.committed()
             await until(lambda: journal.stats.failures > 1)
         await until(lambda: journal.degraded is None)
-        truth.put(Table.ROOMS, "after")
+        truth.put(Table.SESSIONS, "after")
         assert await journal.committed()
         assert "is written again" in caplog.text
-    assert list(on_disk(tmp_path / "state", Table.ROOMS)) == ["after", "before", "during", "later"]
+    assert list(on_disk(tmp_path / "state", Table.SESSIONS)) == ["after", "before", "during", "later"]
 
 
 async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,33 +216,33 @@ async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCa
         truth = Truth(journal)
         assert file.connection is not None
         file.connection.execute("PRAGMA max_page_count = 30").fetchall()
-        truth.put(Table.ROOMS, "large", b"1" * 200_000)
+        truth.put(Table.SESSIONS, "large", b"1" * 200_000)
         assert not await journal.committed()
         assert journal.degraded == "the disk is full (SQLITE_FULL)"
         await until(lambda: journal.degraded is None)  # a new connection knows nothing of that limit
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["large"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["large"]
 
 
 async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1024) as directory:
         async with running(limited(JournalFile(directory), first_retry=0.01)) as journal:
             truth = Truth(journal)
-            truth.put(Table.ROOMS, "before")
+            truth.put(Table.SESSIONS, "before")
             assert await journal.committed()
             filler = directory / "filler"
             with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
                 while True:
                     file.write(b"x" * 4096)
             for number in range(100):
-                truth.put(Table.ROOMS, f"r{number}", b"1" * 500)
+                truth.put(Table.SESSIONS, f"r{number}", b"1" * 500)
             assert not await journal.committed()
             assert "full" in str(journal.degraded)
             await until(lambda: journal.stats.failures > 2)
             assert "full" in str(journal.degraded)
             filler.unlink()
             await until(lambda: journal.degraded is None)
-        assert len(on_disk(directory, Table.ROOMS)) == 101
+        assert len(on_disk(directory, Table.SESSIONS)) == 101
 
 
 @pytest.mark.parametrize("idle", [True, False])
@@ -250,15 +250,15 @@ async def test_the_file_is_removed(tmp_path: Path, idle: bool) -> None:
     journal = limited(JournalFile(tmp_path), first_retry=0.01, watch=0.01 if idle else 60)
     async with running(journal):
         truth = Truth(journal)
-        truth.put(Table.ROOMS, "before")
+        truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
         journal.file.path.unlink()
         if not idle:
-            truth.put(Table.ROOMS, "unwritten")
+            truth.put(Table.SESSIONS, "unwritten")
             assert not await journal.committed()
             assert journal.degraded == f"{tmp_path}/journal.db was removed"
         await until(lambda: journal.stats.failures > 0 and journal.degraded is None)
-    assert set(on_disk(tmp_path, Table.ROOMS)) == {key for _, key in truth.rows}
+    assert set(on_disk(tmp_path, Table.SESSIONS)) == {key for _, key in truth.rows}
 
 
 async def test_the_file_is_replaced(tmp_path: Path) -> None:
@@ -268,12 +268,12 @@ async def test_the_file_is_replaced(tmp_path: Path) -> None:
     async with running(journal):
         truth = Truth(journal)
         other.file.path.replace(journal.file.path)
-        truth.put(Table.ROOMS, "ours")
+        truth.put(Table.SESSIONS, "ours")
         assert not await journal.committed()
         await until(lambda: "restart gatewayd to use that" in str(journal.degraded))
         journal.file.path.rename(tmp_path / "moved away")
         await until(lambda: journal.degraded is None)
-    assert list(on_disk(tmp_path / "state", Table.ROOMS)) == ["ours"]
+    assert list(on_disk(tmp_path / "state", Table.SESSIONS)) == ["ours"]
 
 
 async def test_another_program_holds_it(tmp_path: Path) -> None:
@@ -284,11 +284,11 @@ async def test_another_program_holds_it(tmp_path: Path) -> None:
         file.connection.execute("PRAGMA busy_timeout = 1").fetchall()
         with closing(sqlite3.connect(file.path, isolation_level=None)) as operator:
             operator.execute("BEGIN IMMEDIATE")
-            truth.put(Table.ROOMS, "r")
+            truth.put(Table.SESSIONS, "r")
             assert not await journal.committed()
             assert journal.degraded == "another program keeps the database locked (SQLITE_BUSY)"
         await until(lambda: journal.degraded is None)
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["r"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["r"]
 
 
 async def test_too_much_waits(tmp_path: Path) -> None:
@@ -389,14 +389,14 @@ async def test_a_run_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
 
 async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(limited(JournalFile(tmp_path), first_retry=0.001)) as journal:
-        journal.put(Table.ROOMS, "before", b"1")
+        journal.put(Table.SESSIONS, "before", b"1")
         await journal.committed()
         with no_writes():
-            journal.put(Table.ROOMS, "lost", b"1")
-            journal.delete(Table.ROOMS, "before")
+            journal.put(Table.SESSIONS, "lost", b"1")
+            journal.delete(Table.SESSIONS, "before")
             assert not await journal.committed()
-        journal.delete(Table.ROOMS, "before")
-        journal.delete_group(Table.NOTIFICATIONS, "s")
+        journal.delete(Table.SESSIONS, "before")
+        journal.delete_group(Table.NOTIFICATIONS, ("r", "s"))
         await trio.sleep(0.02)
         assert journal.degraded is not None
 
@@ -405,17 +405,17 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
 
         journal.snapshot = broken
         await until(lambda: "a mistake of ours" in caplog.text)
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["before"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["before"]
 
 
 async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(Journal(JournalFile(tmp_path))) as journal:
         truth = Truth(journal)
         with no_writes():
-            truth.put(Table.ROOMS, "r")
+            truth.put(Table.SESSIONS, "r")
             assert not await journal.committed()
     assert journal.degraded is None
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["r"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["r"]
 
 
 async def test_the_log_reminds_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -423,7 +423,7 @@ async def test_the_log_reminds_once_a_minute(tmp_path: Path, caplog: pytest.LogC
     async with running(journal):
         truth = Truth(journal)
         with no_writes():
-            truth.put(Table.ROOMS, "r")
+            truth.put(Table.SESSIONS, "r")
             await journal.committed()
             await until(lambda: journal.stats.failures > 3)
             assert len({r.getMessage() for r in caplog.records}) == len(caplog.records)
@@ -439,12 +439,12 @@ def test_a_start_that_failed_gives_the_file_back(tmp_path: Path) -> None:
 
 async def test_closed_without_having_run(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
-    journal.put(Table.ROOMS, "a", b"1")
-    journal.put(Table.ROOMS, "b", b"1")
+    journal.put(Table.SESSIONS, "a", b"1")
+    journal.put(Table.SESSIONS, "b", b"1")
     await journal.aclose()
     with trio.fail_after(5):
         await journal.run()  # nothing left to do
-    assert list(on_disk(tmp_path, Table.ROOMS)) == ["a", "b"]
+    assert list(on_disk(tmp_path, Table.SESSIONS)) == ["a", "b"]
 
 
 async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_path: Path) -> None:
@@ -454,7 +454,7 @@ async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_pa
     def gather() -> None:
         nonlocal asked
         asked += 1
-        journal.put(Table.ROOMS, f"r{asked}", b"1")
+        journal.put(Table.SESSIONS, f"r{asked}", b"1")
         if asked < 5:
             journal.stir()
 
@@ -466,12 +466,12 @@ async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_pa
         await until(lambda: journal.stats.commits == 5)  # much sooner than the 5 s of an idle journal's look
         assert asked == 5
         journal.gather = None
-    assert len(on_disk(tmp_path, Table.ROOMS)) == 5
+    assert len(on_disk(tmp_path, Table.SESSIONS)) == 5
 
 
 async def test_who_waits_is_asked_first(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, interval=60)
-    journal.gather = lambda: journal.put(Table.ROOMS, "r", b"1")
+    journal.gather = lambda: journal.put(Table.SESSIONS, "r", b"1")
     async with running(journal):
         assert journal.idle
         assert await journal.committed()
@@ -486,14 +486,14 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
     bad = True
 
     def gather() -> None:
-        journal.put(Table.ROOMS, "half", b"1")
+        journal.put(Table.SESSIONS, "half", b"1")
         if bad:
             raise RuntimeError("oops")
 
     def snapshot() -> Iterable[Row]:
         if bad:
             raise RuntimeError("oops again")
-        return [(Table.ROOMS, name, value) for name, value in rows.items()]
+        return [(Table.SESSIONS, name, value) for name, value in rows.items()]
 
     journal = limited(JournalFile(tmp_path), interval=0.01, first_retry=0.01, last_retry=0.02)
     journal.gather, journal.snapshot = gather, snapshot
@@ -508,7 +508,7 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
         bad = False
         await until(lambda: journal.degraded is None)
         journal.gather = None
-    assert on_disk(tmp_path, Table.ROOMS) == {"whole": b"1"}
+    assert on_disk(tmp_path, Table.SESSIONS) == {"whole": b"1"}
     assert "oops" in caplog.text
 
 

@@ -31,17 +31,17 @@ def test_in_key_order_and_as_it_was(file: JournalFile) -> None:
     pending = Pending()
     odd = {"": b"{}", "a\0b": b'"\\u0000"', "\u00fc": '"🙂"'.encode(), "x": b"\xff not text \x00"}
     for key, value in odd.items():
-        pending.put(Table.DOCUMENTS, key, value)
+        pending.put(Table.SESSIONS, key, value)
     for number in range(300, 0, -1):
-        pending.put(Table.NOTIFICATIONS, (f"s{number % 2}", number), b"%d" % number)
+        pending.put(Table.NOTIFICATIONS, ("r", f"s{number % 2}", number), b"%d" % number)
         pending.put(Table.LIFECYCLE, number, b"1")
     assert file.write(pending.take()) == 0
-    assert dict(file.load(Table.DOCUMENTS)) == odd
-    assert [key for key, _ in file.load(Table.NOTIFICATIONS)] == sorted((f"s{n % 2}", n) for n in range(1, 301))
+    assert dict(file.load(Table.SESSIONS)) == odd
+    assert [key for key, _ in file.load(Table.NOTIFICATIONS)] == sorted(("r", f"s{n % 2}", n) for n in range(1, 301))
     assert [key for key, _ in file.load(Table.LIFECYCLE)] == list(range(1, 301))
-    pending.delete_group(Table.NOTIFICATIONS, "s0")
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "s0"))
     for number in range(1, 300, 2):
-        pending.delete(Table.NOTIFICATIONS, ("s1", number))
+        pending.delete(Table.NOTIFICATIONS, ("r", "s1", number))
     file.write(pending.take())
     assert list(file.load(Table.NOTIFICATIONS)) == []
     assert file.size() > 0
@@ -51,7 +51,7 @@ def test_keys_that_cannot_be_held_are_left_out(file: JournalFile) -> None:
     assert put(file, Table.SESSIONS, "good", "half \ud800", 7) == 2
     pending = Pending()
     pending.delete(Table.SESSIONS, "half \ud800")
-    pending.delete_group(Table.NOTIFICATIONS, "half \ud800")
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "half \ud800"))
     assert file.write(pending.take()) == 0
     assert [key for key, _ in file.load(Table.SESSIONS)] == ["good"]
 
@@ -64,21 +64,21 @@ def test_chunks_are_of_few_sizes() -> None:
 
 
 def test_everything_is_replaced(file: JournalFile) -> None:
-    put(file, Table.ROOMS, "old")
-    file.write(Pending().replace([(Table.ROOMS, "new", b"1")]))
-    assert list(file.load(Table.ROOMS)) == [("new", b"1")]
+    put(file, Table.SESSIONS, "old")
+    file.write(Pending().replace([(Table.SESSIONS, "new", b"1")]))
+    assert list(file.load(Table.SESSIONS)) == [("new", b"1")]
     file.write(Pending().replace([]))
-    assert list(file.load(Table.ROOMS)) == []
+    assert list(file.load(Table.SESSIONS)) == []
 
 
 @pytest.mark.parametrize("name", ["journal.db", "journal.db-wal", "journal.db-shm", "journal.lock"])
 def test_what_is_removed_is_noticed_and_made_again(file: JournalFile, name: str) -> None:
-    put(file, Table.ROOMS, "r")
+    put(file, Table.SESSIONS, "r")
     (file.directory / name).unlink()
     with pytest.raises(JournalError, match=f"{name} was removed"):
-        put(file, Table.ROOMS, "lost")
+        put(file, Table.SESSIONS, "lost")
     file.reopen()
-    file.write(Pending().replace([(Table.ROOMS, "r", b"1")]))
+    file.write(Pending().replace([(Table.SESSIONS, "r", b"1")]))
     assert rooms_of(file) == ["r"]
 
 
@@ -86,7 +86,7 @@ def rooms_of(file: JournalFile) -> list[Key]:
     """Its rooms, as the next start sees them."""
     file.close()
     again = JournalFile(file.directory)
-    rooms = [key for key, _ in again.load(Table.ROOMS)]
+    rooms = [key for key, _ in again.load(Table.SESSIONS)]
     again.close()
     return rooms
 
@@ -96,15 +96,15 @@ def test_the_whole_directory_is_removed(file: JournalFile) -> None:
         path.unlink()
     file.directory.rmdir()
     with pytest.raises(JournalError, match="was removed"):
-        put(file, Table.ROOMS, "r")
+        put(file, Table.SESSIONS, "r")
     file.reopen()
-    put(file, Table.ROOMS, "r")
+    put(file, Table.SESSIONS, "r")
     assert rooms_of(file) == ["r"]
 
 
 def test_what_somebody_else_put_there_is_not_written_to(file: JournalFile) -> None:
     theirs = JournalFile(file.directory.parent / "theirs")
-    put(theirs, Table.ROOMS, "theirs")
+    put(theirs, Table.SESSIONS, "theirs")
     theirs.close()
     theirs.path.replace(file.path)
     before = file.path.read_bytes()
@@ -118,10 +118,10 @@ def test_what_somebody_else_put_there_is_not_written_to(file: JournalFile) -> No
     with pytest.raises(JournalError, match=r"is there without its journal.db"):
         file.reopen()
     with pytest.raises(JournalError, match="is not open"):
-        put(file, Table.ROOMS, "r")
+        put(file, Table.SESSIONS, "r")
     (file.directory / "journal.db-wal").unlink()
     file.reopen()
-    put(file, Table.ROOMS, "r")
+    put(file, Table.SESSIONS, "r")
     assert rooms_of(file) == ["r"]
 
 
@@ -132,7 +132,7 @@ def test_another_took_the_lock_meanwhile(file: JournalFile) -> None:
         file.reopen()
     other.close()
     file.reopen()
-    put(file, Table.ROOMS, "r")
+    put(file, Table.SESSIONS, "r")
 
 
 def test_closed_twice(file: JournalFile) -> None:

@@ -26,7 +26,7 @@ async def main():
         await nursery.start(journal.run)
         for number in range(first, first + 1_000_000):
             journal.put(Table.SESSIONS, f"s{number}", b'"' + b"x" * 500 + b'"')
-            journal.put(Table.NOTIFICATIONS, (f"s{number % 10}", number), b'"' + b"x" * 500 + b'"')
+            journal.put(Table.NOTIFICATIONS, ("r", f"s{number % 10}", number), b'"' + b"x" * 500 + b'"')
             journal.put(Table.LIFECYCLE, number, b"1")
             if number > 50:
                 journal.delete(Table.SESSIONS, f"s{number - 50}")
@@ -53,7 +53,7 @@ def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
         journal = Journal.open(tmp_path)
         lifecycle = [key for key, _ in journal.load(Table.LIFECYCLE)]
         sessions = {key for key, _ in journal.load(Table.SESSIONS)}
-        missed = [key[1] for key, _ in journal.load(Table.NOTIFICATIONS) if isinstance(key, tuple)]
+        missed = [key[2] for key, _ in journal.load(Table.NOTIFICATIONS) if isinstance(key, tuple)]
         journal.close()
         assert lifecycle == list(range(1, len(lifecycle) + 1))
         assert len(lifecycle) >= acknowledged

@@ -25,7 +25,7 @@ REBOOTED = "another boot"
 
 def put(file: JournalFile, key: str) -> None:
     pending = Pending()
-    pending.put(Table.DOCUMENTS, key, b'"%s"' % (b"x" * 2000))
+    pending.put(Table.SESSIONS, key, b'"%s"' % (b"x" * 2000))
     file.write(pending.take())
 
 
@@ -33,7 +33,7 @@ def keys(directory: Path) -> list[Any]:
     """What a start finds there."""
     file = JournalFile(directory)
     try:
-        return [key for key, _ in file.load(Table.DOCUMENTS)]
+        return [key for key, _ in file.load(Table.SESSIONS)]
     finally:
         file.close()
 
@@ -279,10 +279,10 @@ def test_a_log_that_is_cut_off(file: JournalFile) -> None:
 def test_an_operator_may_do_what_operators_do(file: JournalFile) -> None:
     said = (
         "PRAGMA wal_checkpoint(TRUNCATE)",
-        "DELETE FROM documents WHERE key < 'k20'",
+        "DELETE FROM sessions WHERE id < 'k20'",
         "VACUUM",
         "PRAGMA wal_checkpoint(TRUNCATE)",
-        "INSERT INTO documents VALUES ('theirs', '1')",
+        "INSERT INTO sessions VALUES ('theirs', '1')",
     )
     before = size(file)
     for statement in said:

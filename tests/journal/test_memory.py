@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gatewayd.core.record import parts
 from gatewayd.journal.memory import OVERHEAD, MemoryDocuments, MemoryNotifications, NotificationLimits
 from gatewayd.journal.tables import Key, Table
 
@@ -24,8 +25,8 @@ class Told:
     def delete(self, table: Table, key: Key) -> None:
         del self.rows[table, key]
 
-    def delete_group(self, table: Table, first: str) -> None:
-        for other in [k for k in self.rows if k[0] is table and isinstance(k[1], tuple) and k[1][0] == first]:
+    def delete_group(self, table: Table, group: Key) -> None:
+        for other in [k for k in self.rows if k[0] is table and isinstance(k[1], tuple) and k[1][:-1] == parts(group)]:
             del self.rows[other]
 
     def of(self, table: Table) -> list[tuple[Key, bytes]]:

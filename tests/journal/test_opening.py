@@ -17,7 +17,7 @@ from gatewayd.journal import opening
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import MIGRATIONS, Table
+from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table
 from tests.journal.places import no_writes, read_only, small_disk
 
 
@@ -26,7 +26,7 @@ def written(directory: Path, rows: int = 3, size: int = 10) -> Path:
     file = JournalFile(directory)
     pending = Pending()
     for number in range(rows):
-        pending.put(Table.DOCUMENTS, f"k{number:04d}", b'"%s"' % (b"x" * size))
+        pending.put(Table.SESSIONS, f"k{number:04d}", b'"%s"' % (b"x" * size))
     file.write(pending.take())
     file.close()
     return file.path
@@ -58,13 +58,17 @@ def test_a_new_journal(tmp_path: Path) -> None:
     assert sorted(f.name for f in directory.iterdir()) == ["journal.db", "journal.lock", "journal.mark"]
     with closing(sqlite3.connect(file.path)) as connection:
         pragmas = ("journal_mode", "user_version", "application_id")
-        assert [connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas] == ["wal", 1, 0x67617465]
+        assert [connection.execute(f"PRAGMA {p}").fetchone()[0] for p in pragmas] == [
+            "wal",
+            len(MIGRATIONS),
+            APPLICATION_ID,
+        ]
 
 
 def test_an_operator_can_read_it(tmp_path: Path) -> None:
     path = written(tmp_path)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT key, json_extract(value, '$') FROM documents LIMIT 1").fetchall() == [
+        assert connection.execute("SELECT id, json_extract(value, '$') FROM sessions LIMIT 1").fetchall() == [
             ("k0000", "xxxxxxxxxx")
         ]
 
@@ -145,27 +149,30 @@ def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     crashed = tmp_path.parent / f"{tmp_path.name}-crashed"
     shutil.copytree(tmp_path, crashed)  # with its log, as after a kill
     file.close()
-    assert "version 2, and this gatewayd knows versions up to 1; start the newer" in refused(tmp_path)
+    version = len(MIGRATIONS)
+    words = f"version {version + 1}, and this gatewayd knows versions up to {version}; start the newer"
+    assert words in refused(tmp_path)
     (crashed / "journal.db-shm").unlink()
     before = {name: (crashed / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
-    with pytest.raises(JournalError, match="version 2"):
+    with pytest.raises(JournalError, match=f"version {version + 1}"):
         JournalFile(crashed)
     assert before == {name: (crashed / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
 
 
 def test_an_older_version_is_brought_forward(tmp_path: Path) -> None:
     path = written(tmp_path)
-    second = ("ALTER TABLE rooms ADD COLUMN owner TEXT", "UPDATE documents SET value = '2' WHERE key = 'k0000'")
+    second = ("ALTER TABLE rooms ADD COLUMN owner TEXT", "UPDATE sessions SET value = '2' WHERE id = 'k0000'")
     third = ("CREATE TABLE extra (x)", "INSERT INTO extra VALUES (1)")
     broken = (*MIGRATIONS, second, ("CREATE TABLE extra (x)", "INSERT INTO nowhere VALUES (1)"))
-    with pytest.raises(JournalError, match=r"from version 2 to 3 .*no such table: nowhere.* left as it was"):
+    words = f"from version {len(MIGRATIONS) + 1} to {len(MIGRATIONS) + 2} .*no such table: nowhere.* left as it was"
+    with pytest.raises(JournalError, match=words):
         JournalFile(tmp_path, migrations=broken)
     file = JournalFile(tmp_path, migrations=(*MIGRATIONS, second, third))
-    assert next(file.load(Table.DOCUMENTS)) == ("k0000", b"2")
+    assert next(file.load(Table.SESSIONS)) == ("k0000", b"2")
     file.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT x FROM extra").fetchall() == [(1,)]
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 2,)
     fresh = JournalFile(tmp_path / "fresh", migrations=(*MIGRATIONS, second, third))
     fresh.close()
 

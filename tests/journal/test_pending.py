@@ -17,9 +17,9 @@ def apply(disk: Disk, batch: Batch) -> int:
         disk.clear()
     touched = 0
     for changes in batch.changes:
-        for first in changes.groups:
+        for group in changes.groups:
             for table, key in list(disk):
-                if table is changes.table and isinstance(key, tuple) and key[0] == first:
+                if table is changes.table and isinstance(key, tuple) and key[:-1] == group:
                     del disk[table, key]
         for key in changes.deleted():
             touched += 1
@@ -41,69 +41,69 @@ def learned() -> Pending:
 def test_the_last_word_counts() -> None:
     pending, disk = Pending(), Disk()
     for value in (b"1", b"22", b"333"):
-        pending.put(Table.DOCUMENTS, "k", value)
-        pending.put(Table.NOTIFICATIONS, ("s", 1), value)
+        pending.put(Table.SESSIONS, "k", value)
+        pending.put(Table.NOTIFICATIONS, ("r", "s", 1), value)
     assert (len(pending), pending.bytes) == (2, 2 * (3 + OPERATION_BYTES))
     assert apply(disk, pending.take()) == 2
-    assert disk == {(Table.DOCUMENTS, "k"): b"333", (Table.NOTIFICATIONS, ("s", 1)): b"333"}
+    assert disk == {(Table.SESSIONS, "k"): b"333", (Table.NOTIFICATIONS, ("r", "s", 1)): b"333"}
     assert (len(pending), pending.bytes) == (0, 0)
 
 
 def test_what_came_and_went_is_never_written() -> None:
     pending = learned()
-    pending.put(Table.DOCUMENTS, "k", b"1")
-    pending.put(Table.NOTIFICATIONS, ("s", 1), b"1")
-    pending.put(Table.NOTIFICATIONS, ("s", 2), b"1")
-    pending.put(Table.NOTIFICATIONS, ("u", 1), b"1")
-    pending.delete(Table.DOCUMENTS, "k")
-    pending.delete(Table.NOTIFICATIONS, ("s", 1))
-    pending.delete(Table.NOTIFICATIONS, ("s", 2))
-    pending.delete_group(Table.NOTIFICATIONS, "u")
+    pending.put(Table.SESSIONS, "k", b"1")
+    pending.put(Table.NOTIFICATIONS, ("r", "s", 1), b"1")
+    pending.put(Table.NOTIFICATIONS, ("r", "s", 2), b"1")
+    pending.put(Table.NOTIFICATIONS, ("r", "u", 1), b"1")
+    pending.delete(Table.SESSIONS, "k")
+    pending.delete(Table.NOTIFICATIONS, ("r", "s", 1))
+    pending.delete(Table.NOTIFICATIONS, ("r", "s", 2))
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "u"))
     assert (len(pending), pending.bytes) == (0, 0)
     assert pending.take().changes == []
 
 
 def test_what_may_be_on_disk_is_deleted_there() -> None:
     pending = learned()
-    pending.learn(Table.NOTIFICATIONS, [("s", 1), ("s", 2)])
-    for key in (("s", 1), ("s", 3)):
+    pending.learn(Table.NOTIFICATIONS, [("r", "s", 1), ("r", "s", 2)])
+    for key in (("r", "s", 1), ("r", "s", 3)):
         pending.put(Table.NOTIFICATIONS, key, b"1")
         pending.delete(Table.NOTIFICATIONS, key)
-    pending.delete(Table.NOTIFICATIONS, ("s", 1))  # once is enough
+    pending.delete(Table.NOTIFICATIONS, ("r", "s", 1))  # once is enough
     (changes,) = pending.take().changes
-    assert list(changes.deleted()) == [("s", 1)]
+    assert list(changes.deleted()) == [("r", "s", 1)]
     unknown = Pending()
-    unknown.delete(Table.ROOMS, "r")
-    unknown.delete(Table.ROOMS, "r")
-    unknown.delete(Table.NOTIFICATIONS, ("s", 9))
-    unknown.put(Table.ROOMS, "other", b"1")
-    unknown.delete(Table.ROOMS, "other")
+    unknown.delete(Table.SESSIONS, "r")
+    unknown.delete(Table.SESSIONS, "r")
+    unknown.delete(Table.NOTIFICATIONS, ("r", "s", 9))
+    unknown.put(Table.SESSIONS, "other", b"1")
+    unknown.delete(Table.SESSIONS, "other")
     assert (len(unknown), unknown.bytes) == (3, 3 * OPERATION_BYTES)
-    unknown.put(Table.ROOMS, "r", b"1")
-    unknown.put(Table.NOTIFICATIONS, ("s", 9), b"1")
+    unknown.put(Table.SESSIONS, "r", b"1")
+    unknown.put(Table.NOTIFICATIONS, ("r", "s", 9), b"1")
     assert (len(unknown), unknown.bytes) == (3, 3 * OPERATION_BYTES + 2)
 
 
 def test_a_group_goes_before_what_is_put_after_it() -> None:
-    pending, disk = Pending(), Disk({(Table.NOTIFICATIONS, ("s", n)): b"old" for n in range(3)})
-    pending.put(Table.NOTIFICATIONS, ("s", 5), b"gone")
-    pending.delete(Table.NOTIFICATIONS, ("s", 0))
-    pending.delete_group(Table.NOTIFICATIONS, "s")
-    pending.delete_group(Table.NOTIFICATIONS, "s")
-    pending.delete(Table.NOTIFICATIONS, ("s", 1))  # goes with the group
-    pending.put(Table.NOTIFICATIONS, ("s", 6), b"new")
+    pending, disk = Pending(), Disk({(Table.NOTIFICATIONS, ("r", "s", n)): b"old" for n in range(3)})
+    pending.put(Table.NOTIFICATIONS, ("r", "s", 5), b"gone")
+    pending.delete(Table.NOTIFICATIONS, ("r", "s", 0))
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "s"))
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "s"))
+    pending.delete(Table.NOTIFICATIONS, ("r", "s", 1))  # goes with the group
+    pending.put(Table.NOTIFICATIONS, ("r", "s", 6), b"new")
     assert (len(pending), pending.bytes) == (2, 2 * OPERATION_BYTES + 3)
     apply(disk, pending.take())
-    assert disk == {(Table.NOTIFICATIONS, ("s", 6)): b"new"}
+    assert disk == {(Table.NOTIFICATIONS, ("r", "s", 6)): b"new"}
 
 
 def test_a_snapshot_is_everything() -> None:
     pending, disk = Pending(), Disk({(Table.META, "old"): b"1"})
     pending.put(Table.META, "lost", b"1")
-    batch = pending.replace([(Table.META, "a", b"1"), (Table.NOTIFICATIONS, ("s", 1), b"2")])
+    batch = pending.replace([(Table.META, "a", b"1"), (Table.NOTIFICATIONS, ("r", "s", 1), b"2")])
     pending.put(Table.META, "later", b"1")
     apply(disk, batch)
-    assert disk == {(Table.META, "a"): b"1", (Table.NOTIFICATIONS, ("s", 1)): b"2"}
+    assert disk == {(Table.META, "a"): b"1", (Table.NOTIFICATIONS, ("r", "s", 1)): b"2"}
     pending.delete(Table.META, "later")
     pending.delete(Table.META, "a")
     assert apply(disk, pending.take()) == 1
@@ -111,11 +111,13 @@ def test_a_snapshot_is_everything() -> None:
 
 KEYS = st.sampled_from(["a", "b", "c"])
 OPERATIONS = st.one_of(
-    st.tuples(st.just("put"), st.just(Table.ROOMS), KEYS, st.binary(max_size=3)),
-    st.tuples(st.just("put"), st.just(Table.NOTIFICATIONS), st.tuples(KEYS, st.integers(0, 4)), st.binary(max_size=3)),
-    st.tuples(st.just("delete"), st.just(Table.ROOMS), KEYS, st.none()),
-    st.tuples(st.just("delete"), st.just(Table.NOTIFICATIONS), st.tuples(KEYS, st.integers(0, 4)), st.none()),
-    st.tuples(st.just("group"), st.just(Table.NOTIFICATIONS), KEYS, st.none()),
+    st.tuples(st.just("put"), st.just(Table.SESSIONS), KEYS, st.binary(max_size=3)),
+    st.tuples(
+        st.just("put"), st.just(Table.NOTIFICATIONS), st.tuples(KEYS, KEYS, st.integers(0, 4)), st.binary(max_size=3)
+    ),
+    st.tuples(st.just("delete"), st.just(Table.SESSIONS), KEYS, st.none()),
+    st.tuples(st.just("delete"), st.just(Table.NOTIFICATIONS), st.tuples(KEYS, KEYS, st.integers(0, 4)), st.none()),
+    st.tuples(st.just("group"), st.just(Table.NOTIFICATIONS), st.tuples(KEYS, KEYS), st.none()),
     st.tuples(st.sampled_from(["flush", "drop"]), st.none(), st.none(), st.none()),
 )
 
@@ -132,8 +134,8 @@ def test_the_disk_follows_whatever_happens(known: bool, operations: list[tuple[s
             pending.delete(table, key)
             truth.pop((table, key), None)
         elif what == "group":
-            pending.delete_group(table, str(key))
-            for other in [k for k in truth if k[0] is table and isinstance(k[1], tuple) and k[1][0] == key]:
+            pending.delete_group(table, key)
+            for other in [k for k in truth if k[0] is table and isinstance(k[1], tuple) and k[1][:-1] == key]:
                 del truth[other]
         elif what == "drop":
             pending.drop()
@@ -149,10 +151,10 @@ def test_the_disk_follows_whatever_happens(known: bool, operations: list[tuple[s
 
 
 def test_a_group_that_was_on_disk_is_forgotten_with_its_delete() -> None:
-    pending, disk = Pending(), Disk({(Table.NOTIFICATIONS, ("s", 3)): b"old"})
-    pending.learn(Table.NOTIFICATIONS, [("s", 3)])
-    pending.delete_group(Table.NOTIFICATIONS, "s")
+    pending, disk = Pending(), Disk({(Table.NOTIFICATIONS, ("r", "s", 3)): b"old"})
+    pending.learn(Table.NOTIFICATIONS, [("r", "s", 3)])
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "s"))
     apply(disk, pending.take())
     assert disk == {}
-    pending.delete_group(Table.NOTIFICATIONS, "s")
+    pending.delete_group(Table.NOTIFICATIONS, ("r", "s"))
     assert len(pending) == 0  # nothing of it can be on disk any more

@@ -32,7 +32,7 @@ async def identified(served: Served, connection: Any, name: str = "a") -> Sessio
     await hear(connection)
     await say(connection, {"op": 1, "t": "identify", "d": {"type": "x", "key": "s3cret", "id": name}})
     assert (await hear(connection))["t"] == "bot_connect_success"
-    return served.hub.find(("utilbot", "test"), name)[0]
+    return served.hub.find("main", "utilbot", name)[0]
 
 
 async def closed(connection: Any) -> tuple[int, str]:
@@ -305,7 +305,7 @@ async def test_what_is_published_after_the_clients_close_is_kept_for_the_next(mo
 
     def end(connection: Connection, verdict: Disconnect) -> None:
         pass_verdict(connection, verdict)
-        counts.append(served.hub.publish("user:a", "E", 1))
+        counts.append(served.hub.publish(served.hub.realm("main"), "user:a", "E", 1))
 
     monkeypatch.setattr(Connection, "end", end)
     async with serving(utilbot.PROTOCOL) as served:

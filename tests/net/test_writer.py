@@ -109,7 +109,7 @@ async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None
     with Turn() as turn, Pair(turn) as pair:
         connection = pair.connection
         session = Session(
-            id="s", listener="main", protocol="utilbot", realm=("utilbot", ""), remote="", opened=0.0, opened_wall=0.0,
+            id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
             missed=Missed(10, 100_000), resume_window=60.0, connection=None,
         )  # fmt: skip
         connection.session = session
@@ -210,7 +210,7 @@ async def test_the_journal_is_told_of_what_went_out_after_all() -> None:
     """Taken back while it was half out: its session has it after all, and whoever keeps the session has to look."""
     with Turn() as turn, Pair(turn) as pair:
         told: list[bool] = []
-        session = Hub(lambda: 0.0).open(pair.connection, "main", ("p", "a"), "r")
+        session = Hub(lambda: 0.0).open(pair.connection, "main", "main", "r")
         pair.connection.lags = lambda connection: told.append(connection is pair.connection)
         said = pair.event(50_000)
         (event,) = pair.connection.outbox.cut()

@@ -147,8 +147,8 @@ def test_fifty_messages_in_five_seconds() -> None:
 
 def test_connect_guild_answers_from_documents() -> None:
     talk = book(options={"documents": "d:"})
-    talk.hub.documents.put("d:guild:123467", {"count": 100})
-    talk.hub.documents.put("d:member:123467:000", {"id": "000"})
+    talk.realm.documents.put("d:guild:123467", {"count": 100})
+    talk.realm.documents.put("d:member:123467:000", {"id": "000"})
     for op in (6, 7):
         person = ready(talk)
         person.say(command("CONNECT_GUILD", op, token="guild-token", gid="123467"))
@@ -166,8 +166,8 @@ def test_the_guild_of_the_document() -> None:
     user = {"id": "1234", "tag": "name#disc", "permissions": "0"}
     token = "q937ue0hw09fyhe.0s98fhs98d0h"
     talk = book(auth=StaticAuth(users={"1234": "hash"}, guilds={"123467": token}))
-    talk.hub.documents.put("guild:123467", guild)
-    talk.hub.documents.put("member:123467:1234", user)
+    talk.realm.documents.put("guild:123467", guild)
+    talk.realm.documents.put("member:123467:1234", user)
     person = ready(talk, "1234", "hash")
     person.say({"op": 6, "cmd": "CONNECT_GUILD", "d": {"token": token, "gid": "123467"}})
     assert person.heard() == [
@@ -275,7 +275,7 @@ def test_a_failing_backend_is_told_in_the_reply() -> None:
 
 def test_a_backend_that_says_nothing_of_a_guild_leaves_that_to_the_documents() -> None:
     talk = book(answers={"CONNECT_GUILD": NO_REPLY})
-    talk.hub.documents.put("guild:123467", {"count": 100})
+    talk.realm.documents.put("guild:123467", {"count": 100})
     person = ready(talk)
     person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
     assert person.heard() == [reply("CONNECT_GUILD", {"guild": {"count": 100}, "user": None})]
@@ -314,8 +314,8 @@ def test_a_notification_that_comes_meanwhile_is_not_dropped_with_the_shown_ones(
     for n in range(3):
         talk.hub.notify("000", n)
     person = ready(talk)
-    talk.hub.notifications.keep("000", 3)
-    talk.hub.notifications.drop("000", 1, 0)
+    talk.realm.notifications.keep("000", 3)
+    talk.realm.notifications.drop("000", 1, 0)
     person.say({"op": 4})
     assert notes_for(talk.hub, "000") == [3]
 
@@ -325,7 +325,7 @@ def test_what_was_dropped_is_not_dropped_again() -> None:
     talk.hub.notify("000", 1)
     person = ready(talk)
     person.say({"op": 4})
-    talk.hub.notifications.keep("000", 1)
+    talk.realm.notifications.keep("000", 1)
     person.say({"op": 4})
     assert notes_for(talk.hub, "000") == [1]
 
@@ -335,7 +335,7 @@ def test_two_pages_that_were_shown_the_same_drop_it_once() -> None:
     talk.hub.notify("000", 1)
     one, two = ready(talk), ready(talk)
     one.say({"op": 4})
-    talk.hub.notifications.keep("000", 2)
+    talk.realm.notifications.keep("000", 2)
     two.say({"op": 4})
     assert notes_for(talk.hub, "000") == [2]
 
@@ -377,7 +377,7 @@ def test_a_pong_shows_that_what_was_said_before_the_ping_was_read_and_no_more() 
     talk = book()
     talk.hub.notify("000", 1)
     person = ready(talk)
-    talk.hub.notifications.keep("000", 2)  # it came behind the answer to this login
+    talk.realm.notifications.keep("000", 2)  # it came behind the answer to this login
     person.pings.pong()
     assert notes_for(talk.hub, "000") == [2]
     person.say({"op": 4})
@@ -421,8 +421,8 @@ def test_what_was_missed_does_not_count_against_the_outbox() -> None:
 def test_a_user_is_told_how_many_notifications_gave_way() -> None:
     limits = NotificationLimits(bytes_per_user=3 * 1000, bytes=4 * 1000)
     talk = Playbook(dmod.PROTOCOL, resume_events=1)
-    talk.hub.notifications = MemoryNotifications(limits)
-    talk.behaviour.port.notifications = talk.hub.notifications
+    talk.realm.notifications = MemoryNotifications(limits)
+    talk.behaviour.port.notifications = talk.realm.notifications
     for n in range(5):
         assert talk.hub.notify("000", [n, "x" * 790]).dropped == (n > 2)
     assert talk.hub.notify("000", "x" * 3000) == Counts(0, 0, 1, {"notifications_full": 1})
@@ -672,6 +672,6 @@ def test_a_session_that_ended_while_its_claim_was_verified_is_given_nothing(payl
     person.say(payload)
     assert person.closed == (1000, "Kicked")
     assert person.heard() == []
-    assert talk.hub.channels == {}
+    assert talk.realm.channels == {}
     assert session.data.applications == {}
     assert talk.hub.timers.next == float("inf")

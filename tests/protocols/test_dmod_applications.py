@@ -193,7 +193,7 @@ def test_a_patch_goes_into_the_document() -> None:
     for patch in ({"name": "a", "sections": {"about": "x", "old": 1}}, {"sections": {"old": None}, "size": 2}):
         page.say(command("APPLICATION_SESSION_PATCH", gid="1", patch=patch))
         assert page.heard() == [reply("APPLICATION_SESSION_PATCH", {"success": True})]
-    assert talk.hub.documents.get("d:application:1") == {"name": "a", "sections": {"about": "x"}, "size": 2}
+    assert talk.realm.documents.get("d:application:1") == {"name": "a", "sections": {"about": "x"}, "size": 2}
 
 
 def test_a_patch_goes_to_the_backend_where_there_is_one() -> None:
@@ -211,7 +211,7 @@ def test_a_patch_goes_to_the_backend_where_there_is_one() -> None:
         page.say(command("APPLICATION_SESSION_PATCH", gid="1", patch={"a": 1}, uid="000"))
         assert page.heard() == [reply("APPLICATION_SESSION_PATCH", answered)]
     assert asked == [("APPLICATION_SESSION_PATCH", {"gid": "1", "patch": {"a": 1}, "uid": "7"})] * 2
-    assert talk.hub.documents.get("application:1") is None
+    assert talk.realm.documents.get("application:1") is None
 
 
 def test_a_backend_that_fails_to_patch_is_told_in_the_reply() -> None:
@@ -245,7 +245,7 @@ def test_a_document_grows_by_patches_up_to_its_bound() -> None:
     for patch, taken in (({"a": "x" * 9}, True), ({"b": "x" * 9}, False), ({"a": None}, True), ({"b": 1}, True)):
         page.say(command("APPLICATION_SESSION_PATCH", gid="1", patch=patch))
         assert page.heard() == [reply("APPLICATION_SESSION_PATCH", {"success": taken})]
-    assert talk.hub.documents.get("application:1") == {"b": 1}
+    assert talk.realm.documents.get("application:1") == {"b": 1}
 
 
 @pytest.mark.parametrize(
@@ -314,16 +314,16 @@ def test_each_listener_asks_for_life_at_its_own_interval_and_a_session_that_move
 
 def test_each_listener_serves_and_patches_its_own_documents() -> None:
     first, second = two({"documents": "a:"}, {"documents": "b:", "application_bytes": 20})
-    first.hub.documents.put("a:guild:123467", {"count": 1})
-    first.hub.documents.put("b:guild:123467", {"count": 2})
+    first.hub.realm("main").documents.put("a:guild:123467", {"count": 1})
+    first.hub.realm("main").documents.put("b:guild:123467", {"count": 2})
     for talk, count, taken in ((first, 1, True), (second, 2, False)):
         page = started(ready(talk))
         page.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
         assert page.heard() == [reply("CONNECT_GUILD", {"guild": {"count": count}, "user": None})]
         page.say(command("APPLICATION_SESSION_PATCH", gid="1", patch={"a": "x" * 20}))
         assert page.heard() == [reply("APPLICATION_SESSION_PATCH", {"success": taken})]
-    assert first.hub.documents.get("a:application:1") == {"a": "x" * 20}
-    assert first.hub.documents.get("b:application:1") is None
+    assert first.hub.realm("main").documents.get("a:application:1") == {"a": "x" * 20}
+    assert first.hub.realm("main").documents.get("b:application:1") is None
 
 
 def test_each_listener_has_its_own_answer_for_a_guild_that_nobody_knows() -> None:

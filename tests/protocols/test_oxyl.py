@@ -298,8 +298,8 @@ def test_the_cache_becomes_documents() -> None:
     person = ready(talk)
     person.say({"op": 5, "d": {"type": "guild", "id": "7", "name": "x"}})
     person.say({"op": 5, "d": {"type": "member", "guildID": 7, "id": "9", "nick": "y"}})
-    assert talk.hub.documents.get("o:guild:7") == {"id": "7", "name": "x"}
-    assert talk.hub.documents.get("o:member:7:9") == {"guildID": 7, "id": "9", "nick": "y"}
+    assert talk.realm.documents.get("o:guild:7") == {"id": "7", "name": "x"}
+    assert talk.realm.documents.get("o:member:7:9") == {"guildID": 7, "id": "9", "nick": "y"}
     assert person.heard() == []
 
 
@@ -338,7 +338,7 @@ def test_every_documented_object_is_cached_and_closes_nobody(kind: str) -> None:
     value, key = SINGLE[kind]
     person.say({"op": 5, "d": {**value, "type": kind}})
     assert (person.closed, person.heard()) == (None, [])
-    assert talk.hub.documents.get(key) == value
+    assert talk.realm.documents.get(key) == value
 
 
 def test_what_is_nested_in_a_guild_is_cached_as_if_it_came_alone() -> None:
@@ -351,9 +351,9 @@ def test_what_is_nested_in_a_guild_is_cached_as_if_it_came_alone() -> None:
     person.say({"op": 5, "d": {**GUILD, **bare, "type": "guild"}})
     assert person.closed is None
     for key, value in {"role:70": ROLE, "channel:71": CHANNEL, "member:7:9": MEMBER, "user:9": USER}.items():
-        assert talk.hub.documents.get(f"o:{key}") == value
-    assert talk.hub.documents.get("o:voiceState:7:9") == VOICE
-    assert len(talk.hub.documents) == 6
+        assert talk.realm.documents.get(f"o:{key}") == value
+    assert talk.realm.documents.get("o:voiceState:7:9") == VOICE
+    assert len(talk.realm.documents) == 6
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_guild_with_something_wrong_in_it_is_not_cached_at_all(more: Any) -> N
     person.say({"op": 5, "d": {**GUILD, "type": "guild", **more}})
     assert person.closed is not None
     assert person.closed[0] == 4005
-    assert len(talk.hub.documents) == 0
+    assert len(talk.realm.documents) == 0
 
 
 def test_options_are_checked() -> None:

@@ -58,7 +58,7 @@ def test_the_handshake(path: str, query: dict[str, str], headers: dict[str, str]
 def test_a_room_must_be_there_unless_rooms_are_ad_hoc() -> None:
     talk = book(ad_hoc=False, auth=OPEN)
     assert refused(talk) == 404
-    talk.hub.rooms.create("42", {})
+    talk.realm.rooms.create("42", {})
     enter(talk)
 
 
@@ -161,7 +161,7 @@ def test_lock_and_cap_let_back_in_who_was_in() -> None:
     talk = book()
     one = enter(talk, "7")
     talk.publish("room:42", "room_update", {"roomLocked": True, "maxParticipants": 2})
-    assert talk.hub.rooms.state("42") == {"roomLocked": True, "maxParticipants": 2}
+    assert talk.realm.rooms.state("42") == {"roomLocked": True, "maxParticipants": 2}
     assert refused(talk, "8") == 403
     one.leave()
     again = enter(talk, "7")
@@ -185,7 +185,7 @@ def test_a_close_ends_everyone_and_the_name_stays_closed() -> None:
     assert refused(talk) == 410
     talk.publish("room:42", "room_update", {"chatLocked": True})
     assert refused(talk) == 410
-    talk.hub.rooms.create("42", {})
+    talk.realm.rooms.create("42", {})
     enter(talk)
 
 
@@ -218,13 +218,13 @@ def test_what_is_lost_when_a_connection_is_replaced_is_said_by_the_same_hello() 
 def test_an_ad_hoc_room_is_forgotten_with_its_last_participant_unless_it_has_a_state() -> None:
     talk = book()
     enter(talk).leave(Cause.CLIENT_CLOSED)
-    assert talk.hub.rooms.state("42") is None
+    assert talk.realm.rooms.state("42") is None
     one, two = enter(talk), enter(talk, "8")
     one.leave(Cause.CLIENT_CLOSED)
-    assert talk.hub.rooms.state("42") == {}
+    assert talk.realm.rooms.state("42") == {}
     talk.publish("room:42", "room_update", {"chatLocked": True})
     two.leave(Cause.CLIENT_CLOSED)
-    assert talk.hub.rooms.state("42") == {"chatLocked": True}
+    assert talk.realm.rooms.state("42") == {"chatLocked": True}
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_the_same_names_in_odd_characters_are_different_people() -> None:
 
 def test_too_many_rooms_is_a_refusal_not_a_crash() -> None:
     talk = book()
-    talk.hub.rooms.create("other", {})
+    talk.realm.rooms.create("other", {})
     person = enter(talk)
     person.say({"e": 7, "d": {}})
     assert person.closed == (4002, "unknown or wrong opcode")

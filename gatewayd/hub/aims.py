@@ -1,0 +1,89 @@
+"""Which realms are meant by what somebody from outside says: a backend, an operator, a program.
+
+Law 1: a realm that is named is meant, whoever hears it there. Without a name it is every realm in which an event is
+heard or has effects.
+Law 2: what would be kept in one of several realms is kept in none of them: whoever says it has to name one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from gatewayd.core.behaviour import Behaviour
+    from gatewayd.core.kept import Thing
+    from gatewayd.core.session import Session
+    from gatewayd.hub.realm import Realm
+
+
+class NoSuchRealm(Exception):
+    """No listener is in a realm of that name; `names` are those that there are."""
+
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        super().__init__(f"no listener is in realm {name!r}; there are {', '.join(self.names)}")
+
+
+class SeveralRealms(Exception):
+    """Any of the realms in `names` could be meant."""
+
+    def __init__(self, what: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(f"{what} could be of several realms: name one of {', '.join(self.names)}")
+
+
+@frozen(eq=False)
+class Aim:
+    """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody."""
+
+    realm: Realm
+    behaviours: tuple[Behaviour[Any], ...]
+    one: str = ""
+
+
+def named(realms: Mapping[str, Realm], names: Collection[str] | None) -> Sequence[Realm]:
+    """The realms of these names; None is all of them. Raises `NoSuchRealm`."""
+    if names is None:
+        return tuple(realms.values())
+    for name in names:
+        if name not in realms:
+            raise NoSuchRealm(name, realms)
+    return [realms[name] for name in names]
+
+
+def home(realms: Sequence[Realm], thing: Thing) -> Realm:
+    """The one realm that such a thing is kept in. Raises `SeveralRealms`."""
+    users = realms if len(realms) == 1 else [realm for realm in realms if realm.uses(thing)] or realms
+    if len(users) != 1:
+        raise SeveralRealms(thing.value, (realm.name for realm in users))
+    return users[0]
+
+
+def aims(realms: Sequence[Realm], channel: str, name: str, data: Any, session: Session | None) -> Sequence[Aim]:
+    """Where an event goes; `session` is the one that the channel names. Raises `SeveralRealms`."""
+    found = [_aim(realm, channel, name, session) for realm in realms]
+    if len(found) == 1:
+        return found
+    hit = [aim for aim in found if _hits(aim, channel, name, data)]
+    if hit:
+        return hit
+    lasting = [aim for aim in found if aim.one or any(item.lasts(channel, name, data) for item in aim.behaviours)]
+    if len(lasting) > 1:
+        raise SeveralRealms(f"{name} to {channel}", (aim.realm.name for aim in lasting))
+    return lasting or found  # nobody hears it, and nothing comes of it
+
+
+def _aim(realm: Realm, channel: str, name: str, session: Session | None) -> Aim:
+    here = session if session is not None and session.realm == realm.name else None
+    return Aim(realm, realm.concerned(channel, here), realm.runs_once(channel, name))
+
+
+def _hits(aim: Aim, channel: str, name: str, data: Any) -> bool:
+    """Whether anybody hears it there now, or it has effects there."""
+    if aim.one:
+        return bool(aim.realm.present(channel, name, aim.one))
+    return channel in aim.realm.channels or any(item.concerns(channel, name, data) for item in aim.behaviours)
