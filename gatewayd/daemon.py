@@ -52,6 +52,8 @@ log = logging.getLogger("gatewayd")
 
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
+PARTING_SECONDS = 1.0
+"""What the backend has at shutdown, at the least, to be told how sessions ended; a quarter of a grace below 4 s."""
 
 
 class Daemon:
@@ -207,8 +209,11 @@ class Daemon:
                     sdnotify.notify("STOPPING=1", f"STATUS={self._state()}")
                     accepting.cancel_scope.cancel()
                 self._tell_all()
-                self.deadline = trio.current_time() + self.config.gateway.shutdown_grace
-                clients.cancel_scope.deadline = self.deadline
+                grace = self.config.gateway.shutdown_grace
+                self.deadline = trio.current_time() + grace
+                # Of the grace, some is left for the backend to be told in, whatever the clients do.
+                parting = 0.0 if self.backend is None else min(PARTING_SECONDS, grace / 4)
+                clients.cancel_scope.deadline = self.deadline - parting
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
 
@@ -241,7 +246,7 @@ class Daemon:
     async def _part_from(self, backend: Service) -> None:
         """What no journal keeps ends with the process; the backend learns of it, if it is there to."""
         self.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
-        await backend.finish(max(1.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
+        await backend.finish(max(0.0, self.deadline - trio.current_time()), kept=self.keeping is not None)
 
     def _tell_all(self) -> None:
         for listener in self.listeners:
@@ -251,9 +256,10 @@ class Daemon:
                 session.connection.end(Disconnect(Cause.SHUTDOWN))
 
     async def _hurry(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        """A second signal: stop now."""
+        """A second signal: stop now, and wait for nobody else either."""
         await told_to_stop(signals)
         log.warning("told twice: stopping now")
+        self.deadline = trio.current_time()
         scope.cancel()
 
     async def _serve_admin(self) -> None:

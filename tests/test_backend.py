@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.backend.conftest import SECRET, Backend
@@ -94,6 +98,65 @@ def test_over_http(tmp_path: Path, backend: Backend) -> None:
     assert list(heard.values()) == [
         ("opened", ""), ("detached", "backend_failed"), ("resumed", ""), ("detached", "shutdown"), ("ended", "shutdown"),
     ]  # fmt: skip
+
+
+@pytest.fixture(name="silent")
+def _silent() -> Iterator[str]:
+    """The address of a backend that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
+
+
+def stuck_client(bind: str) -> socket.socket:
+    """Upgraded; reads nothing and answers nothing."""
+    host, _, port = bind.partition(":")
+    sock = socket.create_connection((host, int(port)))
+    sock.sendall(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert sock.recv(10)
+    return sock
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_stop_with_a_backend_that_does_not_answer_takes_its_grace_and_no_more(
+    tmp_path: Path, silent: str, kept: bool
+) -> None:
+    state = f'state_dir = "{tmp_path / "state"}"\n' if kept else ""
+    more = f'[backend]\nurl = "{silent}"\nsecret = "{SECRET}"\n[gateway]\nshutdown_grace = "2s"\n{state}'
+    path, bind = write(tmp_path, more)
+    with running("--config", path) as daemon:
+        with connect(f"ws://{bind}", proxy=None) as bot, stuck_client(bind):
+            identify(bot)
+            begun = time.monotonic()
+            code, log = daemon.stop()
+            took = time.monotonic() - begun
+    assert (code, "Traceback" in log) == (0, False)
+    assert 1.9 < took < 2.9
+    assert ("could not be delivered before the end" in log) is not kept
+
+
+@pytest.mark.parametrize("clients", [False, True])
+def test_a_second_signal_ends_a_stop_at_once(tmp_path: Path, silent: str, clients: bool) -> None:
+    """Whether it waits for clients that do not leave, or for a backend that does not answer."""
+    more = f'[backend]\nurl = "{silent}"\nsecret = "{SECRET}"\n[gateway]\nshutdown_grace = "60s"\n'
+    path, bind = write(tmp_path, more)
+    with ExitStack() as open_, running("--config", path) as daemon:
+        bot = open_.enter_context(connect(f"ws://{bind}", proxy=None))
+        identify(bot)
+        if clients:
+            open_.enter_context(stuck_client(bind))
+        daemon.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed):
+            bot.recv(5)
+        time.sleep(0.5)
+        assert daemon.process.poll() is None
+        begun = time.monotonic()
+        code, log = daemon.stop()
+        assert time.monotonic() - begun < 2
+    assert (code, "Traceback" in log) == (0, False)
+    assert log.count("told twice: stopping now") == 1
 
 
 def test_in_process_a_client_that_waits_for_us_is_not_found_dead(tmp_path: Path) -> None:
