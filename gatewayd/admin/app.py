@@ -29,13 +29,13 @@ def make_app(node: NodeView, *, turn: float = 0.005) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/v1/publish", say.publish, methods=["POST"]),  # first: routes are tried one after the other
             Route("/v1/status", do.status),
             Route("/v1/listeners", do.listeners),
             Route("/v1/sessions", do.sessions),
             Route("/v1/sessions/{id}", do.session, methods=["GET", "DELETE"]),
             Route("/v1/channels", do.channels),
             Route("/v1/channels/{name:path}", do.channel),
-            Route("/v1/publish", say.publish, methods=["POST"]),
             Route("/v1/notify", say.notify, methods=["POST"]),
             Route("/v1/documents/{key:path}", do.document, methods=["GET", "PUT", "DELETE"]),
             Route("/v1/rooms", do.rooms, methods=["POST"]),
