@@ -33,6 +33,7 @@ def listener_view(listener: Listener, gate: Gate, path: str) -> ListenerView:
         address=str(config.bind),
         url=url(config, path),
         tls=listener.tls is not None,
+        realm=config.realm,
         settings={
             "heartbeat": config.heartbeat,
             "heartbeat_interval": config.heartbeat_interval,

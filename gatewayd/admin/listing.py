@@ -22,6 +22,7 @@ CHUNK = 500
 FILTERS: dict[str, Callable[[Session, str], bool]] = {
     "listener": lambda session, text: session.listener == text,
     "protocol": lambda session, text: session.protocol == text,
+    "realm": lambda session, text: session.realm == text,
     "state": lambda session, text: session.state == text,
     "channel": lambda session, text: text in session.channels,
     "identity": lambda session, text: session.identity == text,
@@ -34,6 +35,7 @@ SORTS: dict[str, Callable[[Session], Any]] = {
     "age": lambda session: -session.opened_wall,
     "listener": lambda session: session.listener,
     "protocol": lambda session: session.protocol,
+    "realm": lambda session: session.realm,
     "state": lambda session: session.state,
     "identity": lambda session: session.identity or "",
     "remote": lambda session: session.remote,
@@ -98,7 +100,7 @@ def _place(text: str, column: str) -> tuple[Any, str]:
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         sorted_by = ""
     if sorted_by != column or isinstance(value, str) != (
-        column in ("id", "listener", "protocol", "state", "identity", "remote")
+        column in ("id", "listener", "protocol", "realm", "state", "identity", "remote")
     ):
         raise ApiError(400, "bad_request", "the cursor belongs to another list; ask again without it")
     return value, key

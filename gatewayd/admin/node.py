@@ -10,9 +10,8 @@ import msgspec
 from attrs import define, field
 from starlette.responses import Response
 
-from gatewayd.admin.http import ApiError, answer
+from gatewayd.admin.http import answer
 from gatewayd.admin.idempotency import Remembered
-from gatewayd.hub.aims import SeveralRealms
 from gatewayd.hub.hub import Hub
 
 
@@ -25,6 +24,7 @@ class ListenerView:
     address: str
     url: str
     tls: bool
+    realm: str
     settings: Mapping[str, Any]
     clients: Callable[[], int]
 
@@ -57,11 +57,6 @@ class NodeView:
     """Clients that were refused before their upgrade, by reason."""
     wrong_keys: Callable[[], Mapping[str, int]] = dict
     """How the refusals of wrong keys are held back."""
-
-
-def several(exc: SeveralRealms) -> ApiError:
-    """The answer to somebody who has to name a realm."""
-    return ApiError(409, "several_realms", str(exc), realms=exc.names)
 
 
 async def lasting(node: NodeView) -> bool:

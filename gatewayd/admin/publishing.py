@@ -16,14 +16,15 @@ from starlette.responses import Response
 
 from gatewayd.admin import http, views
 from gatewayd.admin.http import ApiError, answered, body_of, fields, parse
-from gatewayd.admin.node import NodeView, kept, lasting, marked, several
+from gatewayd.admin.node import NodeView, kept, lasting, marked
+from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.hub.aims import SeveralRealms
 from gatewayd.hub.following import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
-EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "except": TEXT}
+EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
 LONGEST_NAME = 512
 LONGEST_ID = 256
 MOST_EVENTS = http.MAX_BODY // len(b'{"channel":"a","event":"b"}')
@@ -36,11 +37,12 @@ CHUNK = 500
 class Answers:
     """What is answered to one request, and where the counts of those that are waited for belong."""
 
+    reach: Reach
     watch: Watch | None
     items: list[dict[str, Any] | msgspec.Raw] = field(factory=list)
     """Counts, or an error as it is sent."""
-    followed: list[tuple[str | None, dict[str, Any], Followed]] = field(factory=list)
-    """With the publisher's id, where there is one."""
+    followed: list[tuple[str | None, str, dict[str, Any], Followed]] = field(factory=list)
+    """With the publisher's id, where there is one, and its scope."""
 
 
 @define
@@ -71,7 +73,7 @@ class Publishing:
         body = await body_of(request)
         items = _items(request, body)
         with watching(self.hub.following, wait) as watch:
-            answers, turns = Answers(watch), Turns(self._turn)
+            answers, turns = Answers(Reach.of(request, self.hub), watch), Turns(self._turn)
             if items is None:
                 answers.items.append(self._publish(parse(body), answers))
             else:
@@ -100,40 +102,45 @@ class Publishing:
                 raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
         if key is not None and len(key.encode()) > LONGEST_ID:
             raise ApiError(400, "bad_request", f"an id has at most {LONGEST_ID} bytes")
-        now, watch = self.hub.clock(), answers.watch
-        known = self.node.remembered.get(key, now) if key is not None else None
+        now, watch, reach, realm = self.hub.clock(), answers.watch, answers.reach, item.get("realm")
+        realms = reach.named(realm)
+        scope = reach.scope(realm)
+        known = None if key is None else self.node.remembered.get(key, now, scope)
         if known is not None:
             return _known(known, watch)
         if watch is not None and self.hub.following.full:
             raise too_many()
-        besides = self.hub.sessions.get(item.get("except", ""))
+        besides = reach.find(item.get("except", ""))
         try:
-            counts = views.counts(self.hub.post(channel, name, item.get("data", {}), besides=besides, watch=watch))
+            posted = self.hub.post(channel, name, item.get("data", {}), realms=realms, besides=besides, watch=watch)
         except SeveralRealms as exc:
             raise several(exc) from None
         except EventTooBig as exc:
             raise ApiError(413, "event_too_big", str(exc), limit=exc.limit) from None
         except Unpublishable as exc:
             raise ApiError(400, "unpublishable", str(exc)) from None
+        counts = views.counts(posted)
         if key is not None:
-            self.node.remembered.put(key, counts, now)
+            self.node.remembered.put(key, counts, now, scope)
         if watch is not None:
-            answers.followed.append((key, counts, watch.followed[-1]))
+            answers.followed.append((key, scope, counts, watch.followed[-1]))
         return counts
 
     async def _add_progress(self, answers: Answers, turns: Turns) -> None:
         """Say how far the events have got, now and to whoever sends the same id again."""
-        for key, counts, followed in answers.followed:
+        for key, scope, counts, followed in answers.followed:
             counts |= reached(followed)
             if key is not None:
-                self.node.remembered.put(key, counts, self.hub.clock())
+                self.node.remembered.put(key, counts, self.hub.clock(), scope)
             await turns.next()
 
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
-        item = fields(parse(await body_of(request)), {"user": TEXT, "data": ANYTHING}, ("user", "data"))
+        known = {"user": TEXT, "data": ANYTHING, "realm": TEXT}
+        item = fields(parse(await body_of(request)), known, ("user", "data"))
+        realms = Reach.of(request, self.hub).named(item.get("realm"))
         try:
-            counts = self.hub.notify(item["user"], item["data"])
+            counts = self.hub.notify(item["user"], item["data"], realms)
         except SeveralRealms as exc:
             raise several(exc) from None
         return await kept(self.node, views.counts(counts))

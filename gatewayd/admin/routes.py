@@ -15,14 +15,14 @@ from starlette.responses import Response
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
 from gatewayd.admin.listing import CHUNK, STATES, page
-from gatewayd.admin.node import NodeView, kept, several
+from gatewayd.admin.node import ListenerView, NodeView, kept
+from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.kept import Thing
 from gatewayd.core.protocol import FIGURE
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
-from gatewayd.hub.aims import SeveralRealms
 from gatewayd.hub.realm import Realm
 
 TEXT = (str,)
@@ -45,23 +45,31 @@ class Routes:
     # --- looking --------------------------------------------------------------------------------------------
 
     async def status(self, request: Request) -> Response:
-        """The node at a glance."""
-        hub, node = self.hub, self.node
-        totals = hub.totals
-        sessions = list(hub.sessions.values())
-        protocols: dict[str, int] = {}
-        for session in sessions:
-            protocols[session.protocol] = protocols.get(session.protocol, 0) + 1
+        """The node at a glance; for whoever is limited to realms, what can be told of those alone."""
+        hub, node, reach = self.hub, self.node, Reach.of(request, self.hub)
+        totals, sessions = hub.totals, reach.sessions()
+        seen: dict[str, Any] = {
+            "node": node.node,
+            "version": node.version,
+            "started": views.moment(node.started_wall),
+            "uptime": round(time.time() - node.started_wall, 3),
+            "draining": node.draining(),
+            "clients": node.clients()
+            if reach.limit is None
+            else sum(item.clients() for item in self._listeners(reach)),
+            "sessions": {
+                "total": len(sessions),
+                "by_state": hub.by_state() if reach.limit is None else Counter(item.state for item in sessions),
+                "by_protocol": Counter(item.protocol for item in sessions),
+                "by_realm": Counter(item.realm for item in sessions),
+            },
+        }
+        if reach.limit is not None:
+            return answer({**seen, "realms": reach.limit})
         return answer(
             {
-                "node": node.node,
-                "version": node.version,
+                **seen,
                 "pid": os.getpid(),
-                "started": views.moment(node.started_wall),
-                "uptime": round(time.time() - node.started_wall, 3),
-                "draining": node.draining(),
-                "clients": node.clients(),
-                "sessions": {"total": len(sessions), "by_state": hub.by_state(), "by_protocol": protocols},
                 "events": {
                     "published": totals.published,
                     "delivered": totals.delivered,
@@ -84,15 +92,18 @@ class Routes:
             }
         )
 
+    def _listeners(self, reach: Reach) -> list[ListenerView]:
+        return [item for item in self.node.listeners if reach.limit is None or item.realm in reach.limit]
+
     async def listeners(self, request: Request) -> Response:
         """Every listener."""
-        counts: dict[str, int] = {}
-        for session in self.hub.sessions.values():
-            counts[session.listener] = counts.get(session.listener, 0) + 1
+        reach = Reach.of(request, self.hub)
+        counts = Counter(session.listener for session in reach.sessions())
         rows = [
             {
                 "name": item.name,
                 "protocol": item.protocol,
+                "realm": item.realm,
                 "address": item.address,
                 "url": item.url,
                 "tls": item.tls,
@@ -100,19 +111,21 @@ class Routes:
                 "sessions": counts.get(item.name, 0),
                 **item.settings,
             }
-            for item in self.node.listeners
+            for item in self._listeners(reach)
         ]
         return answer({"listeners": rows, "cursor": None})
 
     async def sessions(self, request: Request) -> Response:
         """A page of sessions."""
-        there = self.node.listeners
+        reach = Reach.of(request, self.hub)
+        reach.named(request.query_params.get("realm"))
+        there = self._listeners(reach)
         known = {
             "listener": list(dict.fromkeys(item.name for item in there)),
             "protocol": list(dict.fromkeys(item.protocol for item in there)),
             "state": STATES,
         }
-        rows, cursor = await page(request, list(self.hub.sessions.values()), known)
+        rows, cursor = await page(request, reach.sessions(), known)
         return answer({"sessions": await self._views(rows), "cursor": cursor})
 
     async def _views(self, rows: list[Session]) -> list[dict[str, Any]]:
@@ -123,10 +136,8 @@ class Routes:
         return made
 
     async def session(self, request: Request) -> Response:
-        """Everything known of one session; DELETE ends it."""
-        session = self.hub.sessions.get(request.path_params["id"])
-        if session is None:
-            raise ApiError(404, "not_found", "there is no session of this id")
+        """Everything known of one session; DELETE ends it. Enough of its id's beginning stands for it."""
+        session = Reach.of(request, self.hub).session(request.path_params["id"])
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
             self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
@@ -134,11 +145,12 @@ class Routes:
         return answer(views.session(session, self.hub.clock(), whole=True))
 
     async def channels(self, request: Request) -> Response:
-        """Every channel that somebody hears, by name."""
+        """Every channel that somebody hears, by name; one of several realms is one channel here."""
+        realms = Reach.of(request, self.hub).realms(realm_of(request, "limit", "prefix", "cursor"))
         limit = number(request, "limit", 1000, 10_000)
         prefix, after = request.query_params.get("prefix", ""), request.query_params.get("cursor", "")
         found: Counter[str] = Counter()
-        for realm in self.hub.realms.values():
+        for realm in realms:
             for name, subscribers in realm.channels.items():
                 if name > after and name.startswith(prefix):
                     found[name] += len(subscribers)
@@ -148,22 +160,18 @@ class Routes:
 
     async def channel(self, request: Request) -> Response:
         """Who hears one channel."""
-        name = request.path_params["name"]
-        found = [session for realm in self.hub.realms.values() for session in realm.subscribers(name)]
+        name, realms = request.path_params["name"], Reach.of(request, self.hub).realms(realm_of(request))
+        found = [session for realm in realms for session in realm.subscribers(name)]
         return answer({"name": name, "subscribers": await self._views(found)})
 
-    def _realm(self, thing: Thing) -> Realm:
-        """The one realm that has such a thing."""
-        try:
-            return self.hub.realm_for(thing)
-        except SeveralRealms as exc:
-            raise several(exc) from None
+    def _home(self, request: Request, thing: Thing) -> Realm:
+        return Reach.of(request, self.hub).home(thing, realm_of(request))
 
     # --- documents and rooms --------------------------------------------------------------------------------
 
     async def document(self, request: Request) -> Response:
         """GET, PUT or DELETE one document; the body is the value itself."""
-        key, documents = request.path_params["key"], self._realm(Thing.DOCUMENTS).documents
+        key, documents = request.path_params["key"], self._home(request, Thing.DOCUMENTS).documents
         if request.method == "PUT":
             if not documents.put(key, parse(await body_of(request))):
                 raise ApiError(507, "full", "there is no room for more documents")
@@ -177,8 +185,8 @@ class Routes:
 
     async def rooms(self, request: Request) -> Response:
         """Create a room."""
-        item = fields(parse(await body_of(request)), {"id": TEXT, **ROOM_STATE}, ("id",))
-        name, realm = item.pop("id"), self._realm(Thing.ROOMS)
+        item = fields(parse(await body_of(request)), {"id": TEXT, "realm": TEXT, **ROOM_STATE}, ("id",))
+        name, realm = item.pop("id"), Reach.of(request, self.hub).home(Thing.ROOMS, item.pop("realm", None))
         if not name:
             raise ApiError(400, "bad_request", "id must not be empty")
         if not 0 <= item.get("maxParticipants", 0) < FIGURE:
@@ -191,7 +199,7 @@ class Routes:
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
-        name, realm = request.path_params["id"], self._realm(Thing.ROOMS)
+        name, realm = request.path_params["id"], self._home(request, Thing.ROOMS)
         if realm.rooms.state(name) is None:
             raise ApiError(404, "not_found", f"there is no room {name!r}")
         if request.method == "DELETE":

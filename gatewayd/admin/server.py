@@ -22,6 +22,7 @@ from gatewayd.admin.asgi import Asgi, HttpConnection, turn_away
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.places import Full, Share
+from gatewayd.admin.reach import whole_node
 from gatewayd.core.text import printable
 from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
@@ -208,6 +209,10 @@ class _Guarded:
             scope["state"]["visitor"].show(token)
         except Full as full:
             return ApiError(503, NO_ROOM, str(full))
+        if token.realms is not None and whole_node(scope["path"]):
+            names = ", ".join(token.realms)
+            text = f"this concerns the whole node, and token {token.name} reaches nothing but realm {names}"
+            return ApiError(403, "forbidden", text, realms=token.realms)
         wanted = "publish" if scope["path"] in PUBLISHING else "read" if scope["method"] in ("GET", "HEAD") else "admin"
         if wanted not in token.scopes and "admin" not in token.scopes:
             return ApiError(403, "forbidden", f"token {token.name} has no scope {wanted}", scope=wanted)

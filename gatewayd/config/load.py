@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
 from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, suggestion, too_deep, unknown_keys
 from gatewayd.config.model import (
+    OPEN,
     AdminConfig,
     ApiConfig,
     BackendConfig,
@@ -144,7 +145,7 @@ class _Reader:
             backend=self.backend(),
             listeners=self.listeners(limits),
         )
-        self.mistakes += crossed(self.data)
+        self.mistakes += [*crossed(self.data), *_strange_realms(config.api, self.data.get("listeners"))]
         return config
 
     def take(self, where: Where, value: object, kind: type[T]) -> T | None:
@@ -212,3 +213,14 @@ class _Reader:
             self.mistakes.append(Mistake((*where, "protocol"), text))
             return None
         return self.protocols[name]
+
+
+def _strange_realms(api: ApiConfig | None, listeners: object) -> Iterator[Mistake]:
+    """Tokens of [api] that name realms without a listener; `listeners` as they stand in the file, mistakes and all."""
+    tables = [table for table in listeners if isinstance(table, dict)] if isinstance(listeners, list) else []
+    there = list(dict.fromkeys(str(table.get("realm", table.get("auth", OPEN))) for table in tables))
+    for place, token in enumerate(() if api is None else api.tokens):
+        for index, name in enumerate(token.realms or ()):
+            if there and name not in there:
+                hint = suggestion(name, there) or f"; there are {', '.join(there)}"
+                yield Mistake(("api", "tokens", place, "realms", index), f"no listener is in realm {name!r}{hint}")

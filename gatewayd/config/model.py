@@ -64,6 +64,11 @@ def _scopes(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[st
             raise ValueError(f"unknown scope {scope!r}, expected some of: {', '.join(SCOPES)}")
 
 
+def _realms(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[str, ...]) -> None:
+    if not value:
+        raise ValueError("expected names of realms; leave it out for a token that reaches all of them")
+
+
 def _origins(instance: object, attribute: "attrs.Attribute[Any]", value: tuple[str, ...] | None) -> None:
     for origin in value or ():
         # A path or a closing slash would never equal what a browser sends, and so refuse everyone in silence.
@@ -117,6 +122,8 @@ class ApiToken:
     """The secret itself."""
     scopes: tuple[str, ...] = attrs.field(validator=_scopes)
     """What it may do: `read`, `publish`, `admin`."""
+    realms: tuple[str, ...] | None = attrs.field(default=None, validator=attrs.validators.optional(_realms))
+    """The realms that it sees and reaches; all of them, unless some are named."""
 
 
 @attrs.frozen(kw_only=True)

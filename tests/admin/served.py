@@ -83,7 +83,7 @@ async def api(
     turn: float = 0.005,
 ) -> AsyncIterator[Api]:
     talk = talk or Playbook(utilbot.PROTOCOL)
-    Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", options={"ad_hoc": True})
+    Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", realm=talk.realm.name, options={"ad_hoc": True})
     for number in range(bots):
         bot(talk, f"b{number}")
     holder: list[Api] = []
@@ -101,6 +101,7 @@ async def api(
                 address="a:1",
                 url="ws://a:1",
                 tls=False,
+                realm=talk.realm.name,
                 settings={"x": 1},
                 clients=lambda: 7,
             )

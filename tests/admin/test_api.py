@@ -21,7 +21,12 @@ async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
     async with api(tmp_path, bots=2) as node:
         status = await node.get("/v1/status")
         assert (status["node"], status["version"], status["clients"]) == ("edge", "1", 2)
-        assert status["sessions"] == {"total": 2, "by_state": {"ready": 2}, "by_protocol": {"utilbot": 2}}
+        assert status["sessions"] == {
+            "total": 2,
+            "by_state": {"ready": 2},
+            "by_protocol": {"utilbot": 2},
+            "by_realm": {"main": 2},
+        }
         assert status["memory"]["rss"] > 1_000_000
         assert (status["auth"], status["refused"]) == ({}, {})
         node.node.refused_clients = {"max_clients": 1}
@@ -30,7 +35,7 @@ async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
         assert (await node.get("/v1/status"))["auth"] == {"fleet": {"granted": 1}}
         (listener,) = (await node.get("/v1/listeners"))["listeners"]
         assert listener == {
-            "name": "main", "protocol": "utilbot", "address": "a:1", "url": "ws://a:1", "tls": False, "clients": 7, "sessions": 2, "x": 1,
+            "name": "main", "protocol": "utilbot", "realm": "main", "address": "a:1", "url": "ws://a:1", "tls": False, "clients": 7, "sessions": 2, "x": 1,
         }  # fmt: skip
         assert await node.get("/healthz") == {"status": "ok"}
         assert await node.get("/readyz") == {"status": "ready"}

@@ -179,6 +179,18 @@ def test_names_are_printable(name: str) -> None:
             "[api]\nbind = 'a:1'\ntokens = [{ name = 'a', token = 'x', file = 'y', scopes = [] }]",
             "3: api.tokens[0].file: cannot stand beside token",
         ),
+        (
+            "[api]\nbind = 'a:1'\ntokens = [{ name = 'a', token = 'x', scopes = [], realms = ['opn'] }]",
+            "3: api.tokens[0].realms[0]: no listener is in realm 'opn', did you mean \"open\"?",
+        ),
+        (
+            "[api]\nbind = 'a:1'\ntokens = [{ name = 'a', token = 'x', scopes = [], realms = ['open', 'x'] }]",
+            "3: api.tokens[0].realms[1]: no listener is in realm 'x'; there are open",
+        ),
+        (
+            "[api]\nbind = 'a:1'\ntokens = [{ name = 'a', token = 'x', scopes = [], realms = [] }]",
+            "3: api.tokens[0].realms: expected names of realms; leave it out for a token that reaches all of them",
+        ),
         ("[api]\nbind = '127.0.0.1:1'", "6: listeners[0].bind: duplicate bind '127.0.0.1:1', also of api"),
     ],
 )

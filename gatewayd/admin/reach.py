@@ -1,0 +1,119 @@
+"""Which realms a request may see and reach: those of its token, or all.
+
+Law 1: where the request names no realm, all that it reaches are meant, by the rules of `hub/aims.py`.
+Law 2: whoever is limited to realms never learns whether another one exists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from attrs import frozen
+
+from gatewayd.admin.http import ApiError
+from gatewayd.hub.aims import NoSuchRealm, SeveralRealms
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.requests import Request
+
+    from gatewayd.core.kept import Thing
+    from gatewayd.core.session import Session
+    from gatewayd.hub.hub import Hub
+    from gatewayd.hub.realm import Realm
+
+SHORTEST = 6
+"""Characters of an id that may stand for all of it."""
+MOST_CANDIDATES = 10
+BY_REALM = ("status", "listeners", "sessions", "channels", "services", "publish", "notify", "documents", "rooms")
+"""What shows and reaches single realms, under /v1/; whatever else there is concerns the whole node."""
+
+
+@frozen
+class Reach:
+    """`limit` names the realms that the request may reach; None is all."""
+
+    hub: Hub
+    limit: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, request: Request, hub: Hub) -> Reach:
+        """By the token that the request was sent with; whoever may open the Unix socket reaches everything."""
+        token = request.state.visitor.token
+        return cls(hub, None if token is None else token.realms)
+
+    def named(self, realm: str | None) -> tuple[str, ...] | None:
+        """The names of the realms that are meant; None is all. Raises `ApiError`."""
+        if realm is None:
+            return self.limit
+        if self.limit is not None and realm not in self.limit:
+            names = ", ".join(self.limit)
+            raise ApiError(403, "forbidden", f"this token reaches nothing but realm {names}", realms=self.limit)
+        if realm not in self.hub.realms:
+            missing = NoSuchRealm(realm, self.hub.realms)
+            raise ApiError(404, "no_such_realm", str(missing), realms=missing.names)
+        return (realm,)
+
+    def realms(self, realm: str | None) -> list[Realm]:
+        """The realms that are meant. Raises `ApiError`."""
+        names = self.named(realm)
+        return [item for name, item in self.hub.realms.items() if names is None or name in names]
+
+    def home(self, thing: Thing, realm: str | None) -> Realm:
+        """The one realm that such a thing is kept in. Raises `ApiError`."""
+        try:
+            return self.hub.realm_for(thing, self.named(realm))
+        except SeveralRealms as exc:
+            raise several(exc) from None
+
+    def scope(self, realm: str | None) -> str:
+        """What tells a publisher's ids from those of others, who mean other realms."""
+        if self.limit is None and realm is None:
+            return ""
+        return msgspec.json.encode([None if self.limit is None else sorted(self.limit), realm]).decode()
+
+    def sessions(self) -> list[Session]:
+        """All that there are, for whoever asks."""
+        everyone = self.hub.sessions.values()
+        return list(everyone) if self.limit is None else [item for item in everyone if item.realm in self.limit]
+
+    def find(self, text: str) -> Session | None:
+        """The session of this id, if there is one for whoever asks."""
+        session = self.hub.sessions.get(text)
+        return None if session is None or (self.limit is not None and session.realm not in self.limit) else session
+
+    def session(self, text: str) -> Session:
+        """The session of this id, or the only one whose id begins so. Raises `ApiError`."""
+        session = self.find(text)
+        if session is not None:
+            return session
+        found = [item for item in self.sessions() if item.id.startswith(text)] if len(text) >= SHORTEST else []
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            what = "of this id" if len(text) >= SHORTEST else f"of this id; its beginning needs {SHORTEST} characters"
+            raise ApiError(404, "not_found", f"there is no session {what}")
+        ids = sorted(item.id for item in found)[:MOST_CANDIDATES]
+        raise ApiError(409, "ambiguous", f"{len(found)} sessions have an id that begins so", candidates=ids)
+
+
+def several(exc: SeveralRealms) -> ApiError:
+    """The answer to somebody who has to name a realm."""
+    return ApiError(409, "several_realms", str(exc), realms=exc.names)
+
+
+def whole_node(path: str) -> bool:
+    """Whether a path is closed to a token that is limited to realms."""
+    _, version, what, *_ = *path.split("/"), "", ""
+    return version != "v1" or what not in BY_REALM
+
+
+def realm_of(request: Request, *others: str) -> str | None:
+    """The realm in the query, which may have no other parameters than these: a misspelt one would mean all realms."""
+    known: Collection[str] = ("realm", *others)
+    for name in request.query_params:
+        if name not in known:
+            raise ApiError(400, "bad_request", f"unknown parameter {name!r}; there are {', '.join(known)}")
+    return request.query_params.get("realm")
