@@ -196,3 +196,15 @@ async def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(tmp_pat
         done = await node.ask("DELETE", f"/v1/sessions/{mine.id[:-1]}", **ONE)
         assert done == (200, {"ended": mine.id})
         assert list(sessions) == [foreign.id]
+
+
+async def test_where_nobody_uses_a_thing_only_an_only_realm_is_meant(tmp_path: Path) -> None:
+    note = {"user": "7", "data": {}}
+    talk = Playbook(utilbot.PROTOCOL, realm="prod")
+    async with api(tmp_path, talk=talk) as node:
+        assert (await node.ask("POST", "/v1/notify", note))[0] == 200
+    Playbook(utilbot.PROTOCOL, beside=talk, listener="other", realm="test")
+    async with api(tmp_path, talk=talk) as node:
+        assert refusal(await node.ask("POST", "/v1/notify", note)) == SEVERAL
+        assert (await node.ask("POST", "/v1/notify", {**note, "realm": "test"}))[0] == 200
+        assert refusal(await node.ask("PUT", "/v1/documents/x", 1)) == SEVERAL
