@@ -63,8 +63,8 @@ async def serve_tcp(
     lines: Sampled | None = None, bounds: Bounds | None = None,
 ) -> None:  # fmt: skip
     """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
-    refused = Counter() if refused is None else refused
-    door = _Door(_Guarded(_logged(app), tokens, refused), refused, lines, bounds)
+    door = _Door(_logged(app), refused, lines, bounds)
+    door.app = _Guarded(door, tokens)
     await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock, door.lines, door.refused)])
 
 
@@ -122,7 +122,7 @@ class _Door:
 
     def _count(self, visitor: Visitor, reason: str) -> None:
         self.refused[NO_ROOM] += 1
-        self.lines.log(log, logging.INFO, "refused a connection of %s: %s", visitor, reason)
+        self.lines.log(log, logging.INFO, "refused a connection of %s: %s", str(visitor), reason)
 
     async def _turn_away(self, stream: SocketTransport, visitor: Visitor, reason: str) -> None:
         self._count(visitor, reason)
@@ -183,9 +183,9 @@ def _logged(app: Asgi) -> Asgi:
 class _Guarded:
     """Bearer tokens with scopes: `read` to look, `publish` to say, `admin` for everything."""
 
-    def __init__(self, app: Asgi, tokens: Iterable[Any], refused: Counter[str]) -> None:
-        self._app = app
-        self._refused = refused
+    def __init__(self, door: _Door, tokens: Iterable[Any]) -> None:
+        self._door = door
+        self._app = door.app
         self._tokens = [(token.token.reveal().encode(), token) for token in tokens]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -193,7 +193,11 @@ class _Guarded:
         if scope["path"] not in OPEN_PATHS:
             error = self._judge(scope)
             if error is not None:
-                self._refused[error.code] += 1
+                self._door.refused[error.code] += 1
+                if error.status == 401:
+                    visitor = scope["state"]["visitor"]
+                    self._door.lines.log(log, logging.INFO, "refused a request of %s: no valid token", str(visitor))
+                    await trio.sleep(self._door.bounds.unauthorized_seconds)
                 await answer(error.body, error.status)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +18,12 @@ import pytest
 import trio
 
 from gatewayd.admin.bounds import Bounds
+from gatewayd.admin.server import serve_unix
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
+from gatewayd.net.bind import bind_unix
 from tests.admin.served import Api, api
+from tests.net.test_accept import Failing
 
 TOKENS = [ApiToken(name="backend", token=Secret("t"), scopes=("admin",))]
 GET = b"GET /v1/status HTTP/1.1\r\nHost: gatewayd\r\nAuthorization: Bearer t\r\n\r\n"
@@ -244,3 +249,44 @@ async def test_a_fault_of_ours_ends_its_connection_alone(tmp_path: Path, caplog:
         node.node.clients = clients
         assert await node.get("/v1/status")
     assert [record.message for record in caplog.records] == ["fault on an admin connection"]
+
+
+async def test_whoever_guesses_tokens_is_slow_and_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A right token never waits."""
+    async with api(tmp_path, tokens=TOKENS, bounds=Bounds(unauthorized_seconds=0.2)) as node:
+
+        def run() -> None:
+            with (client := Client(node)).sock, caplog.at_level("INFO", "gatewayd.admin"):
+                for _ in range(3):
+                    began = time.monotonic()
+                    assert client.ask(GET.replace(b"Bearer t", b"Bearer x")) == 401
+                    assert time.monotonic() - began >= 0.2
+                assert client.ask() == 200
+
+        await trio.to_thread.run_sync(run)
+        assert node.node.refused == {"unauthorized": 3}
+        assert [record.getMessage() for record in caplog.records] == [
+            "refused a request of address=127.0.0.1: no valid token"
+        ] * 3
+
+
+async def test_out_of_descriptors_it_says_so_and_is_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line in the log, no traceback."""
+    refused: Counter[str] = Counter()
+    path = tmp_path / "admin.sock"
+    listening: Any = Failing(bind_unix(path), errno.EMFILE)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_unix, app, listening, refused)
+        for status in (b"503", b"200"):
+            with trio.fail_after(5):
+                async with await trio.open_unix_socket(str(path)) as stream:
+                    await stream.send_all(GET)
+                    assert (await stream.receive_some())[9:12] == status
+        nursery.cancel_scope.cancel()
+    assert refused == {"no_descriptors": 1}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
