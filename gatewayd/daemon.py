@@ -80,7 +80,7 @@ class Daemon:
         self.poll = Poll()
         self.brake = Brake()
         self.handshakes = Handshakes(limits.tls_handshakes)
-        self.auths = {name: make(name, item) for name, item in config.auth.items()}
+        self.auths = {name: make(name, item, self.lines) for name, item in config.auth.items()}
         self.started = time.time()
         self.deadline = math.inf
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]

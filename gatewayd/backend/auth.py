@@ -13,6 +13,7 @@ from typing import Any
 
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.text import printable
+from gatewayd.log import Sampled
 
 log = logging.getLogger("gatewayd.auth")
 
@@ -35,10 +36,11 @@ class Auth:
 class Counted(Auth):
     """An auth under its name, with its verdicts counted: granted, refused by reason, failed by what failed."""
 
-    def __init__(self, name: str, kind: str, auth: Auth) -> None:
+    def __init__(self, name: str, kind: str, auth: Auth, lines: Sampled) -> None:
         self.name = name
         self.kind = kind
         self.auth = auth
+        self._lines = lines
         self.granted = 0
         self.refused: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -53,10 +55,9 @@ class Counted(Auth):
         else:
             self.refused[grant.reason] += 1
         if not grant:
-            log.info(
-                "auth %s: refused listener=%s kind=%s subject=%s reason=%s",
-                self.name, listener, claim.kind, printable(claim.subject or "-", 64), grant.failure or grant.reason,
-            )  # fmt: skip
+            reason, subject = grant.failure or grant.reason, printable(claim.subject or "-", 64)
+            text = "auth %s: refused listener=%s kind=%s subject=%s reason=%s"
+            self._lines.log(log, logging.INFO, text, self.name, listener, claim.kind, subject, reason, kind=reason)
         return grant
 
     def status(self) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from gatewayd.backend.jwt import JwtAuth
 from gatewayd.backend.post import client_for
 from gatewayd.backend.static import OpenAuth, StaticAuth
 from gatewayd.config.auth import AuthConfig, HttpConfig, JwtConfig, StaticConfig
+from gatewayd.log import Sampled
 
 CLOSE_SECONDS = 2.0
 """For closing connections to backends."""
 
 
-def make(name: str, config: AuthConfig) -> Counted:
+def make(name: str, config: AuthConfig, lines: Sampled) -> Counted:
     """The auth that a configuration describes, under its name."""
-    return Counted(name, config.kind, _make(name, config))
+    return Counted(name, config.kind, _make(name, config, lines), lines)
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def closing(auths: Mapping[str, Auth]) -> AsyncIterator[None]:
                 await auth.aclose()
 
 
-def _make(name: str, config: AuthConfig) -> Auth:
+def _make(name: str, config: AuthConfig, lines: Sampled) -> Auth:
     match config:
         case StaticConfig():
             return StaticAuth(
@@ -45,5 +46,5 @@ def _make(name: str, config: AuthConfig) -> Auth:
         case JwtConfig():
             return JwtAuth(config)
         case HttpConfig():
-            return HttpAuth(name, config, client_for(config.url, config.max_connections))
+            return HttpAuth(name, config, client_for(config.url, config.max_connections), lines)
     return OpenAuth()

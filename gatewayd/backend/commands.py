@@ -20,6 +20,8 @@ from gatewayd.backend.errors import BackendError
 from gatewayd.backend.request import Asked
 from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
+from gatewayd.core.text import printable
+from gatewayd.log import Sampled
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -30,8 +32,6 @@ Reply = Callable[[Any], None]
 Apply = Callable[["Session", Answer, Reply | None], int]
 WAITING_A_PLACE = 64
 """Commands that may wait for each of `max_concurrent`: those of clients that have gone are seen through as well."""
-QUIET_SECONDS = 5.0
-"""A repeated failure is logged once in this time."""
 
 log = logging.getLogger("gatewayd.backend")
 
@@ -78,7 +78,7 @@ class Commands:
         self._places = trio.Semaphore(max_concurrent)
         self._most = max_concurrent * WAITING_A_PLACE
         self._nursery: trio.Nursery | None = None
-        self._logged: dict[str, float] = {}
+        self._lines = Sampled(trio.current_time, period=5.0)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold what is under way; cancelled, it all ends."""
@@ -143,10 +143,8 @@ class Commands:
                 log.error("fault while answering session %s, which has gone", waiting.session.id, exc_info=failure)
             return
         self.totals.failed[failure.slug] += 1
-        now = trio.current_time()
-        if now - self._logged.get(failure.slug, -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._logged[failure.slug] = now
-            log.warning("command %s of session %s: %s", waiting.asked.command, waiting.session.id, failure)
+        what = printable(str(waiting.asked.command), 64), waiting.session.id, failure
+        self._lines.log(log, logging.WARNING, "command %s of session %s: %s", *what, kind=failure.slug, first=1)
 
 
 def _stopped() -> BackendError:

@@ -28,6 +28,7 @@ from gatewayd.config.auth import HttpConfig
 from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.text import printable
+from gatewayd.log import Sampled
 
 log = logging.getLogger("gatewayd.auth")
 
@@ -68,9 +69,11 @@ class HttpAuth(Auth):
     """Asks the backend of one [auth.NAME]. The client is closed with it; `wall` gives seconds since the epoch."""
 
     def __init__(
-        self, name: str, config: HttpConfig, client: httpx.AsyncClient, *, wall: Callable[[], float] = time.time
-    ) -> None:
+        self, name: str, config: HttpConfig, client: httpx.AsyncClient, lines: Sampled, *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self.name = name
+        self._lines = lines
         self.breaker = Breaker(config.breaker_failures, config.breaker_pause)
         self.cache = Verdicts(config.cache_size, config.cache_ttl)
         self._config = config
@@ -130,7 +133,9 @@ class HttpAuth(Auth):
         return grant
 
     def _count(self, failure: Failure) -> None:
-        log.warning("auth %s: the backend failed: %s", self.name, printable(str(failure)))
+        why = printable(str(failure))
+        text = "auth %s: the backend failed: %s"
+        self._lines.log(log, logging.WARNING, text, self.name, why, kind=failure.args[0])
         if self.breaker.failed(trio.current_time()):
             log.warning(
                 "auth %s: it is not asked for %g s, and every claim is %s",
@@ -155,7 +160,7 @@ class HttpAuth(Auth):
             async with self._slots:
                 name = "timeout"
                 try:
-                    return _verdict(*await self._post.send(payload))
+                    return _verdict(*await self._post.send(payload), self._lines)
                 except Unreachable as error:
                     raise Failure("no connection", str(error)) from None
                 except Broken as error:
@@ -187,7 +192,7 @@ def _payload(claim: Claim, listener: str, protocol: str, realm: str) -> Payload:
     }
 
 
-def _verdict(status: int, body: bytes) -> Grant:
+def _verdict(status: int, body: bytes, lines: Sampled) -> Grant:
     """What an answer means. Raises `Failure` where it means nothing."""
     if status in DENIED:
         return Grant(granted=False, reason=REFUSED)
@@ -198,7 +203,7 @@ def _verdict(status: int, body: bytes) -> Grant:
     answer = _parsed(body)
     if not answer["allow"]:
         if answer.get("reason"):
-            log.info("the backend refuses: %s", printable(answer["reason"]))
+            lines.log(log, logging.INFO, "the backend refuses: %s", printable(answer["reason"]))
         return Grant(granted=False, reason=REFUSED)
     try:
         given = channels(answer.get("channels")), metadata(answer.get("metadata"))

@@ -13,6 +13,8 @@ _PARAMETER = re.compile(r"(?<=[?&])([^=&#?]*)=[^&#]*")
 
 def printable(text: str, limit: int = 200) -> str:
     """The text with everything unprintable escaped, cut to `limit` characters."""
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.text import printable
 from gatewayd.net import frames
 
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ class Controls:
         if code is None:
             return None
         self.reply = frames.close(None if code == 1005 else code)
+        words = printable(payload[2:].decode())
         leaves = code != 1000 or self._close_detaches
         cause = Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED
-        verdict = Disconnect(cause, f"closed by the client with {code}")
+        verdict = Disconnect(cause, f"closed by the client with {code}" + (f": {words}" if words else ""))
         if self.end is not None:
             self.end(verdict)
         return verdict

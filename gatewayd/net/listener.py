@@ -141,6 +141,9 @@ class Listener:
         if head is None:
             return None
         remote = origin.remote(socket.remote, head.headers, self._proxies)
+        if log.isEnabledFor(logging.DEBUG):
+            target, agent = printable(redacted(head.target)), printable(head.user_agent or "-")
+            log.debug("head listener=%s remote=%s target=%s agent=%s", self.config.name, remote, target, agent)
         try:
             handshake = self._locate(ticket, head, remote)
             if not head.upgrades:
@@ -161,7 +164,7 @@ class Listener:
         writer = Writer(transport, connection, self.turn)
         ear = transport.listen(self.poll)
         websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
-        talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote)
+        talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines)
         await transport.send_all(accepted(head))
         return partial(supervise, talk, writer, websocket)
 
@@ -205,8 +208,9 @@ class Listener:
         """A client is refused before its upgrade: count and log it."""
         self.gate.refused[reason] += 1
         self.lines.log(
-            log, logging.INFO, f"refused listener=%s remote=%s status=%s target=%s cause={reason} reason=%s",
-            self.config.name, printable(remote), status or "-", printable(redacted(target)), printable(words),
+            log, logging.INFO, "refused listener=%s remote=%s status=%s target=%s cause=%s reason=%s",
+            self.config.name, printable(remote), status or "-", printable(redacted(target)), reason, printable(words),
+            kind=reason,
         )  # fmt: skip
 
 

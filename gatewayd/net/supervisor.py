@@ -12,6 +12,7 @@ import trio
 
 from gatewayd.core.close import NEVER_SENT, Cause, Disconnect
 from gatewayd.core.machine import IDENTIFIED
+from gatewayd.core.protocol import loads
 from gatewayd.core.text import printable
 from gatewayd.hub import entry
 from gatewayd.net.websocket import DRAIN_BYTES
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Identify
     from gatewayd.hub.hub import Hub
+    from gatewayd.log import Sampled
     from gatewayd.net.gate import Ticket
     from gatewayd.net.websocket import WebSocket
     from gatewayd.net.writer import Writer
@@ -32,6 +34,8 @@ CLOSE_SECONDS = 4.0
 LINGER_SECONDS = 1.0
 CATCH_UP_SECONDS, CATCH_UP_PAUSE = 5.0, 0.01
 """How long a late client whose socket still holds something is spared, and how often it is looked at meanwhile."""
+IDENTIFIED_LINES, STRANGERS_LINES = 1000, 10
+"""How many lines of a kind are logged in ten seconds: all but in a storm, where only a number is left to be read."""
 
 log = logging.getLogger("gatewayd.client")
 
@@ -39,11 +43,11 @@ log = logging.getLogger("gatewayd.client")
 class Talk:
     """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
 
-    __slots__ = ("behaviour", "claim", "connection", "handshake", "hub", "remote", "ticket")
+    __slots__ = ("behaviour", "claim", "connection", "handshake", "hub", "lines", "remote", "ticket")
 
     def __init__(
         self, hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake,
-        claim: Identify | Disconnect | None, ticket: Ticket, remote: str,
+        claim: Identify | Disconnect | None, ticket: Ticket, remote: str, lines: Sampled,
     ) -> None:  # fmt: skip
         self.hub = hub
         self.behaviour = behaviour
@@ -52,6 +56,7 @@ class Talk:
         self.claim = claim
         self.ticket = ticket
         self.remote = remote
+        self.lines = lines
 
     async def greet(self) -> None:
         """Say hello, or pass the verdict that the request has earned."""
@@ -76,6 +81,40 @@ class Talk:
     def _look(self) -> None:
         if not self.ticket.identified and self.connection.state in IDENTIFIED:
             self.ticket.identify()
+            self.log("connected", f"state={self.connection.state.value}")
+
+    def log(self, what: str, more: str) -> None:
+        """Log what a client did; who it is, is known once it has identified."""
+        if not log.isEnabledFor(logging.INFO):
+            return
+        session, identified = self.connection.session, self.ticket.identified
+        who = printable(session.identity or "-", 64) if identified and session is not None else "-"
+        self.lines.log(
+            log, logging.INFO, "%s listener=%s session=%s identity=%s remote=%s %s",
+            what, self.behaviour.listener, session.id if session else "-", who, printable(self.remote), more,
+            kind=f"{what} {identified}", first=IDENTIFIED_LINES if identified else STRANGERS_LINES,
+        )  # fmt: skip
+
+    def act_aloud(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
+        """As `act`, with a line for the log: what came, and what it did to the talk. Never what was said."""
+        before = self.connection.state
+        try:
+            return self.act(message)
+        finally:
+            log.debug(
+                "heard listener=%s remote=%s kind=%s bytes=%d opcode=%s state=%s->%s",
+                self.behaviour.listener, printable(self.remote), "text" if isinstance(message, str) else "binary",
+                len(message.encode() if isinstance(message, str) else message), self._opcode(message), before.value,
+                self.connection.state.value,
+            )  # fmt: skip
+
+    def _opcode(self, message: str | bytes) -> str:
+        wire = self.connection.wire
+        try:
+            said = loads(message)
+        except Disconnect:
+            return "none"
+        return printable(str(said.get(wire.opcode_field)), 40)
 
 
 async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
@@ -121,7 +160,8 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
             try:
                 await talk.greet()
                 tasks.start_soon(watch, talk.connection, writer.socket.behind)
-                await websocket.hear(tasks, talk.act, connection.end)
+                act = talk.act_aloud if log.isEnabledFor(logging.DEBUG) else talk.act
+                await websocket.hear(tasks, act, connection.end)
             except Disconnect as exc:
                 connection.end(exc)  # at once: until all tasks are gone, much may be published
             finally:
@@ -130,10 +170,11 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
         verdict = _first(group)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         verdict = Disconnect(Cause.PEER_GONE)
-    except* Exception:  # a bug of ours must end this client alone, and be seen
+    except* Exception:  # noqa: BLE001  # a bug of ours must end this client alone, and be seen
         talk.hub.totals.faults += 1
         session = connection.session.id if connection.session else "none"
-        log.exception("fault while serving session %s on %s", session, talk.behaviour.listener)
+        where = talk.behaviour.listener
+        talk.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
         verdict = Disconnect(Cause.INTERNAL)
     return connection.verdict or verdict or Disconnect(Cause.PEER_GONE)
 
@@ -150,11 +191,7 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
 async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then say goodbye; False when the client may still be talking."""
     said = entry.part(talk.hub, talk.connection, verdict)
-    session = talk.connection.session
-    log.info(
-        "left listener=%s session=%s remote=%s cause=%s reason=%s",
-        talk.behaviour.listener, session.id if session else "-", talk.remote, said.cause.value, printable(said.reason),
-    )  # fmt: skip
+    talk.log("left", f"cause={said.cause.value} reason={printable(said.reason)}")
     try:
         with trio.move_on_after(CLOSE_SECONDS):
             if websocket.controls.reply is not None:

@@ -16,6 +16,7 @@ from gatewayd.config.auth import HttpConfig, JwtConfig, OpenConfig, StaticConfig
 from gatewayd.config.keys import Key
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Claim, Grant
+from gatewayd.log import Sampled
 from tests.tokens import SECRET, token
 
 
@@ -34,7 +35,7 @@ class Judge(Auth):
 
 async def test_verdicts_are_counted_by_reason(caplog: pytest.LogCaptureFixture) -> None:
     judge = Judge()
-    auth = Counted("fleet", "jwt", judge)
+    auth = Counted("fleet", "jwt", judge, Sampled())
     claim = Claim("user", "t0ken", "seven\n" + "x" * 100)
     with caplog.at_level(logging.INFO):
         for grant in (
@@ -78,9 +79,11 @@ async def test_all_are_closed_even_when_cancelled() -> None:
 
 
 async def test_an_auth_for_every_kind() -> None:
-    assert isinstance(make("a", OpenConfig(kind="open")).auth, OpenAuth)
+    assert isinstance(make("a", OpenConfig(kind="open"), Sampled()).auth, OpenAuth)
     static = make(
-        "b", StaticConfig(kind="static", secrets=(Secret("s"),), users={"u": Secret("t")}, guilds={"g": Secret("h")})
+        "b",
+        StaticConfig(kind="static", secrets=(Secret("s"),), users={"u": Secret("t")}, guilds={"g": Secret("h")}),
+        Sampled(),
     )
     assert isinstance(static.auth, StaticAuth)
     assert await static.verify(Claim("secret", "s"))
@@ -91,10 +94,10 @@ async def test_an_auth_for_every_kind() -> None:
     assert static.status() == {
         "kind": "static", "granted": 3, "refused": {"wrong token": 1, "wrong secret": 1}, "failed": {},
     }  # fmt: skip
-    jwt = make("c", JwtConfig(kind="jwt", key_file="k", keys=(Key("HS256", SECRET.encode()),)))
+    jwt = make("c", JwtConfig(kind="jwt", key_file="k", keys=(Key("HS256", SECRET.encode()),)), Sampled())
     assert isinstance(jwt.auth, JwtAuth)
     assert await jwt.verify(Claim("secret", token()))
-    http = make("d", HttpConfig(kind="http", url="http://127.0.0.1:1/"))
+    http = make("d", HttpConfig(kind="http", url="http://127.0.0.1:1/"), Sampled())
     assert isinstance(http.auth, HttpAuth)
     assert http.status() == {
         "kind": "http", "granted": 0, "refused": {}, "failed": {},

@@ -21,6 +21,7 @@ from gatewayd.backend.post import client_for
 from gatewayd.config.auth import HttpConfig
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Claim, Grant
+from gatewayd.log import Sampled
 from tests.backend.answers import Answer, backend, raw, say
 
 CLAIM = Claim("user", "t0ken", "7", {"uhash": "x"})
@@ -29,7 +30,7 @@ CLAIM = Claim("user", "t0ken", "7", {"uhash": "x"})
 @asynccontextmanager
 async def asking(url: str, **more: Any) -> AsyncIterator[HttpAuth]:
     config = HttpConfig(kind="http", url=url, **more)
-    auth = HttpAuth("app", config, client_for(url, config.max_connections))
+    auth = HttpAuth("app", config, client_for(url, config.max_connections), Sampled())
     try:
         yield auth
     finally:
@@ -286,7 +287,7 @@ class Fake(httpx.AsyncBaseTransport):
 def faked(**more: Any) -> tuple[HttpAuth, Fake]:
     fake = Fake()
     client = httpx.AsyncClient(transport=fake, timeout=None)
-    return HttpAuth("app", HttpConfig(kind="http", url="http://app/", **more), client), fake
+    return HttpAuth("app", HttpConfig(kind="http", url="http://app/", **more), client, Sampled()), fake
 
 
 async def several(auth: HttpAuth, *tokens: str) -> list[Grant]:

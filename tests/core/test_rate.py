@@ -35,7 +35,7 @@ def test_a_bucket() -> None:
 def test_who_keeps_to_the_rate_is_never_hit_and_nobody_gets_much_more(
     burst: int, rate: int, steps: list[tuple[float, int]]
 ) -> None:
-    """Against a bucket that is filled at every read: no stricter, and by no more than one burst more generous."""
+    """Against a bucket that is filled at every read: no stricter, and more generous by a burst and one read."""
     intake = Intake(unidentified=0, burst=burst, per_second=rate)
     now, since, left, exact, sent = 0.0, -math.inf, 0.0, float(burst), 0
     for pause, size in steps:
@@ -51,7 +51,7 @@ def test_who_keeps_to_the_rate_is_never_hit_and_nobody_gets_much_more(
                 return
         if exact < 0:
             exact = 0.0
-    assert sent <= 2 * burst + now * rate + 1e-6
+    assert sent <= 2 * burst + now * rate + 100 + 1e-6
 
 
 def test_one_message_of_the_largest_size_always_fits() -> None:
