@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import trio
 import trio.testing
 
@@ -11,7 +12,7 @@ from gatewayd.core.close import Cause
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
 from gatewayd.net.supervisor import CATCH_UP_SECONDS, watch
-from gatewayd.protocols import utilbot
+from gatewayd.protocols import oxyl, utilbot
 
 SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)
 IDENTIFY = '{"op":1,"t":"identify","d":{"type":"bot","key":"k","id":"a"}}'
@@ -68,3 +69,35 @@ async def test_whoever_talks_without_end_is_not_spared_for_ever(autojump_clock: 
     cause, after = await ended(fresh(settings), lambda: True)
     assert cause is Cause.HEARTBEAT_MISSED
     assert 15.0 + CATCH_UP_SECONDS <= after < 15.1 + CATCH_UP_SECONDS
+
+
+@pytest.mark.parametrize("at", [3.0, 10.0, 47.5])
+async def test_a_first_heartbeat_begins_the_judging_though_it_wakes_nobody(
+    autojump_clock: trio.testing.MockClock, at: float
+) -> None:
+    settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=60.0, heartbeat="lenient")
+    connection = fresh(settings)
+
+    async def beat() -> None:
+        await trio.sleep(at)
+        connection.receive('{"op":10}', trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(beat)
+        assert await ended(connection, lambda: False) == (Cause.HEARTBEAT_MISSED, at + 15.0)
+
+
+async def test_one_that_nobody_judges_is_asked_for_life_whenever_it_falls_silent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    settings = Settings(interval=10.0, patience=20.0, identify_timeout=None, resume_window=60.0, heartbeat="off")
+    connection = Connection(oxyl.PROTOCOL.wire, settings, trio.current_time())
+    begun = trio.current_time()
+    asked: list[float] = []
+    connection.outbox.wake = lambda: asked.append(trio.current_time() - begun)
+    with trio.move_on_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ended, connection, lambda: False)
+            await trio.sleep(33)
+            connection.receive('{"op":1,"d":{}}', trio.current_time())
+    assert asked == [0.0, 10.0, 43.0]
