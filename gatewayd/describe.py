@@ -30,6 +30,8 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
         times.append(("rate limit", f"{timing.rate_limit.count} messages in {timing.rate_limit.period:g} s"))
     if timing.max_message_bytes is not None:
         times.append(("largest message", f"{timing.max_message_bytes} bytes"))
+    if timing.bytes_per_second is not None:
+        times.append(("most from a client", f"{timing.bytes_per_second} bytes a second"))
     codes = [(str(op.value), op.name, op.sender) for op in protocol.wire.opcodes]
     causes = [(cause.value, *_told(cause, ending)) for cause, ending in _endings(protocol)]
     return "\n\n".join(

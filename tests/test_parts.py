@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.config.load import parse
+from gatewayd.core.rate import FRAMING, Intake
 from gatewayd.daemon import Daemon
-from gatewayd.parts import listener_view, url
+from gatewayd.parts import listener_view, settings_of, url
 from gatewayd.protocols.registry import PROTOCOLS
 
 TEXT = """
@@ -32,6 +33,25 @@ def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -
     assert {item.config.name: item.settings.heartbeat for item in daemon.listeners} == modes
     views = [listener_view(item, daemon.gate, "") for item in daemon.listeners]
     assert {view.name: view.settings["heartbeat"] for view in views} == modes
+
+
+def test_an_oxyl_sharder_may_say_more_than_other_clients() -> None:
+    text = """
+        [[listeners]]
+        name = "fleet"
+        protocol = "oxyl"
+        bind = "127.0.0.1:7101"
+        [[listeners]]
+        name = "small"
+        protocol = "oxyl"
+        bind = "127.0.0.1:7111"
+        max_message_bytes = 1000
+        bytes_per_second = 2000
+        burst_bytes = 20000
+    """
+    fleet, small = (settings_of(item) for item in parse(text, "a.toml", PROTOCOLS).listeners)
+    assert (fleet.max_message_bytes, fleet.intake) == (1 << 20, Intake(65536 + FRAMING, 16 << 20, 4 << 20))
+    assert (small.max_message_bytes, small.intake) == (1000, Intake(65536, 20000, 2000))
 
 
 def test_the_url_has_the_listeners_own_path() -> None:

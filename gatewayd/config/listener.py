@@ -34,8 +34,12 @@ def fill(
             "resume_window": timing.resume_window,
             "rate_limit": timing.rate_limit,
         }
-        if timing.max_message_bytes is not None:
-            filled["max_message_bytes"] = timing.max_message_bytes
+        own = {
+            "max_message_bytes": timing.max_message_bytes,
+            "bytes_per_second": timing.bytes_per_second,
+            "burst_bytes": timing.burst_bytes,
+        }
+        filled |= {name: value for name, value in own.items() if value is not None}
     filled["realm"] = table.get("auth", OPEN)
     filled |= table
     if timing is not None and "heartbeat_tolerance" not in table:

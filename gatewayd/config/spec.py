@@ -38,6 +38,14 @@ class TimingSpec(Protocol):
         """None where [limits] decides."""
 
     @property
+    def bytes_per_second(self) -> int | None:
+        """None where [limits] decides."""
+
+    @property
+    def burst_bytes(self) -> int | None:
+        """None where [limits] decides."""
+
+    @property
     def rate_limit(self) -> Rate | None:
         """None where messages are not counted."""
 

@@ -102,6 +102,9 @@ class Port(Protocol):
     ) -> Counts:
         """Publish an event to a channel, from within the daemon: no check of names, no effects."""
 
+    def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
+        """Publish what a client says to others. Raises `EventTooBig` where one of them could never be given it."""
+
     def tell(self, session: Session, name: str, data: Any) -> None:
         """Publish an event to one session; kept for it while it is detached."""
 

@@ -36,6 +36,8 @@ class Timing:
     resume_window: float
     heartbeat: Judging = "strict"
     max_message_bytes: int | None = None
+    bytes_per_second: int | None = None
+    burst_bytes: int | None = None
     rate_limit: Rate | None = None
 
 

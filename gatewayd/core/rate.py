@@ -12,6 +12,9 @@ Seconds = NewType("Seconds", float)
 FRAMING = 16384
 """What the frames of one message may add to it: 1,024 headers of 14 bytes, and control frames between."""
 
+FIRST_MESSAGE = 65536
+"""Bytes of a message that may be needed to identify, where larger ones are allowed."""
+
 
 @attrs.frozen
 class Rate:
@@ -30,9 +33,12 @@ class Intake:
     per_second: int = 262144
 
     def holding(self, message: int) -> "Intake":
-        """The same, where one message of that size always fits: its own bound says whether it is too big."""
-        least = message + FRAMING
-        return attrs.evolve(self, unidentified=max(self.unidentified, least), burst=max(self.burst, least))
+        """The same, where one message of that size always fits: its own bound says whether it is too big.
+
+        Before identify one of `FIRST_MESSAGE` does: nobody has more to say then.
+        """
+        first = min(message, FIRST_MESSAGE) + FRAMING
+        return attrs.evolve(self, unidentified=max(self.unidentified, first), burst=max(self.burst, message + FRAMING))
 
     def refilled(self, left: float, seconds: float, identified: bool) -> float:  # noqa: FBT001, RUF100
         """What the client may send, so long after `left` was all. Raises `Disconnect` where it has sent more."""

@@ -178,15 +178,21 @@ class Hub(Giving):
         one: bool = False,
         besides: Session | None = None,
         protocol: str = "",
+        whole: bool = False,
     ) -> Counts:
         """Publish an event in one realm from within the daemon: no check of names, no effects.
 
-        `protocol` is the only one whose sessions may get it; "" lets any.
+        `protocol` is the only one whose sessions may get it; "" lets any. With `whole`, raises `EventTooBig` where one
+        of them could never be given it.
         """
+        receivers = () if one and not whole else realm.receivers(channel, name, data, besides, protocol)
         if one:
-            return self._publish([self._event(channel, name, data, realm=realm.name, protocol=protocol)], [])
-        event = self._event(channel, name, data)
-        return self._publish([event], realm.receivers(channel, name, data, besides, protocol))
+            event = self._event(channel, name, data, realm=realm.name, protocol=protocol)
+        else:
+            event = self._event(channel, name, data)
+        if whole:
+            self._refuse_too_big(event, receivers)
+        return self._publish([event], () if one else receivers)
 
     def _publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
         """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""

@@ -74,6 +74,10 @@ class ListenerPort:
         """The protocol to which a channel is narrowed for this one, or ""."""
         return self.protocol if channel.startswith(SERVICE) else ""
 
+    def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
+        """Publish what a client says to others."""
+        return self._hub.publish(self._realm, channel, name, data, one=one, protocol=self._only(channel), whole=True)
+
     def tell(self, session: Session, name: str, data: Any) -> None:
         """Publish an event to one session."""
         self._hub.tell(session, name, data)

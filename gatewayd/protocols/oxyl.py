@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash
+from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.encode import TEXT, ZLIB
 from gatewayd.core.kept import Thing
@@ -207,8 +207,11 @@ class Oxyl(Behaviour[Options]):
             raise Disconnect(Cause.NOT_ALLOWED, f"a {session.metadata['type']} may not send this event")
         if command.name == "EXECUTE_COMMAND":
             _check_command(command.data)
-        for receiver in route.receivers:
-            self.port.publish(f"service:{receiver}", command.name, command.data, one=route.deliver == "one")
+        try:
+            for receiver in route.receivers:
+                self.port.relay(f"service:{receiver}", command.name, command.data, one=route.deliver == "one")
+        except EventTooBig as exc:  # it would end its receivers, one after the other
+            raise Disconnect(Cause.TOO_BIG, str(exc)) from None
 
     def _cache(self, data: dict[str, Any]) -> None:
         """Store an object as a document; a full store drops it, as a cache may."""
@@ -249,7 +252,16 @@ def _check_command(data: Any) -> None:
 PROTOCOL = Protocol(
     name="oxyl",
     wire=WIRE,
-    timing=Timing(interval=30.0, patience=lambda i: 2 * i, identify_timeout=20.0, resume_window=60.0),
+    timing=Timing(
+        interval=30.0,
+        patience=lambda i: 2 * i,
+        identify_timeout=20.0,
+        resume_window=60.0,
+        # A sharder that starts caches all its guilds, each with its channels, members and voice states in one message.
+        max_message_bytes=1024 * 1024,
+        bytes_per_second=4 * 1024 * 1024,
+        burst_bytes=16 * 1024 * 1024,
+    ),
     options=Options,
     behaviour=Oxyl,
     summary="services of a bot fleet: shard blocks, routed events, a cache",

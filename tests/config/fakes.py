@@ -54,6 +54,8 @@ class FakeTiming:
     resume_window: float = 60.0
     heartbeat: Judging = "strict"
     max_message_bytes: int | None = None
+    bytes_per_second: int | None = None
+    burst_bytes: int | None = None
     rate_limit: Rate | None = None
 
 

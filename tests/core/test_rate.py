@@ -57,7 +57,8 @@ def test_who_keeps_to_the_rate_is_never_hit_and_nobody_gets_much_more(
 def test_one_message_of_the_largest_size_always_fits() -> None:
     assert Intake().holding(1000) == Intake()
     big = Intake().holding(4_000_000)
-    assert (big.unidentified, big.burst, big.per_second) == (4_000_000 + FRAMING, 4_000_000 + FRAMING, 262144)
+    assert (big.unidentified, big.burst, big.per_second) == (65536 + FRAMING, 4_000_000 + FRAMING, 262144)
+    assert Intake(unidentified=100_000).holding(4_000_000).unidentified == 100_000
     settings = Settings(interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0)
     assert settings.intake.unidentified == settings.max_message_bytes + FRAMING
 

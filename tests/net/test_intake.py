@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 
+import attrs
 import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
 
+from gatewayd.config.load import parse
 from gatewayd.core.close import Cause
 from gatewayd.core.rate import Intake
-from gatewayd.protocols import utilbot
+from gatewayd.parts import settings_of
+from gatewayd.protocols import oxyl, utilbot
 from gatewayd.protocols.registry import installed
 from tests.net.test_listener import masked
 from tests.net.test_supervisor import closed, identified, raw_client, read_to_end
 from tests.server import client, hear, say, serving
 
+OXYL = '[[listeners]]\nname = "main"\nprotocol = "oxyl"\nbind = "127.0.0.1:1"\n'
 WHERE = {"rooms": "/gateway?roomId=1&participantId=2&token=s3cret", "discodo": "/ws"}
 
 
@@ -97,3 +101,22 @@ async def test_fragments_count_with_their_headers() -> None:
             assert b"more than 300 bytes before identify" in await read_to_end(stream)
         await served.settled()
         assert served.hub.totals.closed == {"rate_limited": 1}
+
+
+async def test_a_sharder_that_starts_caches_all_its_guilds() -> None:
+    (config,) = parse(OXYL, "a.toml", installed()).listeners
+    settings = attrs.asdict(settings_of(config), recurse=False)
+    async with serving(oxyl.PROTOCOL, **settings) as served, client(served) as sharder:
+        assert (await hear(sharder))["op"] == 3
+        await say(sharder, {"op": 0, "d": {"type": "sharder", "compress": False, "secret": "s3cret"}})
+        assert (await hear(sharder))["t"] == "IDENTIFIED"
+        channels = [{"id": str(n), "name": "x" * 400} for n in range(1200)]
+        for number in range(4):
+            await say(sharder, {"op": 5, "d": {"type": "guild", "id": str(number), "channels": channels}})
+        await say(sharder, {"op": 1, "d": {}})
+        assert await hear(sharder) == {"op": 4, "d": {}}
+        assert len(served.hub.realm("main").documents) == 4 + 1200
+        async with client(served) as stranger:
+            with contextlib.suppress(ConnectionClosed):
+                await stranger.send("[" + " " * 200_000)
+            assert (await closed(stranger))[0] == 4009

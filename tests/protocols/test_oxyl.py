@@ -224,6 +224,17 @@ def test_what_a_service_had_not_taken_goes_to_another_one() -> None:
     assert other.heard() == [EXECUTE]
 
 
+def test_what_no_service_could_be_given_ends_its_sender_alone() -> None:
+    talk = Playbook(oxyl.PROTOCOL, outbox_bytes=50_000)
+    sharder, one, two = ready(talk, "sharder"), ready(talk), ready(talk)
+    command = {**EXECUTE, "d": {**COMMAND, "raw": "x" * 40_000}}
+    sharder.say(command)
+    assert one.heard() == [command]
+    sharder.say({**EXECUTE, "d": {**COMMAND, "raw": "x" * 60_000}})
+    assert sharder.closed == (1009, "a frame of 60204 bytes does not fit an outbox of main, which holds 50000")
+    assert (one.closed, two.closed) == (None, None)
+
+
 def test_with_nobody_there_it_waits_for_the_first_to_come() -> None:
     talk = book()
     ready(talk, "sharder").say(EXECUTE)
