@@ -165,5 +165,7 @@ def timings(protocol: Protocol) -> str:
         "resume_window": format_seconds(timing.resume_window),
         "rate_limit": None if timing.rate_limit is None else format_rate(timing.rate_limit),
         "max_message_bytes": timing.max_message_bytes,
+        "bytes_per_second": timing.bytes_per_second,
+        "burst_bytes": timing.burst_bytes,
     }
     return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None) + "."

@@ -34,6 +34,7 @@ def make_app(node: NodeView, *, turn: float = 0.005) -> Starlette:
             Route("/v1/listeners", do.listeners),
             Route("/v1/sessions", do.sessions),
             Route("/v1/sessions/{id}", do.session, methods=["GET", "DELETE"]),
+            Route("/v1/services", do.services),
             Route("/v1/channels", do.channels),
             Route("/v1/channels/{name:path}", do.channel),
             Route("/v1/notify", say.notify, methods=["POST"]),

@@ -17,6 +17,7 @@ from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
 from gatewayd.admin.listing import CHUNK, STATES, page
 from gatewayd.admin.node import ListenerView, NodeView, kept
 from gatewayd.admin.reach import Reach, realm_of
+from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.kept import Thing
@@ -163,6 +164,11 @@ class Routes:
         name, realms = request.path_params["name"], Reach.of(request, self.hub).realms(realm_of(request))
         found = [session for realm in realms for session in realm.subscribers(name)]
         return answer({"name": name, "subscribers": await self._views(found)})
+
+    async def services(self, request: Request) -> Response:
+        """Every type of service, with who they are and what they have told of themselves."""
+        rows = await services(Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values()))
+        return answer({"services": rows, "cursor": None})
 
     def _home(self, request: Request, thing: Thing) -> Realm:
         return Reach.of(request, self.hub).home(thing, realm_of(request))

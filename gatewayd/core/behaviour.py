@@ -233,6 +233,14 @@ class Behaviour(Generic[Options]):
         """Whether the protocol can say an event of this name at all; sessions of one that cannot do not hear it."""
         return True
 
+    def service_types(self) -> tuple[str, ...]:
+        """Types of service that are known though nobody of them is there."""
+        return ()
+
+    def service(self, session: Session) -> Mapping[str, Any] | None:
+        """What a service has told of itself: its `type`, figures, lists; None for a session that is no service."""
+        return None
+
     def keep(self, session: Session) -> Any:
         """What the protocol remembers of a session, as JSON can say it: for the journal."""
         return None

@@ -12,6 +12,8 @@ from typing import Any
 MAX_DEPTH = 100
 """Arrays and objects within each other. Decoder and encoder give up at some 950, and not at the same depth."""
 TOO_DEEP = f"JSON is nested deeper than {MAX_DEPTH} levels"
+SHALLOW = 2 * MAX_DEPTH
+"""Text that is no longer cannot be nested deeper."""
 OWN_DEPTH = 8
 """How many levels more a row of the journal may have, since it wraps what came in."""
 

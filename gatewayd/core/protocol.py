@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
-from gatewayd.core.depth import TOO_DEEP, too_deep
+from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
 from gatewayd.core.encode import encode
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def loads(message: str | bytes) -> dict[str, Any]:
     """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and deep nesting are refused."""
     if not isinstance(message, str):
         raise Disconnect(Cause.NOT_JSON, "binary message where JSON text is due")
-    if too_deep(message):
+    if len(message) > SHALLOW and too_deep(message):
         raise Disconnect(Cause.INVALID_PAYLOAD, TOO_DEEP)
     try:
         payload = _decode_json(message)

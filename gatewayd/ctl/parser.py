@@ -93,6 +93,7 @@ def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.A
 
     verbs.add("status", "the node: version, uptime, sessions by state and protocol, events, memory")
     verbs.add("listeners", "every listener with its protocol, URL and load")
+    verbs.add("services", "types of service, with their sessions, heaps, guilds and shards")
     _sessions(verbs.add("sessions", "the sessions, living and detached, with filters and pages"))
     show = verbs.add("show", "everything known of one session")
     show.add_argument("id", metavar="ID", type=word, help=ID_HELP)

@@ -84,6 +84,11 @@ def listeners(call: Call) -> int:
     return call.tell(answer, lambda out, value: views.listeners(out, views.records(value, "listeners")))
 
 
+def services(call: Call) -> int:
+    answer = call.client.ask("GET", "services")
+    return call.tell(answer, lambda out, value: views.services(out, views.records(value, "services")))
+
+
 def sessions(call: Call) -> int:
     query = {name: given for name in (*FILTERS, "sort") if (given := getattr(call.args, name)) is not None}
     return _list(call, "sessions", query, PAGE, partial(sessions_view, wanted=call.args.columns))
@@ -256,6 +261,7 @@ def room(call: Call) -> int:
 VERBS: dict[str, Callable[[Call], int]] = {
     "status": status,
     "listeners": listeners,
+    "services": services,
     "sessions": sessions,
     "show": show,
     "kick": kick,

@@ -103,6 +103,40 @@ def listeners(out: Screen, rows: Sequence[Any]) -> None:
     )
 
 
+def services(out: Screen, rows: Sequence[Any]) -> None:
+    """Types of service: how many there are, and what they have told in all."""
+    table(
+        out,
+        [
+            Column("TYPE", at("type"), keep=True),
+            Column("PROTOCOL", at("protocol")),
+            Column("REALM", at("realm")),
+            Column("SESSIONS", lambda row: _length(dig(row, "sessions")), keep=True, right=True),
+            Column("HEAP", lambda row: size(dig(row, "heapUsed")), keep=True, right=True),
+            Column("GUILDS", at("guilds"), keep=True, right=True),
+            Column("SHARDS", lambda row: ranges(dig(row, "shards"))),
+        ],
+        rows,
+    )
+
+
+def _length(value: Any) -> Any:
+    return len(value) if isinstance(value, list) else value
+
+
+def ranges(value: Any) -> str:
+    """Numbers in order, with neighbours as one: 0-3, 8."""
+    if not isinstance(value, list) or not all(type(item) is int for item in value):
+        return cell(value)
+    runs: list[list[int]] = []
+    for item in value:
+        if runs and item == runs[-1][-1] + 1:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "-"
+
+
 def channels(out: Screen, rows: Sequence[Any]) -> None:
     """Channel names and how many hear them."""
     table(

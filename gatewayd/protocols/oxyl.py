@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHARDER = "sharder"
 NUMBER = (int, float)
+SERVICE = ("type", "heapUsed", "guilds", "shards")
 CACHED: Mapping[str, tuple[str, ...]] = {
     "member": ("guildID", "id"),
     "role": ("id",),
@@ -221,6 +222,15 @@ class Oxyl(Behaviour[Options]):
         found = list(_documents(kind, {name: value for name, value in data.items() if name != "type"}))
         for key, value in found:
             self.port.documents.put(self.options.documents + key, value)
+
+    def service_types(self) -> tuple[str, ...]:
+        """Those that the options name."""
+        return self.options.service_types
+
+    def service(self, session: Session) -> Mapping[str, Any] | None:
+        """Its type, its heap, and a sharder's guilds and shards."""
+        told = {name: session.metadata[name] for name in SERVICE if name in session.metadata}
+        return told if "type" in told else None
 
     def delivers_one(self, channel: str, name: str) -> bool:
         """An event whose route says so runs once, whoever publishes it."""

@@ -189,6 +189,11 @@ class Utilbot(Behaviour[Options]):
         else:
             self._sum.reported = True
 
+    def service(self, session: Session) -> Mapping[str, Any] | None:
+        """Its type and its latest report."""
+        kind = session.metadata.get("type")
+        return None if kind is None else {"type": kind, **session.metadata.get("servers", {})}
+
     def ended(self, session: Any) -> None:
         """A bot's report leaves the sum with its session."""
         if session.metadata.pop("servers", None) is not None:

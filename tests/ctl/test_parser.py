@@ -141,7 +141,7 @@ def test_bash_completes_verbs_and_options(ctl: Ctl, tmp_path: Path) -> None:
     script.write_text(ctl("--print-completion", "bash").out)
     ask = 'source "$1"; COMP_WORDS=(gatewayctl se); COMP_CWORD=1; _shtab_gatewayctl; echo "${COMPREPLY[@]}"'
     done = subprocess.run([bash, "-c", ask, "-", str(script)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["sessions"]
+    assert done.stdout.split() == ["services", "sessions"]
 
 
 def test_completion_runs_without_a_daemon() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gatewayd.ctl import data
+from gatewayd.ctl import data, views
 
 from .conftest import Ctl
 from .daemon import Daemon
@@ -33,6 +33,22 @@ def test_status_has_a_line_for_each_listener(daemon: Daemon, ctl: Ctl) -> None:
 def test_listeners(daemon: Daemon, ctl: Ctl) -> None:
     daemon.answers("GET /v1/listeners", {"listeners": [{"name": "bots", "protocol": "utilbot"}], "cursor": None})
     assert ctl("listeners").out.splitlines()[1].split()[:2] == ["bots", "utilbot"]
+
+
+def test_services(daemon: Daemon, ctl: Ctl) -> None:
+    rows = [
+        {
+            "type": "sharder", "protocol": "oxyl", "realm": "prod", "sessions": [{"id": "a"}, {"id": "b"}],
+            "heapUsed": 104857600, "guilds": 7, "shards": [0, 1, 2, 8, 10, 11],
+        },
+        {"type": "commands", "sessions": []},
+    ]  # fmt: skip
+    daemon.answers("GET /v1/services", {"services": rows, "cursor": None})
+    head, first, second = ctl("services").out.splitlines()
+    assert head.split() == ["TYPE", "PROTOCOL", "REALM", "SESSIONS", "HEAP", "GUILDS", "SHARDS"]
+    assert first.split(maxsplit=7) == ["sharder", "oxyl", "prod", "2", "100.0", "MiB", "7", "0-2, 8, 10-11"]
+    assert second.split() == ["commands", "-", "-", "0", "-", "-", "-"]
+    assert (views.ranges([]), views.ranges(["x", 1]), views.ranges(None)) == ("-", "x, 1", "-")
 
 
 def test_sessions_pass_every_filter(daemon: Daemon, ctl: Ctl) -> None:
@@ -320,6 +336,7 @@ def test_a_refusal_is_1_with_the_daemons_sentence(daemon: Daemon, ctl: Ctl, argv
     [
         ("status", "GET /v1/status"),
         ("listeners", "GET /v1/listeners"),
+        ("services", "GET /v1/services"),
         ("sessions", "GET /v1/sessions?limit=50"),
         ("show s1", "GET /v1/sessions/s1"),
         ("kick s1", "DELETE /v1/sessions/s1"),
@@ -352,6 +369,7 @@ def test_json_is_what_the_api_said(daemon: Daemon, ctl: Ctl, argv: str, request_
         ("sessions", "GET /v1/sessions?limit=50"),
         ("show s1", "GET /v1/sessions/s1"),
         ("listeners", "GET /v1/listeners"),
+        ("services", "GET /v1/services"),
         ("channels", "GET /v1/channels"),
         ("channels c", "GET /v1/channels/c"),
         ("status", "GET /v1/status"),
@@ -363,8 +381,18 @@ def test_hostile_values_reach_no_terminal(
     daemon: Daemon, ctl: Ctl, monkeypatch: pytest.MonkeyPatch, argv: str, target: str
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    bad = SESSION | {"identity": HOSTILE, "name": HOSTILE, "url": HOSTILE, HOSTILE: HOSTILE, "metadata": [[HOSTILE]]}
-    daemon.answers(target, bad | {"sessions": [bad], "subscribers": [bad], "listeners": [bad], "channels": [bad]})
+    bad = SESSION | {
+        "type": HOSTILE,
+        "identity": HOSTILE,
+        "name": HOSTILE,
+        "url": HOSTILE,
+        HOSTILE: HOSTILE,
+        "metadata": [[HOSTILE]],
+    }
+    daemon.answers(
+        target,
+        bad | {"sessions": [bad], "subscribers": [bad], "listeners": [bad], "services": [bad], "channels": [bad]},
+    )
     for result in (ctl(*argv.split()), ctl.on_terminal(*argv.split())):
         assert result.code == 0
         assert "\\x1b" in result.out
