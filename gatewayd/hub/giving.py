@@ -6,9 +6,10 @@ Law 2: an event is said to a client only when all that its session missed before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.close import Verdict
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.hub.following import Following
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Given = tuple[int, int]
 """How many have an event now, and how many get it when they are resumed."""
+MOST_AROUND = 8192
+"""No protocol puts as many bytes around an event's data: an event that is smaller than an outbox by more fits it."""
 
 
 class Giving(Sessions):
@@ -42,6 +45,17 @@ class Giving(Sessions):
         reasons = {name: count - before.get(name, 0) for name, count in totals.reasons.items()}
         reasons = {name: count for name, count in reasons.items() if count}
         return Counts(delivered, buffered, totals.dropped - dropped, reasons, event.number)
+
+    def _refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
+        """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
+        if event.size + MOST_AROUND < self.smallest_outbox:
+            return
+        for session in receivers:
+            connection = session.connection
+            if connection is not None and connection.open:
+                limit, size = connection.settings.outbox_bytes, len(connection.wire.frame(event, connection.variant))
+                if size > limit:
+                    raise EventTooBig(size, limit, session.listener)
 
     def _give(self, receivers: Collection[Session], event: Event) -> Given:
         delivered = 0

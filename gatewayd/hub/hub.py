@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
+from gatewayd.core.behaviour import Admission, Behaviour
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
@@ -22,8 +22,6 @@ from gatewayd.hub.realm import Realm
 from gatewayd.journal.memory import NotificationLimits
 
 NOTIFICATION = "NOTIFICATION"
-MOST_AROUND = 8192
-"""No protocol puts as many bytes around an event's data: an event that is smaller than an outbox by more fits it."""
 
 
 class Hub(Giving):
@@ -210,17 +208,6 @@ class Hub(Giving):
             delivered += now
             buffered += later
         return delivered, buffered
-
-    def _refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
-        """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
-        if event.size + MOST_AROUND < self.smallest_outbox:
-            return
-        for session in receivers:
-            connection = session.connection
-            if connection is not None and connection.open:
-                limit, size = connection.settings.outbox_bytes, len(connection.wire.frame(event, connection.variant))
-                if size > limit:
-                    raise EventTooBig(size, limit, session.listener)
 
     def _event(self, channel: str, name: str, data: Any, *, realm: str = "", protocol: str = "") -> Event:
         """One that was not there before; with a realm it is for one receiver in that."""
