@@ -22,7 +22,8 @@ async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[Cau
     """Watch a client from its hello on: why it was ended, and how many seconds later."""
     begun = trio.current_time()
     connection.greet(begun)
-    await watch(connection, behind)
+    with trio.fail_after(1000):
+        await watch(connection, behind)
     assert connection.verdict is not None
     return connection.verdict.cause, trio.current_time() - begun
 
