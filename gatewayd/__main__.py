@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from gatewayd.config.model import Config
 from gatewayd.config.show import dump
 from gatewayd.core.protocol import Protocol
 from gatewayd.daemon import Daemon
+from gatewayd.journal.look import kept_for
 from gatewayd.log import logging_to_stderr
 from gatewayd.parts import StartError, url
 from gatewayd.protocols.registry import installed
@@ -150,11 +151,23 @@ def _announce(
 
 def _check(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     config, _, path = _load(args, protocols, outside_the_unit(os.environ))
-    for warning in config.warnings:
+    warnings = [*config.warnings, *_left_over(config)]
+    for warning in warnings:
         print(warning, file=sys.stderr)
-    found = f", {len(config.warnings)} warnings" if config.warnings else ""
+    found = f", {len(warnings)} warnings" if warnings else ""
     print(f"{path or 'embedded default'}: ok, {len(config.listeners)} listeners{found}")
-    return BAD_CONFIG if args.strict and config.warnings else DONE
+    print("\n".join(describe.realms((item.realm, item.name, item.protocol) for item in config.listeners)))
+    return BAD_CONFIG if args.strict and warnings else DONE
+
+
+def _left_over(config: Config) -> Iterator[str]:
+    """What the journal keeps for realms that no listener has."""
+    state_dir = config.gateway.state_dir
+    realms = {listener.realm for listener in config.listeners}
+    for name, counts in kept_for(Path(state_dir)).items() if state_dir else ():
+        if name not in realms:
+            rows = ", ".join(f"{count} {table}" for table, count in counts.items())
+            yield f"{state_dir}: warning: the journal keeps {rows} for realm {name!r}, in which there is no listener"
 
 
 def _config(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:

@@ -44,6 +44,22 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
     )
 
 
+def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Who shares what: a line for each realm, from (realm, name, protocol) of each listener."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for realm, name, protocol in listeners:
+        found.setdefault(realm, {}).setdefault(protocol, []).append(name)
+    lines = []
+    for realm, protocols in found.items():
+        rows = (f"{' + '.join(names)} ({protocol})" for protocol, names in protocols.items())
+        lines.append(f"realm {realm}: {', '.join(rows)}")
+    if any(len(names) > 1 for protocols in found.values() for names in protocols.values()):
+        lines.append("Listeners with a + between them share everything.")
+    if any(len(protocols) > 1 for protocols in found.values()):
+        lines.append("Protocols in one realm share users, guilds, documents and notifications.")
+    return lines
+
+
 def _endings(protocol: Protocol) -> Iterable[tuple[Cause, Ending]]:
     table = {**COMMON_ENDINGS, **protocol.wire.endings}
     return [(cause, table[cause]) for cause in Cause if cause in table]

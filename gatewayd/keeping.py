@@ -170,6 +170,9 @@ class Keeping:
         journal.put(Table.META, NUMBERS, self._reserve())
         for gap in reading.gaps:
             lose(hub, *gap)
+        for realm in hub.all_realms:
+            if not realm.behaviours and realm.keeps_anything:
+                log.warning("realm %s has no listener: what the journal keeps for it stays there", realm.name)
         journal.gather, journal.snapshot = self._gather, self._everything
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
@@ -257,5 +260,6 @@ class Keeping:
 
 def _first_with(hub: Hub, thing: Thing) -> Realm:
     """The realm of the first listener that uses such a thing, or of the first."""
-    realms = list(hub.realms.values())
-    return next((realm for realm in realms if realm.uses(thing)), realms[0])
+    listeners = list(hub.behaviours.values())
+    first = next((behaviour for behaviour in listeners if thing in behaviour.uses), listeners[0])
+    return hub.realm(first.port.realm)

@@ -43,6 +43,23 @@ def test_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert tomllib.loads(capsys.readouterr().out)["listeners"]
 
 
+def test_check_says_what_shares_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.toml"
+    rows = (("a", "oxyl", "prod"), ("b", "utilbot", "stage"), ("c", "oxyl", "prod"), ("d", "dmod", "prod"))
+    table = '[[listeners]]\nname = "{}"\nprotocol = "{}"\nrealm = "{}"\nbind = "127.0.0.1:0"\n'
+    path.write_text("".join(table.format(*row) for row in rows[:2]))
+    assert main(["check", "--config", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["realm prod: a (oxyl)", "realm stage: b (utilbot)"]
+    path.write_text("".join(table.format(*row) for row in rows))
+    assert main(["check", "--config", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "realm prod: a + c (oxyl), d (dmod)",
+        "realm stage: b (utilbot)",
+        "Listeners with a + between them share everything.",
+        "Protocols in one realm share users, guilds, documents and notifications.",
+    ]
+
+
 def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.toml"
     path.write_text(
@@ -51,7 +68,10 @@ def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert main(["check", "--config", str(path)]) == 0
     out, err = capsys.readouterr()
-    assert out == f"{path}: ok, 2 listeners, 2 warnings\n"
+    assert out == (
+        f"{path}: ok, 2 listeners, 2 warnings\nrealm open: o (oxyl), d (dmod)\n"
+        "Protocols in one realm share users, guilds, documents and notifications.\n"
+    )
     assert f"{path}:7: warning: listeners[1]: shares the documents prefix ''" in err
     assert f"{path}:3: warning: listeners[0]: open to everyone who reaches 0.0.0.0:1" in err
     assert main(["check", "--strict", "--config", str(path)]) == 2

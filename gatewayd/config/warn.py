@@ -206,11 +206,12 @@ def missing_parent(seen: Seen) -> Iterator[Mistake]:
 
 def shared_documents(seen: Seen) -> Iterator[Mistake]:
     """An oxyl cache that writes the very documents which a dmod listener serves."""
-    writers = {_prefix(item): item.name for _, item in seen.listeners() if item.protocol == "oxyl"}
+    writers = {(item.realm, _prefix(item)): item.name for _, item in seen.listeners() if item.protocol == "oxyl"}
     for where, listener in seen.listeners():
-        if listener.protocol == "dmod" and _prefix(listener) in writers:
+        place = listener.realm, _prefix(listener)
+        if listener.protocol == "dmod" and place in writers:
             text = (
-                f"shares the documents prefix {_prefix(listener)!r} with listener {writers[_prefix(listener)]} (oxyl), "
+                f"shares the documents prefix {_prefix(listener)!r} with listener {writers[place]} (oxyl), "
                 "whose clients write the guild: and member: documents that this one serves: "
                 "set options.documents on one of them"
             )
@@ -219,6 +220,25 @@ def shared_documents(seen: Seen) -> Iterator[Mistake]:
 
 def _prefix(listener: ListenerConfig) -> str:
     return str(getattr(listener.options, "documents", ""))
+
+
+def mixed_realms(seen: Seen) -> Iterator[Mistake]:
+    """Listeners of one realm that let their clients in on different terms: who enters by one is heard at the other."""
+    first: dict[str, ListenerConfig] = {}
+    for where, listener in seen.listeners():
+        other = first.setdefault(listener.realm, listener)
+        if _kind(seen, other) != _kind(seen, listener):
+            text = (
+                f"is in realm {listener.realm!r} with listener {other.name}, whose auth is of another kind "
+                f"({_kind(seen, listener)} here, {_kind(seen, other)} there): who enters by one reaches the clients of "
+                "the other; give one of them a realm of its own"
+            )
+            yield Mistake(where, text)
+
+
+def _kind(seen: Seen, listener: ListenerConfig) -> str:
+    auth = seen.auth(listener)
+    return "open" if auth is None else auth.kind
 
 
 CHECKS: tuple[Check, ...] = (
@@ -232,5 +252,6 @@ CHECKS: tuple[Check, ...] = (
     missing_group,
     missing_parent,
     shared_documents,
+    mixed_realms,
 )
 """A new check is a function here; it needs no other place."""

@@ -1,8 +1,8 @@
-"""What a realm keeps beside its sessions, as a protocol sees it: documents, notifications, rooms."""
+"""What a realm keeps beside its sessions, as a protocol sees it; and the errors of who has to name a realm."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,3 +70,20 @@ class Rooms(Protocol):
 
     def close(self, room: str) -> None:
         """The room is gone; its name is remembered as closed."""
+
+
+class NoSuchRealm(Exception):
+    """No listener is in a realm of that name; `names` are those that there are."""
+
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        super().__init__(f"no listener is in realm {name!r}; there are {', '.join(self.names)}")
+
+
+class SeveralRealms(Exception):
+    """Any of the realms in `names` could be meant."""
+
+    def __init__(self, what: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(f"{what} could be of several realms: name one of {', '.join(self.names)}")

@@ -7,33 +7,19 @@ Law 2: what would be kept in one of several realms is kept in none of them: whoe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
+
+from gatewayd.core.kept import NoSuchRealm as NoSuchRealm
+from gatewayd.core.kept import SeveralRealms as SeveralRealms
 
 if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour
     from gatewayd.core.kept import Thing
     from gatewayd.core.session import Session
     from gatewayd.hub.realm import Realm
-
-
-class NoSuchRealm(Exception):
-    """No listener is in a realm of that name; `names` are those that there are."""
-
-    def __init__(self, name: str, names: Iterable[str]) -> None:
-        self.name = name
-        self.names = tuple(names)
-        super().__init__(f"no listener is in realm {name!r}; there are {', '.join(self.names)}")
-
-
-class SeveralRealms(Exception):
-    """Any of the realms in `names` could be meant."""
-
-    def __init__(self, what: str, names: Iterable[str]) -> None:
-        self.names = tuple(names)
-        super().__init__(f"{what} could be of several realms: name one of {', '.join(self.names)}")
 
 
 @frozen(eq=False)

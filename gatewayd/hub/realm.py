@@ -146,6 +146,11 @@ class Realm:
 
     # --- the journal ----------------------------------------------------------------------------------------
 
+    @property
+    def keeps_anything(self) -> bool:
+        """Whether something of it would have to be kept without a session."""
+        return any(True for _ in self.rows()) or any(True for _ in self.waiting)
+
     def rows(self) -> Iterator[Row]:
         """All rows that there have to be of what this realm keeps, sessions and events apart."""
         for kept in self._kept.values():

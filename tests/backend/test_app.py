@@ -16,7 +16,8 @@ from gatewayd.backend.app import AppBackend, load
 from gatewayd.backend.errors import BackendError
 from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause
-from gatewayd.protocols import rooms
+from gatewayd.core.kept import NoSuchRealm, SeveralRealms
+from gatewayd.protocols import rooms, utilbot
 from tests.backend.test_http import asked
 from tests.backend.test_lifecycle import entry
 from tests.hub.test_hub import book, numbers, ready
@@ -116,6 +117,24 @@ async def test_what_becomes_of_sessions_is_told_in_order(caplog: pytest.LogCaptu
     await backend.tell(entries[1:])
     assert told == [("opened", 1), ("resumed", 2), ("detached", 3), ("ended", 4)]
     await AppBackend(App(), timeout=5).tell(entries)  # nobody listens: all are taken
+
+
+async def test_an_application_may_name_a_realm() -> None:
+    talk, app = book(), App()
+    other = Playbook(utilbot.PROTOCOL, beside=talk, listener="other", realm="other")
+    app.bind(talk.hub)
+    one, two = ready(talk), ready(other)
+    assert await app.publish("user:a", "E", 1) == Counts(delivered=2)
+    assert await app.publish("user:a", "E", 2, realm="other") == Counts(delivered=1)
+    assert (numbers(one), numbers(two)) == ([1], [1, 2])
+    with pytest.raises(SeveralRealms):
+        await app.notify("a", 3)
+    assert await app.notify("a", 3, realm="main") == Counts(delivered=1)
+    with pytest.raises(NoSuchRealm):
+        await app.publish("user:a", "E", 4, realm="nope")
+    caller = app.session(two.session.id)
+    assert caller is not None
+    assert caller.realm == "other"
 
 
 async def test_an_application_acts_on_the_node() -> None:

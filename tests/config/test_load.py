@@ -12,7 +12,7 @@ from gatewayd.config.model import AdminConfig, GatewayConfig, LimitsConfig, List
 from gatewayd.config.values import Bind
 from gatewayd.core.rate import Rate, Seconds
 
-from .fakes import LISTENER, PROTOCOLS, FakeOptions, Route, read, static
+from .fakes import LISTENER, PROTOCOLS, FakeOptions, Route, mistakes, read, static
 
 LIMITS = tuple(attrs.asdict(ListenerLimits()))
 
@@ -266,3 +266,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load(path, PROTOCOLS)
         assert caught.value.mistakes == [f"{path}{why}"]
+
+
+def test_a_listener_is_in_the_realm_of_its_auth() -> None:
+    text = "[auth.fleet]\nkind = 'open'\n" + LISTENER
+    assert read(LISTENER).listeners[0].realm == "open"
+    assert read(text + 'auth = "fleet"\n').listeners[0].realm == "fleet"
+    assert read(text + 'auth = "fleet"\nrealm = "prod"\n').listeners[0].realm == "prod"
+    for realm in ('""', '"a\\u0007"', f'"{"x" * 65}"'):
+        (mistake,) = mistakes(LISTENER + f"realm = {realm}\n")
+        assert mistake.endswith("listeners[0].realm: expected a name of 1 to 64 printable characters")

@@ -163,3 +163,21 @@ class TestCredentials:
         assert "needs $CREDENTIALS_DIRECTORY" in "".join(mistakes(self.TEXT))
         inside = {"CREDENTIALS_DIRECTORY": "/nowhere"}
         assert outside_the_unit(inside) is inside
+
+
+def test_one_realm_with_two_kinds_of_auth() -> None:
+    text = STATIC + "secrets = ['s']\n" + listener("oxyl", 'auth = "x"\nrealm = "r"') + listener("utilbot", "")
+    assert read(text).warnings == ()
+    (warning,) = read(text + 'realm = "r"\n').warnings
+    assert warning == (
+        "bad.toml:10: warning: listeners[1]: is in realm 'r' with listener oxyl, whose auth is of another kind (open "
+        "here, static there): who enters by one reaches the clients of the other; give one of them a realm of its own"
+    )
+    same = text + 'realm = "r"\nauth = "y"\n[auth.y]\nkind = "static"\nsecrets = ["t"]\n'
+    assert read(same).warnings == ()
+
+
+def test_the_documents_of_another_realm_are_others() -> None:
+    text = listener("oxyl", 'realm = "r"') + listener("dmod", 'realm = "{}"')
+    assert read(text.format("q")).warnings == ()
+    assert "shares the documents prefix" in read(text.format("r")).warnings[0]

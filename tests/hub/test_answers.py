@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gatewayd.backend.answer import Answer, Said
+from gatewayd.backend.errors import BackendError
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.hub.answers import apply
-from gatewayd.protocols import rooms
+from gatewayd.protocols import rooms, utilbot
 from tests.hub.test_hub import book, numbers, ready
 from tests.playbook import Playbook
 
@@ -87,3 +88,26 @@ def test_who_is_subscribed_gets_what_waited_for_the_first_receiver() -> None:
     talk.hub.publish(talk.realm, "service:work", "E", 1, one=True)
     apply(talk.hub, person.session, Answer(subscribe=("service:work",)), None)
     assert numbers(person) == [1]
+
+
+def test_an_answer_stays_in_the_realm_of_who_asked() -> None:
+    talk = book()
+    other = Playbook(utilbot.PROTOCOL, beside=talk, listener="other", realm="other")
+    one, two = ready(talk), ready(other)
+    events = (Said(channel="user:a", event="E", data=1), Said(channel="user:a", event="E", data=2, realm="other"))
+    assert apply(talk.hub, one.session, Answer(events=events), None) == 0
+    assert (numbers(one), numbers(two)) == ([1], [2])
+
+
+def test_a_realm_that_nobody_has_is_the_backends_error() -> None:
+    talk = book()
+    person = ready(talk)
+    heard: list[Any] = []
+    talk.hub.realm("gone").documents.put("k", 1)
+    events = (Said(channel="user:a", event="E", data=1), Said(channel="user:a", event="E", realm="gone"))
+    with pytest.raises(
+        BackendError, match=r"events\[1\]\.realm: no listener is in realm 'gone'; there are main"
+    ) as failed:
+        apply(talk.hub, person.session, Answer(reply=1, events=events, disconnect="x"), heard.append)
+    assert failed.value.slug == "invalid"
+    assert (heard, numbers(person), person.closed) == ([], [], None)  # nothing of it is done

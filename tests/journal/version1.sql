@@ -1,0 +1,26 @@
+-- A journal of version 1, as the daemon before realms has written it: sqlite3 journal.db .dump
+PRAGMA application_id = 1734440037;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE documents (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "documents" VALUES('guild:7','{"name":"seven"}');
+CREATE TABLE events (sequence INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "events" VALUES(1,'{"channel":"user:a","name":"HELLO","data":{"n":1},"at":1795275803.2296429,"holders":["a1a1a1a1a1a1a1a1"]}');
+INSERT INTO "events" VALUES(2,'{"channel":"service:commands","name":"EXECUTE_COMMAND","data":{"command":"ping","raw":"!ping","ids":{"message":"1","author":"2","channel":"3","guild":"4","shard":"0"}},"at":1795275803.2296486,"holders":["service:commands"],"one":true}');
+CREATE TABLE idempotency (id TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO "idempotency" VALUES('id-1','{"answer":{"delivered":1,"buffered":0,"dropped":0},"until":1795276103.229607}');
+CREATE TABLE lifecycle (sequence INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "lifecycle" VALUES(1,'{"at":1795275803.2291007,"cause":"","generation":1,"identity":"a","kind":"opened","listener":"bots","metadata":{"type":"bot"},"n":1,"protocol":"utilbot","sequence":1,"session":"a1a1a1a1a1a1a1a1"}');
+INSERT INTO "lifecycle" VALUES(2,'{"at":1795275803.2294226,"cause":"","generation":1,"identity":"sharder","kind":"opened","listener":"staging","metadata":{"type":"sharder","compress":false},"n":2,"protocol":"oxyl","sequence":1,"session":"b2b2b2b2b2b2b2b2"}');
+CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO "meta" VALUES('alive','1795275803.229755');
+INSERT INTO "meta" VALUES('lifecycle','2');
+CREATE TABLE notifications (user TEXT NOT NULL, sequence INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (user, sequence));
+INSERT INTO "notifications" VALUES('7',1,'{"text":"hello"}');
+CREATE TABLE rooms (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "rooms" VALUES('r','{"state":{"roomLocked":true},"bans":[],"closed":0}');
+INSERT INTO "rooms" VALUES('gone','{"state":null,"bans":[],"closed":1}');
+CREATE TABLE sessions (id TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO "sessions" VALUES('a1a1a1a1a1a1a1a1','{"listener":"bots","protocol":"utilbot","auth":"prod","remote":"127.0.0.1:5","opened":1795275803.2288241,"identity":"a","key":"a","resumable":true,"generation":1,"sequence":2,"resumes":0,"lost":0,"untold":0,"delivered":0,"detached":1795275803.2296224,"said":0,"channels":["listener:bots","user:a","session:a1a1a1a1a1a1a1a1","service:bot"],"granted":[],"grant":[[],{}],"metadata":{"type":"bot"},"data":null}');
+INSERT INTO "sessions" VALUES('b2b2b2b2b2b2b2b2','{"listener":"staging","protocol":"oxyl","auth":"stage","remote":"127.0.0.1:5","opened":1795275803.229326,"identity":"sharder","key":"sharder","resumable":true,"generation":1,"sequence":2,"resumes":0,"lost":0,"untold":0,"delivered":0,"detached":1795275803.2296367,"said":0,"channels":["service:sharder","session:b2b2b2b2b2b2b2b2","listener:staging"],"granted":[],"grant":[[],{}],"metadata":{"type":"sharder","compress":false,"shards":[0]},"data":null}');
+COMMIT;
