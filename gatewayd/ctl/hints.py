@@ -1,6 +1,8 @@
-"""What was probably meant where a channel has no hearer: a backend may make channels of its own, so it is no error."""
+"""What was probably meant, or what there is to choose from, for the end of a sentence."""
 
 from typing import Any
+
+from gatewayd.ctl.client import Refused
 
 PREFIXES = ("session", "listener", "user", "room", "guild", "service")
 """The kinds of channels that sessions hear by themselves."""
@@ -8,7 +10,10 @@ COUNTS = ("delivered", "buffered", "dropped")
 
 
 def unheard(channel: str, counts: Any) -> str | None:
-    """A sentence where the counts of a publish say that nobody hears the channel."""
+    """A sentence where the counts of a publish say that nobody hears the channel.
+
+    It is no error: a backend may make channels of its own.
+    """
     if not isinstance(counts, dict) or any(counts.get(name) != 0 for name in COUNTS):
         return None
     prefix, colon, rest = channel.partition(":")
@@ -19,3 +24,15 @@ def unheard(channel: str, counts: Any) -> str | None:
     near = get_close_matches(prefix, PREFIXES, n=1)
     meant = f"did you mean {near[0]}:{rest or 'ID'}?" if near else f"sessions hear {':, '.join(PREFIXES)}:"
     return f"nobody hears {channel}; {meant}"
+
+
+def choices(error: Refused) -> str:
+    """What a refusal says that there is to choose from, for the end of its sentence."""
+    said = error.answer.value.get("error") if error.answer and isinstance(error.answer.value, dict) else None
+    match said:
+        case {"candidates": [*ids]} if ids:
+            return f": {', '.join(map(str, ids))}"
+        case {"code": "several_realms"}:
+            return " (--realm REALM)"
+        case _:
+            return ""

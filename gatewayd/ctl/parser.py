@@ -11,6 +11,7 @@ FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # what sh
 GOALS = ("written", "acknowledged")
 FILTERS = {
     "listener": "sessions of this listener",
+    "realm": "sessions of this realm",
     "protocol": "sessions that speak this protocol",
     "state": "sessions in this state, such as ready or detached",
     "channel": "sessions that hear this channel",
@@ -21,6 +22,7 @@ COLUMNS = (
     "id",
     "listener",
     "protocol",
+    "realm",
     "state",
     "identity",
     "remote",
@@ -106,6 +108,7 @@ def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.A
     _publish(verbs.add("publish", "send an event to every session that hears a channel"))
     notify = verbs.add("notify", "send a user a notification: now if there, else kept for later")
     notify.add_argument("user", metavar="USER", type=word, help="the user's id")
+    _realm(notify)
     _json(notify, "the notification's data")
     _documents(_Verbs(verbs.add("doc", "read, store or delete a document"), "action", shared, found))
     _rooms(_Verbs(verbs.add("room", "create, look at, change or close a room"), "action", shared, found))
@@ -153,14 +156,17 @@ def _paging(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _publish(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--wait GOAL] [--id ID]\n"
-        "                          CHANNEL EVENT [JSON|-]\n"
+        "gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--realm REALM]\n"
+        "                          [--wait GOAL] [--id ID] CHANNEL EVENT [JSON|-]\n"
         "       gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--wait GOAL] --ndjson FILE|-"
     )
     parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
     _json(parser, "the event's data")
     parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
+    parser.add_argument(
+        "--realm", metavar="REALM", type=word, help="to this realm; without it, to every one where somebody hears it"
+    )
     parser.add_argument(
         "--wait",
         metavar="GOAL",
@@ -173,10 +179,17 @@ def _publish(parser: argparse.ArgumentParser) -> None:
     ndjson.complete = FILE  # type: ignore[attr-defined]
 
 
+def _realm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--realm", metavar="REALM", type=word, help="of this realm; without it, of the only one that has such a thing"
+    )
+
+
 def _documents(actions: "_Verbs") -> None:
     for name, meaning in (("get", "print a document"), ("set", "store a document"), ("delete", "delete a document")):
         action = actions.add(name, meaning)
         action.add_argument("key", metavar="KEY", type=word, help="such as guild:7")
+        _realm(action)
         if name == "set":  # never {} by default here: it would replace a document
             action.add_argument("data", metavar="JSON|-", type=text, help="the value; - reads standard input")
 
@@ -185,6 +198,7 @@ def _rooms(actions: "_Verbs") -> None:
     for name, meaning in ROOM_ACTIONS.items():
         action = actions.add(name, meaning)
         action.add_argument("id", metavar="ID", type=word, help="the room's id")
+        _realm(action)
         if name == "create":
             _json(action, "the room's state")
         if name == "set":

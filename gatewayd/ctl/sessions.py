@@ -16,7 +16,7 @@ from gatewayd.ctl.views import STATE_COLOURS, age, at, dig, number
 SHORT_ID = 10  # with a hundred thousand sessions, one chance in ten million that another starts alike
 USUAL = ("id", "listener", "protocol", "state", "identity", "remote", "age", "channels", "queued")
 CONSTANT = ("listener", "protocol", "state", "channels", "queued")
-GIVES_WAY = ("protocol", "channels")  # a listener has one protocol; `show` tells the channels
+GIVES_WAY = ("protocol", "realm", "channels")  # a listener has one protocol and one realm; `show` tells the channels
 GIVES_WAY_LAST = ("queued", "age")
 
 
@@ -62,7 +62,7 @@ def sessions(
     if wanted is not None or out.columns is None:
         table(out, [known[name] for name in wanted or USUAL], rows)
         return
-    shown = dict.fromkeys(USUAL)
+    shown = dict.fromkeys(USUAL if _same(known["realm"].value, rows) else (*USUAL, "realm"))
     fits = partial(_fits, rows, out.columns)
     if not fits([known[name] for name in shown]):
         same = {name: text for name in CONSTANT if (text := _same(known[name].value, rows)) is not None}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gatewayd.ctl import data, views
 from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, Refused
-from gatewayd.ctl.hints import unheard
+from gatewayd.ctl.hints import choices, unheard
 from gatewayd.ctl.parser import FILTERS
 from gatewayd.ctl.place import Unreachable, find_place
 from gatewayd.ctl.sessions import sessions as sessions_view
@@ -59,7 +59,7 @@ def perform(args: Namespace) -> int:
     except Refused as error:
         if args.json and error.answer and error.answer.text:
             json_value(call.out, *error.answer)
-        complain(str(error))
+        complain(f"{error}{choices(error)}")
         return REFUSED
     except RecursionError:
         complain("the answer is nested too deeply to be shown; try --json")
@@ -153,14 +153,13 @@ def _every_page(call: Call, key: str, query: dict[str, str], first: Answer) -> A
 def publish(call: Call) -> int:
     args = call.args
     if args.ndjson is not None:
-        if args.channel is not None or args.id is not None:
+        if args.channel is not None or args.id is not None or args.realm is not None:
             raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE, not both")
         return _publish_lines(call)
     if args.event is None:
         raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE")
     event = {"channel": args.channel, "event": args.event, "data": data.argument(args.data)}
-    if args.id is not None:
-        event["id"] = args.id
+    event |= {name: given for name in ("id", "realm") if (given := getattr(args, name)) is not None}
     answer = call.client.ask("POST", "publish", query=_wait(call), body=data.encode(event))
     if not args.json and (hint := unheard(args.channel, answer.value)):
         complain(hint)
@@ -218,8 +217,13 @@ def _add(totals: dict[str, int], result: Any) -> None:
 
 
 def notify(call: Call) -> int:
-    body = data.encode({"user": call.args.user, "data": data.argument(call.args.data)})
-    return _counted(call, call.client.ask("POST", "notify", body=body))
+    notification = {"user": call.args.user, "data": data.argument(call.args.data), **_realm(call)}
+    return _counted(call, call.client.ask("POST", "notify", body=data.encode(notification)))
+
+
+def _realm(call: Call) -> dict[str, str]:
+    """As a query, or as part of a body."""
+    return {} if call.args.realm is None else {"realm": call.args.realm}
 
 
 def _counted(call: Call, answer: Answer) -> int:
@@ -227,34 +231,35 @@ def _counted(call: Call, answer: Answer) -> int:
 
 
 def doc(call: Call) -> int:
-    key = call.args.key
+    key, query = call.args.key, _realm(call)
     match call.args.action:
         case "set":
-            answer = call.client.ask("PUT", "documents", key, body=data.encode(data.argument(call.args.data)))
-            return call.say(answer, f"stored {clean(key)}")
+            body = data.encode(data.argument(call.args.data))
+            return call.say(call.client.ask("PUT", "documents", key, query=query, body=body), f"stored {clean(key)}")
         case "delete":
-            return call.say(call.client.ask("DELETE", "documents", key), f"deleted {clean(key)}")
+            return call.say(call.client.ask("DELETE", "documents", key, query=query), f"deleted {clean(key)}")
         case _:
-            answer = call.client.ask("GET", "documents", key)
+            answer = call.client.ask("GET", "documents", key, query=query)
             return call.tell(answer, lambda out, value: json_value(out, answer.text, value))
 
 
 def room(call: Call) -> int:
-    name = call.args.id
+    name, query = call.args.id, _realm(call)
     match call.args.action:
         case "create":
             state = data.argument(call.args.data)
             if not isinstance(state, dict):
                 raise data.UsageError("a room's state is a JSON object")
-            body = data.encode(state | {"id": name})
+            body = data.encode(state | {"id": name} | query)
             return call.say(call.client.ask("POST", "rooms", body=body), f"created {clean(name)}")
         case "set":
-            answer = call.client.ask("PUT", "rooms", name, body=data.encode(data.changes(call.args.data)))
+            body = data.encode(data.changes(call.args.data))
+            answer = call.client.ask("PUT", "rooms", name, query=query, body=body)
             return call.say(answer, f"changed {clean(name)}")
         case "close":
-            return call.say(call.client.ask("DELETE", "rooms", name), f"closed {clean(name)}")
+            return call.say(call.client.ask("DELETE", "rooms", name, query=query), f"closed {clean(name)}")
         case _:
-            answer = call.client.ask("GET", "rooms", name)
+            answer = call.client.ask("GET", "rooms", name, query=query)
             return call.tell(answer, lambda out, value: properties(out, views.flatten(value)))
 
 

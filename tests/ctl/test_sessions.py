@@ -17,6 +17,7 @@ SESSION: dict[str, Any] = {
     "id": ID,
     "listener": "bots",
     "protocol": "utilbot",
+    "realm": "prod",
     "identity": "bot-1",
     "state": "ready",
     "remote": "203.0.113.7:51234",
@@ -59,6 +60,13 @@ def test_identity_and_remote_stay_readable() -> None:
         assert "203.0.113.7:51234" in line
         assert "production-bot" in line
     assert lines[2].startswith("ffffffffff  a-list")  # a start of the id, with nothing behind it that is not of it
+
+
+def test_the_realm_is_shown_where_there_are_several() -> None:
+    heading, *lines = drawn([SESSION, SESSION | {"realm": "staging"}], 200)
+    assert heading.split()[-1] == "REALM"
+    assert [line.split()[-1] for line in lines] == ["prod", "staging"]
+    assert "REALM" not in drawn([LONG, OTHER | {"realm": "staging"}])[0]  # a listener has one, and room for it is short
 
 
 def test_hostile_values_fit() -> None:

@@ -53,11 +53,24 @@ def test_services(daemon: Daemon, ctl: Ctl) -> None:
 
 def test_sessions_pass_every_filter(daemon: Daemon, ctl: Ctl) -> None:
     target = (
-        "GET /v1/sessions?listener=bots&protocol=utilbot&state=ready&channel=room%3A4%262&identity=a%20b"
+        "GET /v1/sessions?listener=bots&realm=prod&protocol=utilbot&state=ready&channel=room%3A4%262&identity=a%20b"
         "&remote=%3A%3A1&sort=opened&limit=7&cursor=x%2By"
     )
     daemon.answers(target, {"sessions": [SESSION], "cursor": None})
-    options = ["--channel", "room:4&2", "--identity", "a b", "--remote", "::1", "--limit", "7", "--cursor", "x+y"]
+    options = [
+        "--realm",
+        "prod",
+        "--channel",
+        "room:4&2",
+        "--identity",
+        "a b",
+        "--remote",
+        "::1",
+        "--limit",
+        "7",
+        "--cursor",
+        "x+y",
+    ]
     result = ctl("sessions", "--listener=bots", "--protocol=utilbot", "--state=ready", "--sort=opened", *options)
     assert daemon.asked == [target]
     assert result.out.splitlines()[1].split()[:4] == ["s1", "bots", "utilbot", "ready"]
@@ -158,6 +171,7 @@ def test_publish_with_an_id(daemon: Daemon, ctl: Ctl) -> None:
         ["publish"],
         ["publish", "c", "E", "--ndjson", "-"],
         ["publish", "--id", "1", "--ndjson", "-"],
+        ["publish", "--realm", "a", "--ndjson", "-"],
         ["publish", "--ndjson", "/nonexistent"],
         ["room", "set", "r", "[]"],
         ["room", "set", "r", "{"],
@@ -258,6 +272,36 @@ def test_a_publish_that_nobody_hears_is_told(daemon: Daemon, ctl: Ctl, channel: 
     assert ctl("publish", channel, "E", "--json").err == ""
     daemon.answers("POST /v1/publish", NONE | {"buffered": 1})
     assert ctl("publish", channel, "E").err == ""
+
+
+def test_a_realm_is_passed_on(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("POST /v1/publish", COUNTS)
+    daemon.answers("POST /v1/notify", COUNTS)
+    daemon.answers("POST /v1/rooms", {})
+    for line in ("GET /v1/documents/k", "PUT /v1/documents/k", "DELETE /v1/documents/k"):
+        daemon.answers(f"{line}?realm=a%20b", {})
+    for line in ("GET /v1/rooms/r", "PUT /v1/rooms/r", "DELETE /v1/rooms/r"):
+        daemon.answers(f"{line}?realm=a%20b", {})
+    for argv in (
+        "publish c E", "notify u", "room create r", "doc get k", "doc set k 1", "doc delete k",
+        "room show r", "room set r a=1", "room close r",
+    ):  # fmt: skip
+        assert ctl(*argv.split(), "--realm", "a b").code == 0, argv
+    assert [request.json["realm"] for request in daemon.requests[:3]] == ["a b"] * 3
+    daemon.answers("GET /v1/sessions?realm=a&limit=50", {"sessions": [], "cursor": None})
+    assert ctl("sessions", "--realm", "a").code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ({"code": "ambiguous", "message": "2 sessions", "candidates": ["ab1", "ab\x1b"]}, "2 sessions: ab1, ab\\x1b"),
+        ({"code": "several_realms", "message": "a or b"}, "a or b (--realm REALM)"),
+    ],
+)
+def test_a_choice_is_shown(daemon: Daemon, ctl: Ctl, error: Any, said: str) -> None:
+    daemon.answers("GET /v1/sessions/ab", {"error": error}, status=409)
+    assert ctl("show", "ab").err == f"gatewayctl: {said}\n"
 
 
 def test_notify(daemon: Daemon, ctl: Ctl) -> None:
