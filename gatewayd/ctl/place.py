@@ -87,7 +87,7 @@ def denial(path: Path, members: Callable[[int], list[str]] = _members) -> str:
     """Why a socket is closed to us, and what to do: about the first thing on the way that we may not pass."""
     for parent in reversed(path.parents):
         if not os.access(parent, os.X_OK, effective_ids=True):
-            return _truth(parent, stat.S_IXGRP, "RuntimeDirectoryMode=0750 in the unit", members)
+            return _truth(parent, stat.S_IXGRP, "RuntimeDirectoryMode=0755 in the unit", members)
     return _truth(path, stat.S_IWGRP, 'mode = "0660" and a group under [admin]', members)
 
 
