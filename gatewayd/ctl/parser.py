@@ -45,7 +45,7 @@ exit codes: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable
 The socket is --socket, $GATEWAYD_SOCKET, or the first where a daemon listens of $RUNTIME_DIRECTORY/admin.sock,
 /run/gatewayd/admin.sock, $XDG_RUNTIME_DIR/gatewayd/admin.sock and /tmp/gatewayd-UID/admin.sock."""
 
-ID_HELP = "the session's id, or the start of it where only one session has that"
+ID_HELP = "the session's id, or its first six characters or more"
 
 _TIME = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}

@@ -13,7 +13,7 @@ from gatewayd.ctl.views import at, dig, duration, number, size
 PROMPT = 1  # a line for the shell's prompt below the output
 FEWEST = 3  # lines of the table of listeners that stay on the screen: heading, a row, and how many more
 KNOWN = ("node", "version", "pid", "started", "uptime", "draining", "clients", "sessions", "events", "memory", "faults")
-SECTIONS = ("totals", "closed", "refused", "auth", "backend", "journal", "api", "loop")
+SECTIONS = ("totals", "closed", "refused", "wrong_keys", "auth", "backend", "journal", "api", "loop")
 
 
 def status(out: Screen, value: Any, listeners: Sequence[Any] = ()) -> None:
@@ -50,6 +50,9 @@ def _trouble(value: Any) -> Iterator[tuple[str, str]]:
 def _figures(value: Any) -> Iterator[tuple[str, str]]:
     yield "clients", cell(dig(value, "clients"))
     yield "sessions", _sum(dig(value, "sessions", "total"), dig(value, "sessions", "by_state"))
+    realms = dig(value, "sessions", "by_realm")
+    if isinstance(realms, Mapping) and len(realms) > 1:
+        yield "realms", _nonzero(realms)
     events = dig(value, "events")
     names = ("published", "delivered", "buffered", "dropped")
     yield "events", ", ".join(f"{name} {cell(dig(events, name))}" for name in names)

@@ -87,7 +87,9 @@ def counts(value: Any) -> str:
 
 
 def listeners(out: Screen, rows: Sequence[Any]) -> None:
-    """What is bound, and how busy it is."""
+    """What is bound, and how busy it is; on a terminal with its realm where there are several."""
+    realm = Column("REALM", at("realm"))
+    shown = out.columns is None or len({cell(dig(row, "realm")) for row in rows}) > 1
     table(
         out,
         [
@@ -98,6 +100,7 @@ def listeners(out: Screen, rows: Sequence[Any]) -> None:
             Column("SESSIONS", at("sessions"), keep=True, right=True),
             Column("BEAT", lambda row: duration(dig(row, "heartbeat_interval")), keep=True, right=True),
             Column("RESUME", lambda row: duration(dig(row, "resume_window")), keep=True, right=True),
+            *([realm] if shown else []),
         ],
         rows,
     )

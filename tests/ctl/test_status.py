@@ -88,6 +88,13 @@ def test_what_a_newer_daemon_says_is_there_and_fits() -> None:
     assert drawn({"realm": "main"})[-1] == "realm     main"
 
 
+def test_sessions_by_realm_where_there_are_several() -> None:
+    sessions = STATUS["sessions"] | {"by_realm": {"staging": 30, "prod": 800}}
+    assert "realms    prod 800, staging 30" in drawn(STATUS | {"sessions": sessions})
+    sessions["by_realm"] = {"prod": 830}
+    assert not any(line.startswith("realms") for line in drawn(STATUS | {"sessions": sessions}))
+
+
 def test_figures_that_are_none() -> None:
     assert drawn({})[:2] == ["node      -, version -, up -", "clients   -"]
     assert drawn({"auth": {"a": {"n": 1, "x": "y", "z": None, "w": 0}}})[-1] == "auth      a n 1"

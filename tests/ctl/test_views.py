@@ -40,8 +40,15 @@ def test_listeners_show_the_url_or_else_the_address() -> None:
         {"name": "b", "address": "unix:/run/b.sock", "resume_window": 300},
     ]
     lines = [line.split() for line in drawn(views.listeners, rows).splitlines()]
-    assert lines[1] == ["a", "oxyl", "ws://127.0.0.1:7101/", "0", "-", "30s", "-"]
-    assert lines[2] == ["b", "-", "unix:/run/b.sock", "-", "-", "-", "5m00s"]
+    assert lines[1] == ["a", "oxyl", "ws://127.0.0.1:7101/", "0", "-", "30s", "-", "-"]
+    assert lines[2] == ["b", "-", "unix:/run/b.sock", "-", "-", "-", "5m00s", "-"]
+
+
+def test_listeners_show_their_realm_where_there_are_several() -> None:
+    rows = [{"name": "a", "realm": "prod"}, {"name": "b", "realm": "prod"}]
+    assert "REALM" not in drawn(views.listeners, rows, 80)
+    rows[1]["realm"] = "staging"
+    assert [line.split()[-1] for line in drawn(views.listeners, rows, 80).splitlines()] == ["REALM", "prod", "staging"]
 
 
 def test_records_cope_with_plain_names_and_with_nothing() -> None:
