@@ -26,6 +26,8 @@ from gatewayd.net.transport import SocketTransport
 
 PIECE = 65536
 """The most that is read at once."""
+READ_OUT = 32 * 1024 * 1024
+"""The most that is read in a second of a body that is refused: its client may write all of it before it reads why."""
 
 
 class Forwarder:
@@ -66,7 +68,7 @@ class Forwarder:
         if call.failed is not None and not call.begun:
             await _refuse(transport, call.failed)
         elif call.failed is None and not call.heard:
-            await transport.linger(LINGER_SECONDS, PIECE)
+            await transport.linger(LINGER_SECONDS, READ_OUT)
         return call.failed
 
 
@@ -220,4 +222,4 @@ async def _refuse(transport: SocketTransport, failed: Failed) -> None:
     headers = (("Retry-After", "5"),) if failed.status == 503 else ()
     with trio.move_on_after(LINGER_SECONDS):
         await transport.send_all(response(failed.status, failed.reason, headers=headers, plain=True))
-        await transport.linger(LINGER_SECONDS, PIECE)
+        await transport.linger(LINGER_SECONDS, READ_OUT)

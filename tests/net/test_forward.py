@@ -281,6 +281,20 @@ async def test_a_body_without_end() -> None:
         assert served.gate.refused == {"rest_body": 1}
 
 
+@pytest.mark.parametrize("announced", ["Content-Length: 8000000", "Transfer-Encoding: chunked"])
+async def test_who_reads_only_after_a_large_body_is_sent_hears_why_it_is_refused(announced: str) -> None:
+    async def server(call: Heard) -> None:
+        await call.read_body(b"never")
+
+    async with forwarding(server, torn=True) as (served, _):
+        stream = await served.raw()
+        async with stream:
+            with trio.fail_after(5):
+                start = b"" if "Length" in announced else b"7a1200\r\n"
+                await stream.send_all(call("POST /a", announced, body=start + b"x" * 8_000_000))
+            assert refused(await rest_of(stream))[0] == 413
+
+
 async def test_a_body_that_is_no_body() -> None:
     async def server(call: Heard) -> None:
         await call.read_body(b"never")
