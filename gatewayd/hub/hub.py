@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from gatewayd.core.behaviour import Admission, Behaviour
+from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
@@ -231,7 +231,10 @@ class Hub(Giving):
         realm = self.realm_for(Thing.NOTIFICATIONS, realms)
         channel = f"user:{user}"
         if channel in realm.channels:
-            return self.publish(realm, channel, NOTIFICATION, data)
+            try:
+                return self.publish(realm, channel, NOTIFICATION, data, whole=True)
+            except EventTooBig:
+                pass  # the answer to the next login can hold it
         kept, dropped = self._keep_notification(realm, user, data)
         return Counts(0, int(kept), dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
 

@@ -451,6 +451,16 @@ def test_a_user_who_has_only_lost_is_told_so_until_it_knows() -> None:
     assert page(talk).heard() == [REQUEST, passed()][1:]
 
 
+def test_a_notification_that_no_outbox_could_hold_waits_for_the_next_login() -> None:
+    """It cut off every page of its user, and was lost."""
+    talk = book(outbox_bytes=65536)
+    person = ready(talk)
+    assert talk.hub.notify("000", "x" * 70_000) == Counts(0, 1)
+    person.say({"op": 4})
+    assert (person.closed, person.heard()) == (None, [])
+    assert page(talk).heard() == [passed("x" * 70_000)]
+
+
 def test_basic_access_hears_no_user_and_never_resumes() -> None:
     talk = book()
     person = ready(talk, None, None)
