@@ -143,7 +143,9 @@ class Listener:
         remote = origin.remote(socket.remote, head.headers, self._proxies)
         if log.isEnabledFor(logging.DEBUG):
             target, agent = printable(redacted(head.target)), printable(head.user_agent or "-")
-            log.debug("head listener=%s remote=%s target=%s agent=%s", self.config.name, remote, target, agent)
+            log.debug(
+                "head listener=%s remote=%s target=%s agent=%s", self.config.name, printable(remote), target, agent
+            )
         try:
             handshake = self._locate(ticket, head, remote)
             if not head.upgrades:

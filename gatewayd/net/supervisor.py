@@ -81,9 +81,9 @@ class Talk:
     def _look(self) -> None:
         if not self.ticket.identified and self.connection.state in IDENTIFIED:
             self.ticket.identify()
-            self.log("connected", f"state={self.connection.state.value}")
+            self.log("connected", f"state={self.connection.state.value}", "")
 
-    def log(self, what: str, more: str) -> None:
+    def log(self, what: str, more: str, cause: str) -> None:
         """Log what a client did; who it is, is known once it has identified."""
         if not log.isEnabledFor(logging.INFO):
             return
@@ -92,7 +92,7 @@ class Talk:
         self.lines.log(
             log, logging.INFO, "%s listener=%s session=%s identity=%s remote=%s %s",
             what, self.behaviour.listener, session.id if session else "-", who, printable(self.remote), more,
-            kind=f"{what} {identified}", first=IDENTIFIED_LINES if identified else STRANGERS_LINES,
+            kind=f"{what} {cause} {identified}", first=IDENTIFIED_LINES if identified else STRANGERS_LINES,
         )  # fmt: skip
 
     def act_aloud(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
@@ -191,7 +191,8 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
 async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then say goodbye; False when the client may still be talking."""
     said = entry.part(talk.hub, talk.connection, verdict)
-    talk.log("left", f"cause={said.cause.value} reason={printable(said.reason)}")
+    cause = said.cause.value
+    talk.log("left", f"cause={cause} reason={printable(said.reason)}", cause)
     try:
         with trio.move_on_after(CLOSE_SECONDS):
             if websocket.controls.reply is not None:
