@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -121,6 +122,15 @@ def test_run_takes_the_command_line(daemon: Daemon, ctl: Ctl, monkeypatch: pytes
     assert stop.value.code == 1
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Children react to SIGINT, though a shell's background job, which this may be, and its children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as stuck:

@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tests.server import free_port
+from tests.test_backend import status_of
 from tests.test_daemon import Running, running
 
 CHAT = Path(__file__).parents[2] / "examples" / "chat"
@@ -212,6 +213,8 @@ def test_presence(two: tuple[Person, Person]) -> None:
 def test_a_lost_connection_is_resumed_with_what_was_missed(two: tuple[Person, Person]) -> None:
     ann, bob = two
     bob.lose()
+    admin = bob.chat.folder / "admin.sock"
+    until(lambda: status_of(admin)["sessions"]["by_state"].get("detached"))  # before that, it would be sent to nowhere
     until(lambda: ann.say("where are you?", "ann-says-1")[0] == 200)
     assert ann.say("hello?", "ann-says-2")[0] == 200
     assert ann.present() == ["Ann", "Bob"]  # for a minute he may come back

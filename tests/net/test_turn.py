@@ -54,6 +54,15 @@ async def test_what_is_left_wakes_a_loop_that_is_about_to_sleep() -> None:
         assert (first.asked, second.asked) == (["now"], ["now", "later"])
 
 
+async def test_a_turn_is_held_until_its_end() -> None:
+    with Turn() as turn:
+        number = turn.number
+        turn.held = True
+        await trio.lowlevel.checkpoint()
+        assert not turn.held
+        assert turn.number > number
+
+
 async def test_a_fault_in_one_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with Turn() as turn, caplog.at_level(logging.CRITICAL):
         broken, fine = Fake(broken=True), Fake()

@@ -90,6 +90,8 @@ async def test_in_a_turn_that_is_held_all_is_one_write() -> None:
         await trio.lowlevel.checkpoint()
         assert pair.far.recv(65536) == said
         assert not other.nothing()
+        said = pair.event(5)  # the next turn is not held
+        assert pair.far.recv(65536) == said
 
 
 async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
