@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     admin_socket = Path(place) if place is not None else runtime_socket(os.environ)
     with logging_to_stderr(getattr(logging, args.log_level.upper())):
         for warning in config.warnings:
-            logging.getLogger("gatewayd").warning("%s", warning)
+            logging.getLogger("gatewayd").warning("%s", warning.replace(": warning: ", ": ", 1))  # its level says so
         daemon = Daemon(config, protocols, admin_socket)
         with stopping.held():
             daemon.prepare(os.environ)

@@ -82,6 +82,15 @@ def test_check_and_its_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "missing" in capsys.readouterr().err
 
 
+def test_a_start_logs_the_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        '[admin]\ngroup = "no-such-group"\n[[listeners]]\nname = "o"\nprotocol = "oxyl"\nbind = "127.0.0.1:0"\n'
+    )
+    assert main(["run", "--config", str(path)]) == 1
+    assert f"WARNING gatewayd: {path}:2: admin.group: there is no group 'no-such-group' here" in capsys.readouterr().err
+
+
 def test_only_dmod_lets_guests_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.toml"
     text = '[auth.a]\nkind = "static"\n'

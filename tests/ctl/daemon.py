@@ -5,7 +5,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,10 +74,11 @@ def running(path: Path) -> Iterator[Daemon]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             time.sleep(daemon.takes)
             status, said = daemon.answer_to(Request(self.command, self.path, body, dict(self.headers.items())))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+            with suppress(BrokenPipeError):  # it has waited long enough
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
 
         do_GET = do_POST = do_PUT = do_DELETE = _answer
 
