@@ -16,6 +16,11 @@ def unheard(channel: str, counts: Any) -> str | None:
     """
     if not isinstance(counts, dict) or any(counts.get(name) != 0 for name in COUNTS):
         return None
+    return nobody(channel)
+
+
+def nobody(channel: str) -> str:
+    """A sentence on a channel that nobody hears, with the one that was probably meant."""
     prefix, colon, rest = channel.partition(":")
     if colon and prefix in PREFIXES:
         return f"nobody hears {channel}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gatewayd.ctl import data, views
 from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, Refused
-from gatewayd.ctl.hints import choices, unheard
+from gatewayd.ctl.hints import choices, nobody, unheard
 from gatewayd.ctl.parser import FILTERS
 from gatewayd.ctl.place import Unreachable, find_place
 from gatewayd.ctl.sessions import sessions as sessions_view
@@ -91,7 +91,10 @@ def services(call: Call) -> int:
 
 def sessions(call: Call) -> int:
     query = {name: given for name in (*FILTERS, "sort") if (given := getattr(call.args, name)) is not None}
-    return _list(call, "sessions", query, PAGE, partial(sessions_view, wanted=call.args.columns))
+    found = _list(call, "sessions", query, PAGE, partial(sessions_view, wanted=call.args.columns))
+    if call.args.channel and not found and not call.args.json:
+        complain(nobody(call.args.channel))
+    return DONE
 
 
 def show(call: Call) -> int:
@@ -106,15 +109,18 @@ def kick(call: Call) -> int:
 
 def channels(call: Call) -> int:
     if call.args.name is None:
-        return _list(call, "channels", {}, None, views.channels)
+        _list(call, "channels", {}, None, views.channels)
+        return DONE
     answer = call.client.ask("GET", "channels", call.args.name)
+    if not call.args.json and not views.records(answer.value, "subscribers"):
+        complain(nobody(call.args.name))
     return call.tell(answer, lambda out, value: sessions_view(out, views.records(value, "subscribers")))
 
 
 def _list(
     call: Call, key: str, query: dict[str, str], limit: int | None, view: Callable[[Screen, list[Any]], None]
-) -> int:
-    """Ask for a list, or with --all for every page of it, and say on stderr when there is more."""
+) -> list[Any]:
+    """Ask for a list, or with --all for every page of it, and say on stderr when there is more; what was shown."""
     args = call.args
     limit = args.limit or (PAGE_OF_ALL if args.all else limit)
     if limit is not None:
@@ -128,7 +134,7 @@ def _list(
     cursor = views.dig(answer.value, "cursor")
     if cursor and not args.json:
         complain(f"there are more; go on with --cursor {cursor}, or take --all")
-    return DONE
+    return views.records(answer.value, key)
 
 
 def _every_page(call: Call, key: str, query: dict[str, str], first: Answer) -> Answer:

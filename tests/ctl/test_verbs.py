@@ -304,6 +304,15 @@ def test_a_choice_is_shown(daemon: Daemon, ctl: Ctl, error: Any, said: str) -> N
     assert ctl("show", "ab").err == f"gatewayctl: {said}\n"
 
 
+def test_a_channel_that_nobody_hears_is_told(daemon: Daemon, ctl: Ctl) -> None:
+    daemon.answers("GET /v1/channels/usr%3Ax", {"name": "usr:x", "subscribers": []})
+    daemon.answers("GET /v1/sessions?channel=usr%3Ax&limit=50", {"sessions": [], "cursor": None})
+    for argv in (["channels", "usr:x"], ["sessions", "--channel", "usr:x"]):
+        result = ctl(*argv)
+        assert (result.code, result.err) == (0, "gatewayctl: nobody hears usr:x; did you mean user:x?\n")
+        assert ctl(*argv, "--json").err == ""
+
+
 def test_notify(daemon: Daemon, ctl: Ctl) -> None:
     daemon.answers("POST /v1/notify", {"delivered": 0, "kept": 1})
     assert ctl("notify", "42", "-", stdin=b'{"text": "hi"}').out == "delivered 0, kept 1\n"
