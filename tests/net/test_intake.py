@@ -16,7 +16,7 @@ from gatewayd.core.rate import Intake
 from gatewayd.parts import settings_of
 from gatewayd.protocols import oxyl, utilbot
 from gatewayd.protocols.registry import installed
-from tests.net.test_listener import masked
+from tests.net.test_listener import GOOD, masked
 from tests.net.test_supervisor import closed, identified, raw_client, read_to_end
 from tests.server import client, hear, say, serving
 
@@ -120,3 +120,25 @@ async def test_a_sharder_that_starts_caches_all_its_guilds() -> None:
             with contextlib.suppress(ConnectionClosed):
                 await stranger.send("[" + " " * 200_000)
             assert (await closed(stranger))[0] == 4009
+
+
+async def test_what_comes_with_the_request_counts() -> None:
+    async with serving(utilbot.PROTOCOL, intake=Intake(300, 300, 1)) as served, await served.raw() as stream:
+        await stream.send_all(GOOD + masked(b"x" * 100, opcode=10) * 3)
+        await trio.sleep(0.05)  # so that what follows is read by itself
+        await stream.send_all(masked(b"", opcode=10))
+        assert b"more than 300 bytes before identify" in await read_to_end(stream)
+
+
+async def test_what_follows_the_verdict_is_not_judged_again() -> None:
+    """The goodbye has bounds of its own: a client that is still talking is waited for."""
+    async with serving(utilbot.PROTOCOL, intake=Intake(300, 300, 1)) as served, await raw_client(served) as stream:
+        await stream.send_all(masked(b"x" * 100, opcode=10) * 3)
+        got = b""
+        while b"before identify" not in got:
+            got += await stream.receive_some()
+        await stream.send_all(masked(b"x" * 100, opcode=10) * 5)
+        with trio.move_on_after(0.3):
+            pytest.fail(f"it was not waited for: {await stream.receive_some()!r}")
+        await stream.send_all(masked(b"\x03\xe8", opcode=8))
+        assert await read_to_end(stream) == b""
