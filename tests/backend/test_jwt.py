@@ -44,9 +44,9 @@ async def reason(judge: JwtAuth, text: str | None, kind: str = "secret", subject
 
 async def test_a_token_gives_what_it_says() -> None:
     judge = auth(clock=lambda: NOW)
-    text = token(exp=NOW + 60, channels=["user:1", "news", "news"], metadata={"plan": "gold"})
+    text = token(exp=NOW + HOUR, channels=["user:1", "news", "news"], metadata={"plan": "gold"})
     assert await judged(judge, text) == Grant(
-        granted=True, channels=("user:1", "news"), metadata={"plan": "gold"}, expires=60.0
+        granted=True, channels=("user:1", "news"), metadata={"plan": "gold"}, expires=HOUR
     )
     assert (await judged(judge, token(meta={"a": 1}))).metadata == {"a": 1}
 
@@ -230,12 +230,12 @@ async def test_no_rightly_signed_claim_is_a_fault_of_ours(said: Any) -> None:
     await judged(auth(require_exp=False, audience="a", issuer="b"), forge_signed(said), "user", "7")
 
 
-@pytest.mark.parametrize("exp", [10**17, 10**400, 1e300, str(NOW + HOUR)])
+@pytest.mark.parametrize("exp", [10**17, 10**400, 1e300, str(NOW + 2 * HOUR)])
 async def test_an_expiry_beyond_all_measure(exp: Any) -> None:
     grant = await judged(auth(), forge_signed({"exp": exp}))
     assert grant
     assert grant.expires is not None
-    assert grant.expires > HOUR - 60
+    assert grant.expires > HOUR  # whenever in the run this test has its turn
 
 
 @pytest.mark.parametrize(
