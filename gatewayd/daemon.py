@@ -31,9 +31,7 @@ from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.protocol import Protocol
 from gatewayd.hub.answers import apply
-from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
-from gatewayd.journal.memory import NotificationLimits
 from gatewayd.journal.pinned import JournalError
 from gatewayd.keeping import Keeping
 from gatewayd.log import Sampled
@@ -44,7 +42,7 @@ from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.tls import Handshakes
 from gatewayd.net.turn import Turn
-from gatewayd.parts import StartError, listener_view, rest_of, settings_of, tls_of, within_descriptors
+from gatewayd.parts import StartError, hub_of, listener_view, rest_of, settings_of, tls_of, within_descriptors
 from gatewayd.sockets import Sockets
 from gatewayd.stopping import STOP_SIGNALS, told_to_stop
 
@@ -71,8 +69,7 @@ class Daemon:
         self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
         self.keeping = self._keeping()
         store = None if self.keeping is None else self.keeping.journal
-        notes = NotificationLimits(bytes_per_user=limits.notifications_bytes, bytes=limits.notifications_total_bytes)
-        self.hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=store, notifications=notes)
+        self.hub = hub_of(config, trio.current_time, store)
         self.lines = Sampled(trio.current_time, self.hub.timers.at)
         self.remembered = Remembered()
         self.backend = self._service()

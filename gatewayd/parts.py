@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import resource
 import ssl
+from collections.abc import Callable
 
 from gatewayd.admin.node import ListenerView
-from gatewayd.config.model import ListenerConfig
+from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.rate import Intake
+from gatewayd.core.record import Store
 from gatewayd.core.settings import Settings
+from gatewayd.hub.hub import Hub
+from gatewayd.journal.memory import NotificationLimits
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
@@ -80,6 +84,18 @@ def rest_of(config: ListenerConfig) -> Forwarder | None:
     """Who answers plain requests to a listener whose protocol takes them; None where nobody is named."""
     url: str = getattr(config.options, "rest", "")
     return Forwarder(url, max_body=config.options.rest_max_body) if url else None  # type: ignore[attr-defined]
+
+
+def notification_limits(config: Config) -> NotificationLimits:
+    """What may wait in one realm: an equal share of what all may take, so that none pushes out another's."""
+    limits, realms = config.limits, {listener.realm for listener in config.listeners}
+    share = limits.notifications_total_bytes // max(1, len(realms))
+    return NotificationLimits(bytes_per_user=limits.notifications_bytes, bytes=share)
+
+
+def hub_of(config: Config, clock: Callable[[], float], store: Store | None) -> Hub:
+    """The hub of a node that is configured so; `store` is its journal."""
+    return Hub(clock, limit=2 * config.limits.max_clients, store=store, notifications=notification_limits(config))
 
 
 def within_descriptors(wanted: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from gatewayd.config.load import parse
 from gatewayd.core.rate import FRAMING, Intake
 from gatewayd.daemon import Daemon
-from gatewayd.parts import listener_view, settings_of, url
+from gatewayd.parts import listener_view, notification_limits, settings_of, url
 from gatewayd.protocols.registry import PROTOCOLS
 
 TEXT = """
@@ -76,3 +76,10 @@ def test_the_url_has_the_listeners_own_path() -> None:
         "ws://127.0.0.1:7112/talk",
         "unix:/run/bots/?v=1",
     ]
+
+
+def test_each_realm_has_an_equal_share_of_all_notifications() -> None:
+    one = "[limits]\nnotifications_bytes = 1000\nnotifications_total_bytes = 30000\n" + TEXT
+    for text, share in ((one, 30000), (one + 'realm = "staging"\n', 15000)):
+        limits = notification_limits(parse(text, "a.toml", PROTOCOLS, environ={}))
+        assert (limits.bytes_per_user, limits.bytes) == (1000, share)

@@ -178,7 +178,7 @@ class LimitsConfig(ListenerLimits):
     notifications_bytes: int = attrs.field(default=4194304, validator=_positive)
     """Of the notifications that wait for one user: they stand in one answer to its login."""
     notifications_total_bytes: int = attrs.field(default=67108864, validator=_positive)
-    """Of all that wait in a realm, so that a backend that notifies users who never come cannot fill the memory."""
+    """Of all that wait, an equal share for each realm: users who never come cannot fill the memory."""
 
 
 @attrs.frozen(kw_only=True)
