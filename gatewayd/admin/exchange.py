@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import h11
 import trio
+from trio.lowlevel import checkpoint
 
 from gatewayd.net.head import HOST, BadHead
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from gatewayd.admin.asgi import HttpConnection
 
 Message = MutableMapping[str, Any]
+
+CHUNKS = 256
+"""Chunks of a body that are dealt with before others have a turn: a read may bring ten thousand, of a byte each."""
+LINES = 101
+"""Of a head: the request line and 100 headers."""
 
 _FOLD = re.compile(rb"\n[ \t]")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
@@ -37,6 +43,7 @@ class Exchange:
         self.read = False
         """Whether the request has come to its end."""
         self._told = False  # the application, that it has come to its end
+        self._crowded = False  # with more chunks than are dealt with at once
         self.answered = False
         """Whether an answer has begun."""
         request = _request(self._http, head)
@@ -50,10 +57,16 @@ class Exchange:
         return self.read and self._http.our_state is h11.DONE
 
     def _advance(self) -> bytes:
-        """What of the body has come; `read` tells whether that was the rest. Raises `h11.RemoteProtocolError`."""
-        parts = []
-        while type(event := self._http.next_event()) is h11.Data:
+        """The part of the body that h11 has; `read` is set with the last one. Raises `h11.RemoteProtocolError`."""
+        parts: list[bytes] = []
+        for _ in range(CHUNKS):
+            event = self._http.next_event()
+            if not isinstance(event, h11.Data):
+                break
             parts.append(event.data)
+        else:
+            self._crowded = True
+            return b"".join(parts)
         if type(event) is h11.EndOfMessage:
             self.read = True
             self._connection.place.busy()
@@ -67,11 +80,12 @@ class Exchange:
             return {"type": "http.disconnect"}
         if self._http.they_are_waiting_for_100_continue:
             await self._connection.write(self._http.send(_CONTINUE))
-        body = b""
+        if self._crowded:
+            self._crowded = False
+            await checkpoint()
         try:
-            while not body and not self.read:
+            while not (body := self._advance()) and not self.read:
                 self._http.receive_data(await self._connection.more())
-                body = self._advance()
         except (h11.RemoteProtocolError, trio.BrokenResourceError):
             return {"type": "http.disconnect"}
         self._told = self.read
@@ -101,6 +115,8 @@ class Exchange:
 
 def _request(http: h11.Connection, head: bytes) -> h11.Request:
     """The request, judged. Raises `BadHead`."""
+    if head.count(b"\r\n") > LINES + 1:
+        raise BadHead(431, f"more than {LINES - 1} headers: send fewer")
     http.receive_data(head)
     try:
         request = http.next_event()

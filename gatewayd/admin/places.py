@@ -1,8 +1,8 @@
-"""Who may hold how many connections to the admin API: a share of places, and who gives way where one is full.
+"""How many connections to the admin API each party may hold, and which one gives way to a new one.
 
-Law 1: whoever comes gets a place as long as one of the share's, or one of its own party's, is held by a connection for
-which nothing is being done: idle, silent, or with half a request. The one of those that was quiet longest gives way.
-Law 2: no party (a uid, an address, a token at an address) holds more than its part of the share.
+Law 1: a connection on which no request is being answered (idle, silent, or with half a request) gives way when its
+place is needed, the quietest first. A new one is refused only where all that could give way are busy.
+Law 2: no party (a uid, an address, a token at an address) holds more than its part of a share.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The doors of the admin API: a Unix socket for whoever its file lets in, TCP for whoever holds a token.
 
-Law 1: whatever a connection does, it ends with it, and is told so in words while it waits for an answer.
-Law 2: connections that have not shown a token share a few places for a short time; they take none from the others.
+Law 1: a fault ends its own connection and nothing else; a client that still waits for an answer is told why it ends.
+Law 2: connections that have not shown a valid token share a few places for a short time, and take none from the others.
 """
 
 from __future__ import annotations

@@ -164,6 +164,8 @@ async def test_what_the_application_is_told(autojump_clock: trio.abc.Clock) -> N
         scope["state"]["who"] = "changed"
         await reply(send, b"")
 
+    await told(app, b"GET / HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 99 + b"\r\n")
+    assert len(scopes.pop()["headers"]) == 100
     request = b"GET /%C3%A4?a=%20 HTTP/1.1\r\nHOST: b:1\r\nX-Y: 1\r\nx-y: 2\r\n\r\n"
     await told(app, request + request)
     first, second = scopes
@@ -271,6 +273,7 @@ async def test_a_client_that_hangs_up_is_noticed_and_one_that_talks_is_not(autoj
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET /" + b"a" * 17_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 100 + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 3000, 431),
     ],
 )  # fmt: skip
@@ -331,6 +334,24 @@ async def test_a_body_that_does_not_end_well_is_a_disconnect(autojump_clock: tri
     for rest in ([length], [length, b"RST"], [chunked, b"nonsense\r\n"], [chunked, b"1" * 20_000]):
         line = await told(app, b"POST / HTTP/1.1\r\n" + HOST + rest[0], *rest[1:])
         assert answers(line.said, b"POST")[0][0] == 400
+
+
+async def test_a_body_of_tiny_chunks_holds_nobody_up(autojump_clock: trio.abc.Clock) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        head = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        line = await told(echo, head, b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")
+        nursery.cancel_scope.cancel()
+    assert answers(line.said, b"POST")[0][1] == b"POST / " + b"x" * 10_000
+    assert turns >= 10_000 // 256
 
 
 async def test_when_it_gives_way(autojump_clock: trio.abc.Clock) -> None:
