@@ -114,7 +114,7 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
             daemon.prepare(os.environ)
             _tune_collector()
             announce = partial(_announce, config, protocols, secrets, path, admin_socket)
-            trio.run(daemon.run, announce, clock=daemon.clock, instruments=[daemon.clock])
+            trio.run(daemon.run, announce, clock=daemon.clock)
     return DONE
 
 

@@ -21,8 +21,11 @@ import trio
 log = logging.getLogger("gatewayd")
 
 
-class SteadyClock(trio.abc.Clock, trio.abc.Instrument):
-    """Give it to `trio.run` twice: as the clock, and among the instruments."""
+class SteadyClock(trio.abc.Clock):
+    """For `trio.run`. Who knows of the end of a turn, which is `net.turn`, sets `stale`.
+
+    Trio asks for the time in each turn, right after it has waited for the outside and before it expires deadlines.
+    """
 
     def __init__(
         self, *, tick: float = 0.5, stall: float = 1.0, source: Callable[[], float] = time.perf_counter
@@ -30,6 +33,8 @@ class SteadyClock(trio.abc.Clock, trio.abc.Instrument):
         self._tick = tick
         self._stall = stall
         self._source = source
+        self.stale = True
+        """The turn is over: whoever asks next, looks."""
         self._turned = self._now = source()
         self._lost = 0.0  # what the clock is behind its source
         self.stalls = 0
@@ -45,14 +50,18 @@ class SteadyClock(trio.abc.Clock, trio.abc.Instrument):
 
     def current_time(self) -> float:
         """Of this turn of the loop."""
+        if self.stale:
+            self._look()
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Until the deadline, or until the next tick."""
+        """Until the deadline, or until the next tick. The turn is over when this is asked for."""
+        self.stale = True
         return min(deadline - (self._source() - self._lost), self._tick)
 
-    def after_io_wait(self, _timeout: float) -> None:
-        """A turn begins: before this, nothing that came meanwhile was read, and no deadline was judged."""
+    def _look(self) -> None:
+        """A turn begins: until now nothing that came meanwhile was read, and no deadline was judged."""
+        self.stale = False
         at = self._source()
         took = at - self._turned
         self._turned = at

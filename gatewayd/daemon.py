@@ -57,7 +57,7 @@ PARTING_SECONDS = 1.0
 class Daemon:
     """One node. `prepare` binds everything or raises `StartError`; `run` serves until told to stop.
 
-    `clock` is the one to run it on, and one of the instruments of `trio.run` as well.
+    `clock` is the one to run it on.
     """
 
     def __init__(self, config: Config, protocols: Mapping[str, Protocol], admin_socket: Path) -> None:
@@ -73,7 +73,7 @@ class Daemon:
         self.lines = Sampled(trio.current_time, self.hub.timers.at)
         self.remembered = Remembered()
         self.backend = self._service()
-        self.turn = Turn()
+        self.turn = Turn(self.clock)
         self.poll = Poll()
         self.brake = Brake()
         self.handshakes = Handshakes(limits.tls_handshakes)

@@ -161,7 +161,7 @@ class Keeping:
             for thing in Thing:
                 self._restore(hub, thing, reading)
             remembered.store = journal
-            remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock())
+            remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock(), meta.get(LIVED, 0.0))
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
             reading.place = "what is remembered of a session"
@@ -221,7 +221,7 @@ class Keeping:
         yield from hub.keeper.rows(iter(hub.sessions.values()), hub.waiting())
         for realm in hub.all_realms:
             yield from realm.rows()
-        yield from remembered.rows(hub.clock())
+        yield from remembered.rows()
         if self.queue is not None:
             yield from self.queue.rows()
             yield Table.META, LAST, b"%d" % self.queue.last

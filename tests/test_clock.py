@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from gatewayd.clock import SteadyClock
+from gatewayd.net.turn import Turn
 
 
 class Source:
@@ -21,6 +22,11 @@ class Source:
         return self.at
 
 
+def next_turn(clock: SteadyClock) -> None:
+    clock.stale = True
+    clock.current_time()
+
+
 def test_time_passes_from_turn_to_turn() -> None:
     source = Source()
     clock = SteadyClock(source=source)
@@ -29,7 +35,7 @@ def test_time_passes_from_turn_to_turn() -> None:
     source.at += 0.25
     assert clock.current_time() == start  # still the same turn
     assert clock.deadline_to_sleep_time(start + 0.5) == 0.25
-    clock.after_io_wait(0)
+    next_turn(clock)
     assert clock.current_time() == start + 0.25
     assert clock.deadline_to_sleep_time(start + 0.5) == 0.25
     assert clock.deadline_to_sleep_time(start + 3600) == 0.5  # a tick
@@ -43,11 +49,11 @@ def test_a_stall_takes_no_time(caplog: pytest.LogCaptureFixture) -> None:
     start = clock.current_time()
     for stall in (40.0, 2.0):
         source.at += stall
-        clock.after_io_wait(0.5)
+        next_turn(clock)
     assert clock.current_time() == start
     source.at += 0.5
     assert clock.deadline_to_sleep_time(start + 0.75) == 0.25
-    clock.after_io_wait(0.5)
+    next_turn(clock)
     assert clock.current_time() == start + 0.5
     assert clock.status() == {"stalls": 2, "longest": 40.0, "last": {"seconds": 2.0, "ago": 0.5}}
     assert [record.getMessage() for record in caplog.records] == [
@@ -65,7 +71,7 @@ def test_work_that_had_to_be_done_is_no_stall(caplog: pytest.LogCaptureFixture) 
     source.at += 30
     clock.excuse()
     source.at += 0.25
-    clock.after_io_wait(0)
+    next_turn(clock)
     assert clock.current_time() == start + 0.25
     assert clock.stalls == 0
     assert not caplog.records
@@ -95,10 +101,23 @@ def test_no_deadline_expires_in_a_stall(caplog: pytest.LogCaptureFixture) -> Non
     clock = SteadyClock(source=lambda: time.perf_counter() + jumped)
     begun = time.perf_counter()
     with caplog.at_level(logging.WARNING):
-        trio.run(main, clock=clock, instruments=[clock])
+        trio.run(main, clock=clock)
     assert time.perf_counter() - begun < 2
     assert clock.stalls == 1
     assert clock.longest == pytest.approx(40, abs=0.5)
+
+
+def test_a_busy_loop_does_not_stop_the_clock() -> None:
+    """It never sleeps, so it never asks how long it may: the turns are told by their instrument."""
+
+    async def main() -> None:
+        with Turn(clock), trio.move_on_after(0.05) as patience:
+            while True:
+                await trio.lowlevel.checkpoint()
+        assert patience.cancelled_caught
+
+    clock = SteadyClock()
+    trio.run(main, clock=clock)
 
 
 def test_a_quiet_loop_is_not_stalled() -> None:
@@ -110,5 +129,5 @@ def test_a_quiet_loop_is_not_stalled() -> None:
             assert timeout <= 0.01
 
     clock, turns = SteadyClock(tick=0.01), Turns()
-    trio.run(trio.sleep, 0.2, clock=clock, instruments=[clock, turns])
+    trio.run(trio.sleep, 0.2, clock=clock, instruments=[turns])
     assert turns.seen > 5

@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -238,7 +237,7 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
         first.remembered.put("old", 1, first.book.now)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         assert connection.execute("SELECT id FROM idempotency").fetchall() == [("old",)]
-    edit(tmp_path, "UPDATE idempotency SET value = ?", json.dumps({"answer": 1, "until": time.time() - 1}))
+    edit(tmp_path, "UPDATE idempotency SET value = ?", json.dumps({"answer": 1, "until": -1}))
     second = Node(tmp_path, protocol=discodo.PROTOCOL)
     async with second.running():
         assert notes_for(second.hub, "a") == ["hello"]

@@ -91,7 +91,7 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
         journal.file.write(journal._pending.take())
         daemon.prepare({})
         os.kill(os.getpid(), signal.SIGTERM)
-        trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.clock, instruments=[daemon.clock])
+        trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.clock)
         assert not seen
     assert seen == [signal.SIGTERM]
     assert not ready

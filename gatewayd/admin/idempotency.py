@@ -5,7 +5,6 @@ Ids of different scopes are different: what one publisher has said is nothing to
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +19,11 @@ Scoped = tuple[str, str]
 
 
 class Remembered:
-    """Bounded in time and number. Times are monotonic seconds; in the journal they are wall clock."""
+    """Bounded in time and number. Times are monotonic seconds; in the journal they are the node's own."""
 
     def __init__(self, store: Store | None = None) -> None:
         self.store: Store = store or Nowhere()
+        self._before = 0.0  # from the clock to the node's own time
         self._answers: OrderedDict[Scoped, tuple[float, Any]] = OrderedDict()
 
     def get(self, key: str, now: float, scope: str = "") -> Any:
@@ -36,7 +36,7 @@ class Remembered:
         """Remember an answer; the oldest gives way."""
         until = now + KEEP_SECONDS
         self._answers[scope, key] = (until, answer)
-        self.store.put(Table.IDEMPOTENCY, (scope, key), _row(answer, until - now))
+        self.store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
         if len(self._answers) > KEEP_COUNT:
             self._drop()
 
@@ -48,18 +48,21 @@ class Remembered:
         key, _ = self._answers.popitem(last=False)
         self.store.delete(Table.IDEMPOTENCY, key)
 
-    def rows(self, now: float) -> Iterator[Row]:
+    def _row(self, answer: Any, until: float) -> bytes:
+        return encode(Answered(answer, until + self._before))
+
+    def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
         for key, (until, answer) in self._answers.items():
-            yield Table.IDEMPOTENCY, key, _row(answer, until - now)
+            yield Table.IDEMPOTENCY, key, self._row(answer, until)
 
-    def restore(self, rows: Iterator[tuple[Key, bytes]], now: float) -> None:
-        """Remember what the journal does; it is told of what is too old."""
-        wall = time.time()
+    def restore(self, rows: Iterator[tuple[Key, bytes]], now: float, lived: float) -> None:
+        """Remember what the journal does; it is told of what is too old. `lived` is the node's own time."""
+        self._before = lived - now
         found = [(_decode(value), _scoped(key)) for key, value in rows]
         for kept, key in sorted(found, key=lambda item: item[0].until):
-            # A wall clock that was set back must not make an answer immortal.
-            self._answers[key] = (now + min(kept.until - wall, KEEP_SECONDS), kept.answer)
+            # A version before wrote seconds since the epoch, which must not make an answer immortal.
+            self._answers[key] = (min(kept.until - self._before, now + KEEP_SECONDS), kept.answer)
         self._forget(now)
 
 
@@ -69,14 +72,10 @@ def _scoped(key: Key) -> Scoped:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """One answer as it is kept; `until` is seconds since the epoch."""
+    """One answer as it is kept; `until` is by the node's own time."""
 
     answer: Any
     until: float
 
 
 _decode = msgspec.json.Decoder(Answered).decode
-
-
-def _row(answer: Any, left: float) -> bytes:
-    return encode(Answered(answer, time.time() + left))

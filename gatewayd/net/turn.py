@@ -12,6 +12,8 @@ from typing import Protocol
 
 import trio
 
+from gatewayd.clock import SteadyClock
+
 log = logging.getLogger("gatewayd.client")
 
 
@@ -31,7 +33,8 @@ class Turn(trio.abc.Instrument):
     Use as a context manager inside `trio.run`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SteadyClock | None = None) -> None:
+        self._clock = clock or SteadyClock()
         self._speakers: list[Speaker] = []
         self._blocked: list[Speaker] = []
         self._token: trio.lowlevel.TrioToken | None = None
@@ -55,6 +58,7 @@ class Turn(trio.abc.Instrument):
         """Trio is about to wait for the outside: the turn is over."""
         self.number += 1
         self.held = False
+        self._clock.stale = True
         if not self._speakers:
             return
         speakers, self._speakers = self._speakers, []
@@ -66,6 +70,7 @@ class Turn(trio.abc.Instrument):
                 done = False
             if not done:
                 self._blocked.append(speaker)
+        self._clock.stale = True  # again: what was written may have asked for the time
         if self._blocked and self._token is not None:
             self._token.run_sync_soon(self._hand_over)
 

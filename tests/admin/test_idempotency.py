@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import msgspec
@@ -38,7 +37,7 @@ def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
         remembered.put(name, name, 0.0)
     assert [remembered.get(name, 1.0) for name in "abc"] == [None, "b", "c"]
     assert [key for key, _ in written(disk)] == [("", "b"), ("", "c")]
-    assert [key for _, key, _ in remembered.rows(1.0)] == [("", "b"), ("", "c")]
+    assert [key for _, key, _ in remembered.rows()] == [("", "b"), ("", "c")]
 
 
 def test_over_a_restart_with_another_clock() -> None:
@@ -47,12 +46,17 @@ def test_over_a_restart_with_another_clock() -> None:
     remembered.put("z", 1, 1000.0)
     remembered.put("a", 2, 1200.0)
     again = Remembered(disk)
-    rows = {key: value for _, key, value in remembered.rows(1200.0)}
-    again.restore(iter(rows.items()), 5.0)
+    rows = {key: value for _, key, value in remembered.rows()}
+    again.restore(iter(rows.items()), 5.0, lived=1200.0)
     assert again.get("z", 5.0 + 99) == 1
     assert again.get("z", 5.0 + 101) is None
     assert again.get("a", 5.0 + 299) == 2
-    assert again.get("a", 5.0 + 301) is None
+    rows = {key: value for _, key, value in again.rows()}
+    third = Remembered()
+    third.restore(iter(rows.items()), 70_000.0, lived=1400.0)
+    assert third.get("z", 70_000.0) is None
+    assert third.get("a", 70_000.0 + 99) == 2
+    assert third.get("a", 70_000.0 + 101) is None
 
 
 def test_what_was_too_old_at_the_start_leaves_the_journal() -> None:
@@ -60,17 +64,17 @@ def test_what_was_too_old_at_the_start_leaves_the_journal() -> None:
     old = Remembered(disk)
     old.put("old", 1, 0.0)
     rows = list(written(disk))
-    late = msgspec.json.encode({"answer": 1, "until": time.time() - 1})
+    late = msgspec.json.encode({"answer": 1, "until": 99.0})
     again = Remembered(disk)
-    again.restore(iter([(key, late) for key, _ in rows]), 5.0)
+    again.restore(iter([(key, late) for key, _ in rows]), 5.0, lived=100.0)
     assert again.get("old", 5.0) is None
     assert list(written(disk)) == []
 
 
-def test_a_wall_clock_that_was_set_back_makes_nothing_immortal() -> None:
+def test_what_a_version_before_has_written_is_not_immortal() -> None:
     again = Remembered()
-    row = msgspec.json.encode({"answer": 1, "until": time.time() + 1e9})
-    again.restore(iter([(("", "x"), row)]), 0.0)
+    row = msgspec.json.encode({"answer": 1, "until": 1.8e9})
+    again.restore(iter([(("", "x"), row)]), 0.0, lived=0.0)
     assert again.get("x", KEEP_SECONDS - 1) == 1
     assert again.get("x", KEEP_SECONDS) is None
 
@@ -78,4 +82,4 @@ def test_a_wall_clock_that_was_set_back_makes_nothing_immortal() -> None:
 @pytest.mark.parametrize("row", [b"5", b"{}", b'{"answer": 1, "until": "soon"}', b"{"])
 def test_a_row_that_makes_no_sense(row: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
-        Remembered().restore(iter([(("", "x"), row)]), 0.0)
+        Remembered().restore(iter([(("", "x"), row)]), 0.0, lived=0.0)
