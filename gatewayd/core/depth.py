@@ -7,7 +7,6 @@ Law 2: text whose brackets do not match is not JSON; that is for the decoder to 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any
 
 MAX_DEPTH = 100
 """Arrays and objects within each other. Decoder and encoder give up at some 950, and not at the same depth."""
@@ -26,10 +25,13 @@ def too_deep(text: str | bytes, limit: int = MAX_DEPTH) -> bool:
     # Nearly every message ends here: it is too short, or has too few brackets.
     if len(text) <= 2 * limit:
         return False
-    openings: tuple[Any, Any] = ("[", "{") if isinstance(text, str) else (b"[", b"{")
-    if sum(map(text.count, openings)) <= limit:
+    if isinstance(text, str):
+        if text.count("[") + text.count("{") <= limit:
+            return False
+        text = text.encode(errors="replace")
+    elif text.count(b"[") + text.count(b"{") <= limit:
         return False
-    brackets = _outside_strings(text.encode(errors="replace") if isinstance(text, str) else text)
+    brackets = _outside_strings(text)
     if 2 * (brackets.count(b"[") + brackets.count(b"{")) != len(brackets):
         return False
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit

@@ -46,9 +46,13 @@ class Giving(Sessions):
         reasons = {name: count for name, count in reasons.items() if count}
         return Counts(delivered, buffered, totals.dropped - dropped, reasons, event.number)
 
+    def _fits_all(self, event: Event) -> bool:
+        """Whether every outbox that there is can hold it."""
+        return event.size + MOST_AROUND < self.smallest_outbox
+
     def _refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
         """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
-        if event.size + MOST_AROUND < self.smallest_outbox:
+        if self._fits_all(event):
             return
         for session in receivers:
             connection = session.connection

@@ -183,14 +183,14 @@ class Hub(Giving):
         `protocol` is the only one whose sessions may get it; "" lets any. With `whole`, raises `EventTooBig` where one
         of them could never be given it.
         """
-        receivers = () if one and not whole else realm.receivers(channel, name, data, besides, protocol)
         if one:
             event = self._event(channel, name, data, realm=realm.name, protocol=protocol)
         else:
             event = self._event(channel, name, data)
-        if whole:
-            self._refuse_too_big(event, receivers)
-        return self._publish([event], () if one else receivers)
+        receivers = () if one else realm.receivers(channel, name, data, besides, protocol)
+        if whole and not self._fits_all(event):
+            self._refuse_too_big(event, receivers or realm.receivers(channel, name, data, besides, protocol))
+        return self._publish([event], receivers)
 
     def _publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
         """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""
