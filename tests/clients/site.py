@@ -23,11 +23,11 @@ KINDS = ("default", "configured")
 VERSION = "3.0.5"
 """The one line that the clients of discodo want, on the default listener too."""
 CONFIGURED: dict[str, dict[str, Any]] = {
-    "oxyl": {"heartbeat_interval": "2s", "options": {"shards_total": 8, "shards_per_sharder": 2}},
+    "oxyl": {"heartbeat_interval": "5s", "options": {"shards_total": 8, "shards_per_sharder": 2}},
     "rooms": {"heartbeat_interval": "1s", "heartbeat_tolerance": "1s", "resume_window": "5s"},
     "dmod": {"heartbeat_interval": "1s", "heartbeat_tolerance": "500ms", "origins": ["https://dmod.example"]},
     "discodo": {"heartbeat_interval": "2s", "rate_limit": "100/1s", "durability": "always"},
-    "utilbot": {"heartbeat_interval": "2s", "options": {"require_version": True}},
+    "utilbot": {"heartbeat_interval": "5s", "options": {"require_version": True}},
     "page": {"heartbeat_interval": "1s", "heartbeat_tolerance": "1s"},
 }
 PYTHON = [sys.executable, "-c"]

@@ -49,7 +49,7 @@ def publish(channel, event, data):
 def oxyl():
     sharder, service = Client("oxyl"), Client("oxyl")
     for client, kind in ((sharder, "sharder"), (service, "commands")):
-        assert client.hear() == {"op": 3, "d": {"heartbeatInterval": 2000 if CONFIGURED else 30000}}
+        assert client.hear() == {"op": 3, "d": {"heartbeatInterval": 5000 if CONFIGURED else 30000}}
         client.say({"op": 0, "d": {"type": kind, "compress": kind == "sharder", "secret": SECRET}})
         shards = {"shards": [0, 1] if CONFIGURED else [0]} if kind == "sharder" else {}
         assert client.hear() == {"op": 2, "t": "IDENTIFIED", "d": shards}
@@ -96,7 +96,7 @@ def rooms():
 def utilbot():
     def enter(id_):
         bot = Client("utilbot", "/?v=1")
-        assert bot.hear() == {"op": 5, "d": {"heartbeat": 2000 if CONFIGURED else 60000}}
+        assert bot.hear() == {"op": 5, "d": {"heartbeat": 5000 if CONFIGURED else 60000}}
         bot.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": SECRET, "id": id_}})
         return bot, bot.until("t", "bot_connect_success")["d"]
 
