@@ -49,7 +49,7 @@ async def test_the_eleventh_wrong_key_waits_and_a_right_one_does_not() -> None:
         began = trio.current_time()
         async with client(served, f"{ROOM}s3cret") as guest:
             await hear(guest)
-            assert trio.current_time() - began < 0.2
+            assert trio.current_time() - began < 0.4  # what the next wrong one would take
 
 
 async def test_whoever_waits_for_its_refusal_is_no_hindrance_to_a_stop() -> None:
