@@ -203,7 +203,7 @@ class Listener:
             self.gate.judge(self.config, address)
             ticket.locate(address)
         # A proxy that does not say who its client is must not make all of them wait for one.
-        blamed = None if origin.is_trusted(remote, self._proxies) else address
+        blamed = None if origin.is_trusted(remote, self._proxies) else ticket.address
         return Handshake(head.path, head.query, head.headers, blamed)
 
     def _count(self, reason: str, remote: str, status: int, words: str, target: str = "-") -> None:

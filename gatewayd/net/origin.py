@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -68,8 +69,8 @@ def address_of(remote: str) -> str | None:
     """
     address = _parse(remote)
     if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
-    return None if address is None else str(address)
+        return sys.intern(str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64))))
+    return None if address is None else sys.intern(str(address))  # one text for all clients of an address
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

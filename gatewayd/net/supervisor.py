@@ -41,7 +41,9 @@ log = logging.getLogger("gatewayd.client")
 
 
 class Talk:
-    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
+    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it; it goes, as
+    the handshake does, once the client was greeted.
+    """
 
     __slots__ = ("behaviour", "claim", "connection", "handshake", "hub", "lines", "remote", "ticket")
 
@@ -52,7 +54,7 @@ class Talk:
         self.hub = hub
         self.behaviour = behaviour
         self.connection = connection
-        self.handshake = handshake
+        self.handshake: Handshake | None = handshake
         self.claim = claim
         self.ticket = ticket
         self.remote = remote
@@ -62,11 +64,14 @@ class Talk:
         """Say hello, or pass the verdict that the request has earned."""
         if self.ticket.gate.draining:
             raise Disconnect(Cause.SHUTDOWN)
-        if isinstance(self.claim, Disconnect):
-            raise self.claim
+        handshake, claim = self.handshake, self.claim
+        self.handshake = self.claim = None
+        assert handshake is not None, "a client is greeted once"
+        if isinstance(claim, Disconnect):
+            raise claim
         realm = self.behaviour.port.realm
         self.hub.open(self.connection, self.behaviour.listener, realm, self.remote)
-        await entry.greet(self.hub, self.behaviour, self.connection, self.handshake, self.claim)
+        await entry.greet(self.hub, self.behaviour, self.connection, handshake, claim)
         self._look()
 
     def act(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:

@@ -111,8 +111,8 @@ class WebSocket:
         if not fresh:
             raise Disconnect(Cause.PEER_GONE)
         self._data = self._data + fresh if self._data else fresh
-        self._allowance -= len(fresh)
-        if self._allowance < 0:
+        left = self._allowance = self._allowance - len(fresh)
+        if left < 0:
             self._refill()
         return False
 
