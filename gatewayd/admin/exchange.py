@@ -29,6 +29,7 @@ LINES = 101
 
 _FOLD = re.compile(rb"\n[ \t]")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
+_BODIED = (b"content-length", b"transfer-encoding")
 _CLOSE = (b"connection", b"close")
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -49,7 +50,10 @@ class Exchange:
         request = _request(self._http, head)
         self._bodiless = request.method == b"HEAD"
         self.scope = _scope(request, connection.state)
-        self._advance()
+        if not any(name in _BODIED for name, _ in request.headers):
+            self._advance()
+        elif data := connection.take_ahead():
+            self._http.receive_data(data)
 
     @property
     def complete(self) -> bool:
