@@ -14,6 +14,7 @@ import trio
 
 from gatewayd.__main__ import main
 from gatewayd.admin.idempotency import Remembered
+from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.protocol import Protocol
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.look import kept_for
@@ -158,6 +159,23 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
     back = Node(state, STAGING)
     assert worker(back.books["staging"]) == ["IDENTIFIED", "EXECUTE_COMMAND"]
     back.keeping.journal.close()
+
+
+def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    older(state)
+    with closing(sqlite3.connect(state / "journal.db")) as connection:
+        connection.execute(
+            "UPDATE events SET value = json_set(value, '$.holders[0]', 'b2b2b2b2b2b2b2b2') WHERE sequence = 2"
+        )
+        connection.commit()
+    node = Node(state, FLEET, STAGING)
+    assert not [text for text in warned(caplog) if "events" in text]
+    node.hub.end(node.hub.sessions["b2b2b2b2b2b2b2b2"], Verdict(Cause.KICKED, "x"))
+    assert [(event.realm, event.protocol) for event in node.hub.waiting()] == [("stage", "oxyl")]
+    node.keeping.journal.close()
 
 
 def test_a_journal_that_cannot_be_looked_into(tmp_path: Path) -> None:

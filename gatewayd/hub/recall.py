@@ -56,7 +56,8 @@ def recall(
         realm, protocol = kept.realm, kept.protocol
         if kept.one and not realm:
             realm, protocol = _without_realm(hub, kept)
-            moved[realm] += 1
+            if kept.channel in kept.holders:
+                moved[realm] += 1
         data, at = msgspec.json.decode(kept.data), hub.clock() - (wall - kept.at)
         event = Event(kept.channel, kept.name, data, at, kept.one, number, realm, protocol)
         hub.numbers = max(hub.numbers, number)

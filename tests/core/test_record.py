@@ -8,7 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from gatewayd.core.record import EventRecord, Nowhere, SessionRecord, Store, Table, decode_event, decode_session, encode
+from gatewayd.core.record import (
+    EventRecord,
+    Key,
+    Nowhere,
+    SessionRecord,
+    Store,
+    Table,
+    Within,
+    decode_event,
+    decode_session,
+    encode,
+)
 
 SESSION: dict[str, Any] = {
     "listener": "main", "protocol": "utilbot", "remote": "127.0.0.1:5", "opened": 1.5, "identity": "a",
@@ -50,3 +61,35 @@ def test_nowhere_keeps_nothing() -> None:
     store.put(Table.ROOMS, "a", b"1")
     store.delete(Table.ROOMS, "a")
     store.stir()
+
+
+class Told:
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        self.calls.append((table, key, value))
+
+    def delete(self, table: Table, key: Key) -> None:
+        self.calls.append((table, key))
+
+    def delete_group(self, table: Table, group: Key) -> None:
+        self.calls.append((table, group, "group"))
+
+    def stir(self) -> None:
+        self.calls.append("stirred")
+
+
+def test_keys_within_a_realm_begin_with_its_name() -> None:
+    told = Told()
+    store = Within(told, "prod")
+    store.put(Table.ROOMS, "r", b"1")
+    store.delete(Table.NOTIFICATIONS, ("u", 1))
+    store.delete_group(Table.NOTIFICATIONS, "u")
+    store.stir()
+    assert told.calls == [
+        (Table.ROOMS, ("prod", "r"), b"1"),
+        (Table.NOTIFICATIONS, ("prod", "u", 1)),
+        (Table.NOTIFICATIONS, ("prod", "u"), "group"),
+        "stirred",
+    ]

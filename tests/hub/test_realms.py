@@ -129,6 +129,8 @@ def test_application_sessions_end_among_their_own() -> None:
     assert pages[1].heard() == []
     pages[1].say({"op": 6, "cmd": "DESCONNECT_GUILD", "d": {"gid": "123467"}})
     pages[1].heard()
+    for name, data in (("GUILD_PRIVILEGE_UPDATE", [1]), ("GUILD_PRIVILEGE_UPDATE", {"id": [7]}), ("OTHER", changed)):
+        assert prod.publish("guild:9", name, data) == (0, 0, 0)  # of no concern to anybody
     prod.hub.post("guild:123467", "GUILD_PRIVILEGE_UPDATE", changed)  # nobody hears it in staging; it concerns somebody
     assert events(pages[1]) == [("APPLICATION_SESSION_REAUTH", {"gid": "123467"})]
 
