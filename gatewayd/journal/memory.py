@@ -49,6 +49,8 @@ class MemoryDocuments:
     def put(self, key: str, value: Any) -> bool:
         """Store a value; False when there is no room for it."""
         body = msgspec.json.encode(value)
+        if self._values.get(key) == body:
+            return True  # an oxyl sharder that starts says all its guilds again: the disk need not hear of it
         if not self._store(key, body):
             return False
         self.store.put(Table.DOCUMENTS, key, body)

@@ -47,6 +47,19 @@ def test_documents_are_copies() -> None:
     assert (len(documents), documents.bytes) == (0, 0)
 
 
+def test_a_document_that_stays_the_same_is_not_written_again() -> None:
+    told = Told()
+    documents = MemoryDocuments(store=told)
+    for value in ({"a": 1}, {"a": 1}, {"a": 2}):
+        told.rows.clear()
+        assert documents.put("k", value)
+        assert documents.get("k") == value
+    assert told.rows == {(Table.DOCUMENTS, "k"): b'{"a":2}'}
+    told.rows.clear()
+    assert documents.put("k", {"a": 2})
+    assert told.rows == {}
+
+
 def test_documents_are_bounded_in_number_and_bytes() -> None:
     documents = MemoryDocuments(max_count=2, max_bytes=20)
     assert documents.put("a", 1)
