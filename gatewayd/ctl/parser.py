@@ -95,7 +95,8 @@ def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.A
 
     verbs.add("status", "the node: version, uptime, sessions by state and protocol, events, memory")
     verbs.add("listeners", "every listener with its protocol, URL and load")
-    verbs.add("services", "types of service, with their sessions, heaps, guilds and shards")
+    services = verbs.add("services", "types of service, with their sessions, heaps, guilds and shards")
+    _realm(services, "of this realm alone")
     _sessions(verbs.add("sessions", "the sessions, living and detached, with filters and pages"))
     show = verbs.add("show", "everything known of one session")
     show.add_argument("id", metavar="ID", type=word, help=ID_HELP)
@@ -104,6 +105,7 @@ def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.A
     kick.add_argument("--reason", metavar="TEXT", type=text, help="why, for the client and the log")
     channels = verbs.add("channels", "the channels, or the sessions that hear one")
     channels.add_argument("name", metavar="NAME", type=word, nargs="?", help="a channel, such as room:42")
+    _realm(channels, "of this realm alone")
     _paging(channels, "")
     _publish(verbs.add("publish", "send an event to every session that hears a channel"))
     notify = verbs.add("notify", "send a user a notification: now if there, else kept for later")
@@ -164,9 +166,7 @@ def _publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
     _json(parser, "the event's data")
     parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
-    parser.add_argument(
-        "--realm", metavar="REALM", type=word, help="to this realm; without it, to every one where somebody hears it"
-    )
+    _realm(parser, "to this realm; without it, to every one where somebody hears it")
     parser.add_argument(
         "--wait",
         metavar="GOAL",
@@ -179,10 +179,11 @@ def _publish(parser: argparse.ArgumentParser) -> None:
     ndjson.complete = FILE  # type: ignore[attr-defined]
 
 
-def _realm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--realm", metavar="REALM", type=word, help="of this realm; without it, of the only one that has such a thing"
-    )
+KEPT_IN = "of this realm; without it, of the only one that has such a thing"
+
+
+def _realm(parser: argparse.ArgumentParser, meaning: str = KEPT_IN) -> None:
+    parser.add_argument("--realm", metavar="REALM", type=word, help=meaning)
 
 
 def _documents(actions: "_Verbs") -> None:

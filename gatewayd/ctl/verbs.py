@@ -85,7 +85,7 @@ def listeners(call: Call) -> int:
 
 
 def services(call: Call) -> int:
-    answer = call.client.ask("GET", "services")
+    answer = call.client.ask("GET", "services", query=_realm(call))
     return call.tell(answer, lambda out, value: views.services(out, views.records(value, "services")))
 
 
@@ -109,9 +109,9 @@ def kick(call: Call) -> int:
 
 def channels(call: Call) -> int:
     if call.args.name is None:
-        _list(call, "channels", {}, None, views.channels)
+        _list(call, "channels", _realm(call), None, views.channels)
         return DONE
-    answer = call.client.ask("GET", "channels", call.args.name)
+    answer = call.client.ask("GET", "channels", call.args.name, query=_realm(call))
     if not call.args.json and not views.records(answer.value, "subscribers"):
         complain(nobody(call.args.name))
     return call.tell(answer, lambda out, value: sessions_view(out, views.records(value, "subscribers")))

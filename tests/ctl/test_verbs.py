@@ -288,6 +288,9 @@ def test_a_realm_is_passed_on(daemon: Daemon, ctl: Ctl) -> None:
     ):  # fmt: skip
         assert ctl(*argv.split(), "--realm", "a b").code == 0, argv
     assert [request.json["realm"] for request in daemon.requests[:3]] == ["a b"] * 3
+    for line in ("services", "channels", "channels/c"):
+        daemon.answers(f"GET /v1/{line}?realm=a", {})
+        assert ctl(*line.split("/"), "--realm", "a").code == 0
     daemon.answers("GET /v1/sessions?realm=a&limit=50", {"sessions": [], "cursor": None})
     assert ctl("sessions", "--realm", "a").code == 0
 
