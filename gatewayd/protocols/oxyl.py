@@ -5,7 +5,7 @@ Source: seed 000_ae711d0f3c0467b2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -219,7 +219,8 @@ class Oxyl(Behaviour[Options]):
         kind = data.get("type")
         if type(kind) is not str or kind not in CACHED:
             raise Disconnect(Cause.INVALID_PAYLOAD, f"type must be one of {' '.join(CACHED)}")
-        found = list(_documents(kind, {name: value for name, value in data.items() if name != "type"}))
+        found: list[tuple[str, Any]] = []
+        _collect(kind, {name: value for name, value in data.items() if name != "type"}, found)
         for key, value in found:
             self.port.documents.put(self.options.documents + key, value)
 
@@ -238,17 +239,22 @@ class Oxyl(Behaviour[Options]):
         return channel.startswith("service:") and route is not None and route.deliver == "one"
 
 
-def _documents(kind: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _collect(kind: str, value: Any, found: list[tuple[str, Any]]) -> None:
     """A cached object under its document's key, and what is nested in it; that of a guild is given its `guildID`."""
     if type(value) is not dict:
         raise Disconnect(Cause.INVALID_PAYLOAD, f"a {kind} must be an object")
-    need(value, dict.fromkeys(CACHED[kind], (str, int)))
-    yield ":".join((kind, *(str(value[name]) for name in CACHED[kind]))), value
+    key, names = kind, CACHED[kind]
+    for name in names:
+        part = value.get(name)
+        if type(part) is not str and type(part) is not int:
+            need(value, dict.fromkeys(names, (str, int)))
+        key = f"{key}:{part}"
+    found.append((key, value))
     for name, inner in NESTED.get(kind, {}).items():
         nested = value.get(name)
         for item in nested if type(nested) is list else () if nested is None else (nested,):
-            belongs = kind == "guild" and type(item) is dict
-            yield from _documents(inner, {**item, "guildID": value["id"]} if belongs else item)
+            stray = kind == "guild" and type(item) is dict and item.get("guildID") != value["id"]
+            _collect(inner, {**item, "guildID": value["id"]} if stray else item, found)
 
 
 def _check_command(data: Any) -> None:
