@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define
 
 from gatewayd.core.kept import NoSuchRealm as NoSuchRealm
 from gatewayd.core.kept import SeveralRealms as SeveralRealms
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gatewayd.hub.realm import Realm
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Aim:
     """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody."""
 
@@ -51,9 +51,9 @@ def home(realms: Sequence[Realm], thing: Thing) -> Realm:
 
 def aims(realms: Sequence[Realm], channel: str, name: str, data: Any, session: Session | None) -> Sequence[Aim]:
     """Where an event goes; `session` is the one that the channel names. Raises `SeveralRealms`."""
+    if len(realms) == 1:
+        return (_aim(realms[0], channel, name, session),)
     found = [_aim(realm, channel, name, session) for realm in realms]
-    if len(found) == 1:
-        return found
     hit = [aim for aim in found if _hits(aim, channel, name, data)]
     if hit:
         return hit

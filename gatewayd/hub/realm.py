@@ -18,6 +18,7 @@ from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications, Notifi
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
     from gatewayd.hub.keeper import Keeper
+    from gatewayd.hub.timers import Due
 
 SERVICE = "service:"
 """Channels in which a client reaches and sees the sessions of its own protocol alone."""
@@ -44,6 +45,8 @@ class Realm:
         self.channels: dict[str, dict[Session, None]] = {}
         self.identities: dict[tuple[str, str], list[Session]] = {}
         """By protocol and key, oldest first."""
+        self.detached: dict[Session, Due] = {}
+        """Those that wait for a client, longest first, and when their windows pass."""
         self.rooms = Rooms(store)
         self.documents = MemoryDocuments(store=store)
         self.notifications = MemoryNotifications(notifications, store=store)
@@ -56,6 +59,8 @@ class Realm:
         self.behaviours: dict[str, Behaviour[Any]] = {}
         """By listener."""
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
+        self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}
+        """One of each protocol."""
         self._says: dict[str, Callable[[str], bool]] = {}
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
         self._shared: dict[Hashable, Any] = {}
@@ -64,7 +69,9 @@ class Realm:
         """Register the behaviour that serves a listener of this realm."""
         self.behaviours[behaviour.listener] = behaviour
         for prefix in behaviour.prefixes:
-            self._by_prefix.setdefault(prefix, []).append(behaviour)
+            known = self._by_prefix.setdefault(prefix, [])
+            known.append(behaviour)
+            self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
         if type(behaviour).says is not Behaviour.says:
@@ -93,13 +100,12 @@ class Realm:
     def concerned(self, channel: str, session: Session | None) -> tuple[Behaviour[Any], ...]:
         """One behaviour of each protocol that speaks on this channel; `session` is the one that it names, if any."""
         prefix, _, rest = channel.partition(":")
-        found = {type(behaviour): behaviour for behaviour in reversed(self._by_prefix.get(prefix, ()))}
-        listener = rest if prefix == "listener" else None
-        if session is not None:
-            listener = session.listener
-        if listener in self.behaviours:
-            found[type(self.behaviours[listener])] = self.behaviours[listener]
-        return tuple(found.values())
+        speakers = self._speakers.get(prefix, ())
+        listener = session.listener if session is not None else rest if prefix == "listener" else ""
+        own = self.behaviours.get(listener)
+        if own is None:
+            return speakers
+        return (*(speaker for speaker in speakers if type(speaker) is not type(own)), own)
 
     def runs_once(self, channel: str, name: str) -> str:
         """The protocol by whose routes one of its sessions is to get this event; "" where none says so.

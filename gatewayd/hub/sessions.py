@@ -19,7 +19,7 @@ from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Drop
 from gatewayd.core.session import Missed, Session
 from gatewayd.hub.realm import Realm
-from gatewayd.hub.timers import Due, Timers
+from gatewayd.hub.timers import Timers
 from gatewayd.hub.totals import Totals
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ class Sessions:
         """Those that have a listener, in the order of the listeners."""
         self._realms: dict[str, Realm] = {}
         """Those without a listener as well: the journal kept something for them."""
-        self._detached: dict[Session, Due] = {}
-        """Those that wait for a client, longest first, and when their windows pass."""
         self.smallest_outbox = math.inf
         """Bytes of the smallest that any client has had."""
 
@@ -81,9 +79,10 @@ class Sessions:
 
     def open(self, connection: Connection, listener: str, realm: str, remote: str) -> Session:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
-        if len(self.sessions) >= self.limit and self._detached:
-            oldest = next(iter(self._detached))
-            self.end(oldest, Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
+        if len(self.sessions) >= self.limit:
+            fullest = max((known.detached for known in self._realms.values()), key=len)  # no other tenant gives way
+            if fullest:
+                self.end(next(iter(fullest)), Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
         settings = connection.settings
         self.smallest_outbox = min(self.smallest_outbox, settings.outbox_bytes)
         session = Session(
@@ -222,10 +221,11 @@ class Sessions:
         self._has_detached(session)
 
     def _wait_for_client(self, session: Session, since: float) -> None:
-        self._detached[session] = self.timers.at(since + session.resume_window, lambda: self._expire(session))
+        due = self.timers.at(since + session.resume_window, lambda: self._expire(session))
+        self._realms[session.realm].detached[session] = due
 
     def _wait_no_more(self, session: Session) -> None:
-        if (due := self._detached.pop(session, None)) is not None:
+        if (due := self._realms[session.realm].detached.pop(session, None)) is not None:
             due.cancel()  # else whoever comes and goes fills the timers for as long as its window
 
     def adopt(self, session: Session, channels: Iterable[str], gone: Verdict | None) -> None:

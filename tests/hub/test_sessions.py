@@ -82,6 +82,16 @@ def test_the_longest_detached_session_gives_way_at_the_bound() -> None:
     assert {session.identity for session in hub.sessions.values()} == {"c", "d", "e", "f"}
 
 
+def test_the_realm_with_the_most_detached_sessions_gives_way() -> None:
+    prod = Playbook(utilbot.PROTOCOL, listener="prod", realm="prod")
+    staging = Playbook(utilbot.PROTOCOL, beside=prod, listener="staging", realm="staging")
+    ready(prod, "quiet").leave()
+    prod.hub.limit = 5
+    for number in range(20):
+        ready(staging, str(number)).leave()
+    assert [s.identity for s in prod.hub.sessions.values()] == ["quiet", "16", "17", "18", "19"]
+
+
 def test_a_kick_of_a_detached_session() -> None:
     talk = book()
     person = ready(talk)
