@@ -70,7 +70,7 @@ class Applications(Behaviour[Options]):
 
     def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
         super().__init__(listener, options, port, interval)
-        self._members: dict[str, dict[Application, Session]] = port.shared("dmod.members", dict)
+        self._members: dict[str | None, dict[Application, Session]] = port.shared("dmod.members", dict)
         """The application sessions of each user, at all listeners."""
 
     def _at(self, session: Session) -> Applications:
@@ -215,19 +215,15 @@ class Applications(Behaviour[Options]):
 
     def published(self, channel: str, name: str, data: Any) -> None:
         """A member's permissions have changed: its application sessions in that guild must show who they are."""
-        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict) or type(data.get("id")) is not str:
-            return
         kind, _, rest = channel.partition(":")
-        for application, session in tuple(self._members.get(data["id"], {}).items()):
+        for application, session in tuple(self._members.get(_changed(name, data), {}).items()):
             concerned = kind != "guild" or application.gid == rest
             if concerned and application.reauth is None and _lives(session, application):
                 self._ask_reauth(session, application)
 
     def concerns(self, channel: str, name: str, data: Any) -> bool:
         """The permissions of a member who has application sessions, in a guild that nobody looks at."""
-        if name != "GUILD_PRIVILEGE_UPDATE" or not isinstance(data, dict):
-            return False
-        return type(data.get("id")) is str and data["id"] in self._members
+        return _changed(name, data) in self._members
 
     def _ask_reauth(self, session: Session, application: Application) -> None:
         self._await_reauth(session, application)
@@ -271,6 +267,12 @@ class Applications(Behaviour[Options]):
         page = session.data
         for gid in tuple(page.applications) if isinstance(page, Page) else ():
             self._finish(session, gid)
+
+
+def _changed(name: str, data: Any) -> str | None:
+    """The user whose permissions an event says have changed."""
+    user = data.get("id") if name == "GUILD_PRIVILEGE_UPDATE" and isinstance(data, dict) else None
+    return user if type(user) is str else None
 
 
 def _lives(session: Session, application: Application) -> bool:
