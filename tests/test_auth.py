@@ -181,7 +181,7 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
     text = '[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:0"\n'
     daemon = Daemon(parse(text, "x", PROTOCOLS), PROTOCOLS, tmp_path / "admin.sock")
     session = Session(
-        id="s", listener="a", protocol="utilbot", realm="main", remote="", opened=trio.current_time(),
+        id="s", listener="a", protocol="utilbot", realm="open", remote="", opened=trio.current_time(),
         opened_wall=0.0, missed=Missed(1, 1), resume_window=0.0, connection=None,
     )  # fmt: skip
     daemon.hub.sessions["s"] = session
