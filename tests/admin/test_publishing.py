@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
-from gatewayd.admin.publishing import MOST_EVENTS
+from gatewayd.admin.publishing import MOST_EVENTS, Turns
+from gatewayd.clock import SteadyClock
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
@@ -104,6 +106,24 @@ async def test_a_list_is_worked_off_in_turns(tmp_path: Path, lines: bool) -> Non
         ]
         assert [said["d"] for said in node.talk.people[0].heard()][:2] == [{"n": 0}, {"n": 1}]
         assert await node.ask("POST", "/v1/publish", b"" if lines else [], content_type=kind) == (200, [])
+
+
+def test_a_turn_ends_though_the_clock_of_the_daemon_stands_still_within_it() -> None:
+    async def work() -> list[str]:
+        seen: list[str] = []
+
+        async def other() -> None:
+            seen.append("other")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            turns, until = Turns(0.005), time.perf_counter() + 10.0
+            while not seen and time.perf_counter() < until:
+                await turns.next()
+            seen.append("mine")
+        return seen
+
+    assert trio.run(work, clock=SteadyClock()) == ["other", "mine"]
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
