@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import gc
-import logging
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 
 from gatewayd import __version__, stopping
 
 if sys.argv[1:2] == ["run"] and (__name__ == "__main__" or sys.argv[0].endswith("gatewayd")):
     stopping.exit_when_told()  # now: the imports below take most of a start
+
+import argparse
+import gc
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import trio
 

@@ -1,12 +1,11 @@
 """The signals that stop the daemon, from its first moment to its last.
 
 Law 1: whenever one comes, the process ends with 0: at once while there is nothing to clear away, else in order.
-Law 2: this file imports the standard library alone, since it is at work while everything else is imported.
+Law 2: this file imports next to nothing, since it is at work while everything else is imported.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -15,8 +14,6 @@ from contextlib import contextmanager
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """SIGHUP stops a daemon whose terminal is closed, and is only logged where there is none."""
-
-log = logging.getLogger("gatewayd")
 
 
 class Stopped(Exception):
@@ -60,7 +57,11 @@ async def told_to_stop(signals: AsyncIterator[int]) -> str:
     async for number in signals:
         if _means_it(number):
             return signal.Signals(number).name
-        log.warning("SIGHUP: the configuration is not read again by this version; restart to change it")
+        import logging  # here: to import it takes as long as all that has to be there before a signal may come
+
+        logging.getLogger("gatewayd").warning(
+            "SIGHUP: the configuration is not read again by this version; restart to change it"
+        )
     raise AssertionError("signals never end")
 
 
