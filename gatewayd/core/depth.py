@@ -6,6 +6,7 @@ Law 2: text whose brackets do not match is not JSON; that is for the decoder to 
 
 from __future__ import annotations
 
+from array import array
 from itertools import accumulate
 
 MAX_DEPTH = 100
@@ -17,7 +18,8 @@ OWN_DEPTH = 8
 """How many levels more a row of the journal may have, since it wraps what came in."""
 
 _OTHER_BYTES = bytes(sorted(set(range(256)) - set(b'"[]{}')))
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""One deeper, one less deep: as signed bytes."""
 
 
 def too_deep(text: str | bytes, limit: int = MAX_DEPTH) -> bool:
@@ -34,7 +36,7 @@ def too_deep(text: str | bytes, limit: int = MAX_DEPTH) -> bool:
     brackets = _outside_strings(text)
     if 2 * (brackets.count(b"[") + brackets.count(b"{")) != len(brackets):
         return False
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > limit
+    return max(accumulate(array("b", brackets.translate(_STEP))), default=0) > limit
 
 
 def _outside_strings(text: bytes) -> bytes:

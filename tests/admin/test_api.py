@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gatewayd.admin import http as admin_http
+from gatewayd.admin.http import MOST_NESTED
 from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
 from gatewayd.admin.routes import _rss
 from gatewayd.config.model import ApiToken
@@ -180,6 +181,15 @@ async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path, monkey
         assert (await node.ask("DELETE", "/v1/status"))[0] == 405
         status, value = await node.ask("PUT", "/v1/documents/x", "x" * 2000)
         assert (status, value["error"]["code"]) == (413, "too_large")
+
+
+async def test_a_value_of_countless_arrays_is_not_made(tmp_path: Path) -> None:
+    many = b"[" + b"[]," * (MOST_NESTED - 2) + b"[]]"
+    padded = b'"' + b"x" * 2 * MOST_NESTED + b'"]'
+    async with api(tmp_path) as node:
+        assert (await node.ask("PUT", "/v1/documents/a", many[:-1] + b"," + padded))[0] == 200
+        status, value = await node.ask("PUT", "/v1/documents/a", many[:-1] + b",{}," + padded)
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", MOST_NESTED)
 
 
 async def test_a_fault_of_ours_is_500_and_the_next_request_is_served(
