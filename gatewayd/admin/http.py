@@ -68,9 +68,7 @@ def parse(given: bytes | msgspec.Raw) -> Any:
     """Strict JSON."""
     text = bytes(given)
     if len(text) > 2 * MOST_NESTED and text.count(b"[") + text.count(b"{") > MOST_NESTED:
-        raise ApiError(
-            413, "too_large", f"a value may have {MOST_NESTED} arrays and objects in it", limit=MOST_NESTED
-        )
+        raise ApiError(413, "too_large", f"a value may have {MOST_NESTED} arrays and objects in it", limit=MOST_NESTED)
     if too_deep(text):
         raise ApiError(400, "bad_json", TOO_DEEP)
     try:
