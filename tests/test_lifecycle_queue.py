@@ -321,7 +321,7 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
         first.book.publish("user:a", "E", 2)
         first.book.publish("user:b", "E", 3)
         bot.leave()
-    deep, deeper = "[" * 500 + "]" * 500, "[" * 2000 + "]" * 2000
+    deep, deeper = "[" * 500 + "]" * 500, "[" * 100_000 + "]" * 100_000
     for statement, value in (
         ("UPDATE events SET value = replace(value, '\"data\":2', ?)", f'"data":{deep}'),
         ("INSERT INTO events VALUES (7001, ?)", f'{{"data":{deeper}}}'),
