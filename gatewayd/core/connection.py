@@ -129,7 +129,7 @@ class Connection:
         if self.settings.identify_timeout is not None:
             self.identify_by = now + self.settings.identify_timeout
         if self.wire.beats:
-            self._next_beat = now + self.settings.interval
+            self._next_beat = now + self.wire.beats_every(self.settings.interval)
 
     # --- what we hear ---------------------------------------------------------------------------------------
 
@@ -233,7 +233,7 @@ class Connection:
         if listening and now >= self.alive_until:
             raise Disconnect(Cause.HEARTBEAT_MISSED, f"no heartbeat in {self.settings.patience:g} s")
         if now >= self._next_beat:
-            self._next_beat = now + self.settings.interval
+            self._next_beat = now + self.wire.beats_every(self.settings.interval)
             self._beat(now)
         silent = now >= self.last_life + self.settings.interval
         if self.wire.probes and listening and silent and self._probed_at < self.last_life:

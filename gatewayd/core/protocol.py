@@ -67,6 +67,8 @@ class Wire:
     be judged."""
     beats: bool = False
     """The daemon sends a heartbeat every interval."""
+    beats_early: float = 0.0
+    """Seconds before the interval is over, but at most a twentieth of it: a client may wait exactly that long."""
     probes: bool = False
     """The daemon asks for a heartbeat at one interval of silence."""
     acknowledges: bool = False
@@ -86,6 +88,10 @@ class Wire:
     @_named.default
     def _opcodes_named(self) -> frozenset[int | str]:
         return frozenset(op.value for op in self.opcodes)
+
+    def beats_every(self, interval: float) -> float:
+        """Seconds between two heartbeats of the daemon's."""
+        return interval - min(self.beats_early, interval / 20)
 
     def may_precede_identify(self, payload: Mapping[str, Any]) -> bool:
         """Whether a faulty payload is judged though its client has not identified."""

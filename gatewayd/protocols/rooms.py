@@ -90,6 +90,7 @@ WIRE = Wire(
         Cause.SLOW_CONSUMER: Ending(4007),
     },
     beats=True,
+    beats_early=1.0,  # the original's own page closes when it has heard none for exactly one interval
     probes=True,
 )
 

@@ -62,20 +62,34 @@ def test_a_room_must_be_there_unless_rooms_are_ad_hoc() -> None:
     enter(talk)
 
 
-def test_the_server_beats_every_interval_and_probes_at_one_of_silence() -> None:
+def test_the_server_beats_before_every_interval_is_over_and_probes_at_one_of_silence() -> None:
     talk = book()
     person = enter(talk)
-    talk.advance(29.9)
+    talk.advance(28.9)
     assert person.heard() == []
     talk.advance(0.1)
-    assert person.heard() == [{"e": 1, "d": {}}, {"e": 2, "d": {}}]
+    assert person.heard() == [{"e": 1, "d": {}}]
     person.say({"e": 1, "d": {}})
-    talk.advance(30)
-    assert person.heard() == [{"e": 1, "d": {}}, {"e": 2, "d": {}}]
+    talk.advance(29)
+    assert person.heard() == [{"e": 1, "d": {}}]
+    talk.advance(1)
+    assert person.heard() == [{"e": 2, "d": {}}]
     talk.advance(4.9)
     assert person.closed is None
     talk.advance(0.1)
     assert person.closed == (4001, "no heartbeat in 35 s")
+
+
+def test_a_client_that_waits_for_one_interval_hears_each_heartbeat_in_time_and_is_not_asked() -> None:
+    """The page that came with the document closes when two heartbeats are an interval apart."""
+    for interval, early in ((30.0, 1.0), (10.0, 0.5)):
+        talk = book(interval=interval)
+        person = talk.connect("/gateway", {"roomId": "42", "participantId": "7", "token": "s3cret"})
+        assert person.heard() == [{"e": 0, "d": {"heartbeatInterval": interval * 1000}}]
+        for _ in range(20):
+            talk.advance(interval - early)
+            assert person.heard() == [{"e": 1, "d": {}}]
+            person.say({"e": 1, "d": {}})
 
 
 def test_the_client_may_ask_too() -> None:
