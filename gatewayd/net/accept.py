@@ -68,29 +68,40 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
             return
         why = exc.strerror or exc
         self._lines.log(log, logging.ERROR, "cannot accept on %s: %s; trying again", self.name, why, first=1)
-        if exc.errno in NO_DESCRIPTORS:
-            self._turn_away()
+        if exc.errno in NO_DESCRIPTORS and self._hold_reserve():
+            if self._turn_away():
+                await checkpoint()
+            else:
+                await wait_readable(self._sock)  # accept(2) fails so even where nobody is there
+            return
         await trio.sleep(self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
-    def _turn_away(self) -> None:
-        """Out of descriptors: spend the reserve on telling one client so, rather than let it wait."""
+    def _hold_reserve(self) -> bool:
+        """Whether there is a reserve; one that was lost is taken again as soon as that is possible."""
         if self._reserve is None:
-            return
+            try:
+                self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return False
+        return True
+
+    def _turn_away(self) -> bool:
+        """Spend the reserve on telling one client that there is no room for it; False where none waits."""
+        assert self._reserve is not None
         os.close(self._reserve)
         self._reserve = None
         try:
             sock, _ = self._sock.accept()
         except OSError:
-            pass  # nobody there any more, or the descriptor went elsewhere
+            return False  # nobody there any more, or the descriptor went elsewhere
         else:
             self.refused["no_descriptors"] += 1
             sock.setblocking(False)
             SocketTransport(sock, "").dismiss(BUSY)
-        try:
-            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            pass  # the next trouble finds no reserve, and only waits
+            return True
+        finally:
+            self._hold_reserve()
 
     async def aclose(self) -> None:
         """Stop listening."""

@@ -17,15 +17,14 @@ from gatewayd.net.bind import bind_tcp, bind_unix
 
 
 class Failing:
-    """A listening socket whose first accepts fail."""
+    """A listening socket whose first accepts fail; where an error is 0, that one does not."""
 
     def __init__(self, sock: socket.socket, *errors: int) -> None:
         self._sock = sock
         self.errors = list(errors)
 
     def accept(self) -> Any:
-        if self.errors:
-            code = self.errors.pop(0)
+        if self.errors and (code := self.errors.pop(0)):
             raise OSError(code, os.strerror(code))
         return self._sock.accept()
 
@@ -81,4 +80,45 @@ async def test_remotes_as_text(tmp_path: Any) -> None:
     assert accepted.remote == "unix"
     await accepted.aclose()
     await stream.aclose()
+    await acceptor.aclose()
+
+
+async def test_a_crowd_that_comes_without_descriptors_is_told_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """One client in each pause of up to a second was, and the others waited."""
+    sock = bind_tcp("127.0.0.1", 0)
+    full = Failing(sock, *[errno.EMFILE, 0] * 30)
+    acceptor = Acceptor("main", full)  # type: ignore[arg-type]
+    streams = [await trio.open_tcp_stream(*sock.getsockname()) for _ in range(20)]
+    with trio.move_on_after(1):
+        await acceptor.accept()
+    for stream in streams:
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
+        await stream.aclose()
+    assert acceptor.refused == {"no_descriptors": 20}
+    assert len(full.errors) == 18  # it waits for the next client, and does not ask again and again
+    await acceptor.aclose()
+
+
+async def test_a_reserve_that_was_lost_is_taken_again(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock = bind_tcp("127.0.0.1", 0)
+    acceptor = Acceptor("main", Failing(sock, errno.EMFILE, 0, errno.EMFILE, errno.EMFILE, 0, errno.EMFILE, 0))  # type: ignore[arg-type]
+    streams = [await trio.open_tcp_stream(*sock.getsockname()) for _ in range(2)]
+    opened, failures = os.open, [errno.EMFILE, errno.EMFILE]
+
+    def failing(*args: Any) -> int:
+        if failures:
+            raise OSError(failures.pop(), "Too many open files")
+        return opened(*args)
+
+    monkeypatch.setattr(os, "open", failing)
+    with trio.move_on_after(5):
+        await acceptor.accept()
+    for stream in streams:
+        with trio.fail_after(5):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
+        await stream.aclose()
+    assert acceptor.refused == {"no_descriptors": 2}
     await acceptor.aclose()
