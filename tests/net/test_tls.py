@@ -6,6 +6,7 @@ import contextlib
 import gc
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -235,6 +236,36 @@ async def test_whoever_finds_no_place_hurries_the_oldest(contexts: Contexts) -> 
             with trio.fail_after(5):
                 await comes_in(served, trusting, "127.0.0.1")
                 assert await silent.receive_some() == b""
+
+
+async def test_many_handshakes_leave_the_loop_to_others(contexts: Contexts) -> None:
+    """Each costs a millisecond: 512 clients that came at once held everybody up for half a second."""
+    server, trusting = contexts
+    turns, computed = 0, Counter[int]()
+
+    class Counted(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            computed[turns] += 1
+            super().do_handshake()
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    server.sslobject_class, before = Counted, server.sslobject_class
+    try:
+        async with serving(utilbot.PROTOCOL, tls=server) as served, trio.open_nursery() as nursery:
+            nursery.start_soon(count_turns)
+            async with trio.open_nursery() as clients:
+                for number in range(20):
+                    clients.start_soon(comes_in, served, trusting, f"127.0.0.{number + 2}")
+            nursery.cancel_scope.cancel()
+    finally:
+        server.sslobject_class = before
+    assert sum(computed.values()) >= 40
+    assert max(computed.values()) <= 2  # one in a turn, which is counted somewhere within it
 
 
 async def test_a_handshake_has_a_bound_in_bytes_and_leaves_nothing_behind(contexts: Contexts) -> None:
