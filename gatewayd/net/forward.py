@@ -3,8 +3,8 @@
 Law 1: this is no open proxy. The server is fixed, and a target stays below the path that was configured.
 Law 2: whoever calls was admitted before. Until then nothing of the body is read, and nothing is forwarded.
 Law 3: a call is bounded in time and in its body, and so is the number of calls; bodies are passed on in pieces.
-Law 4: what fails before the answer has begun is told in words. After that the connection is cut, so that half an answer
-is never taken for a whole one.
+Law 4: what fails before the answer has begun is told in words; a short one begins when all of it is here. After that the
+connection is cut, so that half an answer is never taken for a whole one.
 
 Both sides speak HTTP by h11's rules, and a call has a connection to the server of its own: one that is used again may
 just have been closed there, and a POST must not be sent twice.
@@ -20,7 +20,7 @@ import h11
 import trio
 
 from gatewayd.net.head import Head, response
-from gatewayd.net.hops import Failed, answer_of, client_side, framing_of, request_of
+from gatewayd.net.hops import Failed, announced, answer_of, client_side, framing_of, request_of
 from gatewayd.net.supervisor import LINGER_SECONDS
 from gatewayd.net.transport import SocketTransport
 
@@ -187,12 +187,23 @@ class _Call:
     # --- the answer, on its way to the client -------------------------------------------------------------------
 
     async def _answer(self, server: _Side) -> None:
+        """Pass the answer on in pieces; one that announces no more than a piece is passed on when all of it is there."""
+        held: list[h11.Event] = []
+        whole = False
         while type(event := await _hear(server)) is not h11.EndOfMessage:
             if type(event) is h11.Response:
+                event = answer_of(event)
+                whole = announced(event) <= PIECE
+            elif type(event) is not h11.Data:
+                continue
+            if whole:
+                held.append(event)
+            else:
                 self.begun = True
-                await self.client.say(answer_of(event))
-            elif type(event) is h11.Data:
                 await self.client.say(event)
+        self.begun = True
+        for event in held:
+            await self.client.say(event)
         await self.client.say(h11.EndOfMessage())
 
 

@@ -5,6 +5,7 @@ Pure: heads in, h11's events out, or `Failed`. Sources: RFC 9110 §7.6.1 (hop by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import h11
@@ -96,3 +97,9 @@ def answer_of(event: h11.Response) -> h11.Response:
     return h11.Response(
         status_code=event.status_code, reason=event.reason, headers=[*headers, (b"Connection", b"close")]
     )
+
+
+def announced(event: h11.Response) -> float:
+    """How many bytes of a body an answer says that it has; infinity where it does not."""
+    lengths = [int(value) for name, value in event.headers if name == b"content-length"]
+    return lengths[0] if lengths else math.inf
