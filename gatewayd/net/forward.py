@@ -3,8 +3,8 @@
 Law 1: this is no open proxy. The server is fixed, and a target stays below the path that was configured.
 Law 2: whoever calls was admitted before. Until then nothing of the body is read, and nothing is forwarded.
 Law 3: a call is bounded in time and in its body, and so is the number of calls; bodies are passed on in pieces.
-Law 4: what fails before the answer has begun is told in words; a short one begins when all of it is here. After that the
-connection is cut, so that half an answer is never taken for a whole one.
+Law 4: what fails before the answer has begun is told in words; a short one begins when all of it is here. After that
+the connection is cut, so that half an answer is never taken for a whole one.
 
 Both sides speak HTTP by h11's rules, and a call has a connection to the server of its own: one that is used again may
 just have been closed there, and a POST must not be sent twice.
@@ -187,7 +187,7 @@ class _Call:
     # --- the answer, on its way to the client -------------------------------------------------------------------
 
     async def _answer(self, server: _Side) -> None:
-        """Pass the answer on in pieces; one that announces no more than a piece is passed on when all of it is there."""
+        """Pass the answer on in pieces; one that announces no more than a piece waits until all of it is there."""
         held: list[h11.Event] = []
         whole = False
         while type(event := await _hear(server)) is not h11.EndOfMessage:
