@@ -119,7 +119,10 @@ class Daemon:
         verify = partial(auth.verify, listener=config.name, protocol=protocol.name, realm=config.realm)
         ask = no_backend if self.backend is None else self.backend.ask
         realm = self.hub.realm(config.realm)
-        port = ListenerPort(self.hub, realm, protocol.name, verify, ask, machine=status, hold_back=self.brake.hold_back)
+        port = ListenerPort(
+            self.hub, realm, protocol.name, verify, ask,
+            machine=status, hold_back=self.brake.hold_back, pause=trio.lowlevel.checkpoint,
+        )  # fmt: skip
         behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
         self.hub.serve(behaviour)
         return Listener(

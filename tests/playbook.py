@@ -99,7 +99,11 @@ class Playbook:
         self._auth = auth
         self.held_back: list[str] = []
         """The addresses of wrong keys."""
-        port = ListenerPort(self.hub, self.realm, protocol.name, self._verify, self._ask, hold_back=self._hold_back)
+        self.pauses = 0
+        """How often long work has let others have a turn."""
+        port = ListenerPort(
+            self.hub, self.realm, protocol.name, self._verify, self._ask, hold_back=self._hold_back, pause=self._pause
+        )
         self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
         self.hub.serve(self.behaviour)
         self.hub.judge_again = lambda session: run(grants.judge_again(self.hub, session))
@@ -112,6 +116,9 @@ class Playbook:
 
     async def _hold_back(self, address: str) -> None:
         self.held_back.append(address)
+
+    async def _pause(self) -> None:
+        self.pauses += 1
 
     async def _ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
         if self.ask is not None:

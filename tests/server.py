@@ -91,7 +91,10 @@ async def serving(
     turn, poll = Turn(), Poll()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
     hold_back = hold_back or Brake().hold_back
-    port = ListenerPort(hub, hub.realm("main"), protocol.name, auth.verify, no_backend, hold_back=hold_back)
+    port = ListenerPort(
+        hub, hub.realm("main"), protocol.name, auth.verify, no_backend,
+        hold_back=hold_back, pause=trio.lowlevel.checkpoint,
+    )  # fmt: skip
     behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
     hub.serve(behaviour)
     listener = Listener(

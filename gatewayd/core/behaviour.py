@@ -129,6 +129,9 @@ class Port(Protocol):
     def later(self, delay: float, call: Callable[[], None]) -> Timer:
         """Call something after so many seconds, on the daemon's own clock."""
 
+    async def pause(self) -> None:
+        """Let everybody else have a turn, in the middle of long work; the client's next message waits."""
+
     async def verify(self, claim: Claim, address: str | None) -> Grant:
         """Ask the listener's auth about a claim. Where many wrong keys come from an address, refusals are delayed."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
@@ -27,10 +27,15 @@ async def _at_once(_address: str) -> None:
     """No refusal waits."""
 
 
+async def _go_on() -> None:
+    """Nobody else is there to have a turn."""
+
+
 class ListenerPort:
     """`gatewayd.core.behaviour.Port` for one listener; `verify` is its auth, `ask` the node's backend.
 
-    `hold_back` waits as long as the refusal of one more wrong key from an address has to."""
+    `hold_back` waits as long as the refusal of one more wrong key from an address has to, `pause` for one turn.
+    """
 
     documents: Documents
     notifications: Notifications
@@ -45,6 +50,7 @@ class ListenerPort:
         ask: Ask,
         machine: Callable[[], Mapping[str, int]] = dict,
         hold_back: HoldBack = _at_once,
+        pause: Callable[[], Coroutine[Any, Any, None]] = _go_on,
     ) -> None:
         self._hub = hub
         self._realm = realm
@@ -54,6 +60,7 @@ class ListenerPort:
         self._ask = ask
         self._hold_back = hold_back
         self.machine = machine
+        self.pause = pause
         self.documents = realm.documents
         self.notifications = realm.notifications
         self.rooms = realm.rooms

@@ -5,7 +5,7 @@ Source: seed 000_ae711d0f3c0467b2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -38,6 +38,8 @@ NESTED: Mapping[str, Mapping[str, str]] = {
     "member": {"user": "user"},
 }
 """Fields of a cached object that hold others, or one other, and their kind (orig): each is a document too."""
+OBJECTS_A_TURN = 200
+"""Cached objects between two turns of everybody else, some 2 ms: one message can hold 100,000."""
 
 
 def _data(payload: Mapping[str, Any]) -> Any:
@@ -199,7 +201,7 @@ class Oxyl(Behaviour[Options]):
         """An event for other services, or an object for the cache."""
         assert session is not None
         if command.op == 5:
-            self._cache(command.data)
+            await self._cache(command.data)
             return
         route = self._route(command.name)
         if route is None:
@@ -214,15 +216,20 @@ class Oxyl(Behaviour[Options]):
         except EventTooBig as exc:  # it would end its receivers, one after the other
             raise Disconnect(Cause.TOO_BIG, str(exc)) from None
 
-    def _cache(self, data: dict[str, Any]) -> None:
-        """Store an object as a document; a full store drops it, as a cache may."""
+    async def _cache(self, data: dict[str, Any]) -> None:
+        """Store an object as a document; a full store drops it, as a cache may. All of it is judged first."""
         kind = data.get("type")
         if type(kind) is not str or kind not in CACHED:
             raise Disconnect(Cause.INVALID_PAYLOAD, f"type must be one of {' '.join(CACHED)}")
         found: list[tuple[str, Any]] = []
-        _collect(kind, {name: value for name, value in data.items() if name != "type"}, found)
-        for key, value in found:
+        for item in _cached(kind, {name: value for name, value in data.items() if name != "type"}):
+            found.append(item)
+            if not len(found) % OBJECTS_A_TURN:
+                await self.port.pause()
+        for number, (key, value) in enumerate(found, 1):
             self.port.documents.put(self.options.documents + key, value)
+            if not number % OBJECTS_A_TURN:
+                await self.port.pause()
 
     def service_types(self) -> tuple[str, ...]:
         """Those that the options name."""
@@ -239,7 +246,7 @@ class Oxyl(Behaviour[Options]):
         return channel.startswith("service:") and route is not None and route.deliver == "one"
 
 
-def _collect(kind: str, value: Any, found: list[tuple[str, Any]]) -> None:
+def _cached(kind: str, value: Any) -> Iterator[tuple[str, Any]]:
     """A cached object under its document's key, and what is nested in it; that of a guild is given its `guildID`."""
     if type(value) is not dict:
         raise Disconnect(Cause.INVALID_PAYLOAD, f"a {kind} must be an object")
@@ -249,12 +256,12 @@ def _collect(kind: str, value: Any, found: list[tuple[str, Any]]) -> None:
         if type(part) is not str and type(part) is not int:
             need(value, dict.fromkeys(names, (str, int)))
         key = f"{key}:{part}"
-    found.append((key, value))
+    yield key, value
     for name, inner in NESTED.get(kind, {}).items():
         nested = value.get(name)
         for item in nested if type(nested) is list else () if nested is None else (nested,):
             stray = kind == "guild" and type(item) is dict and item.get("guildID") != value["id"]
-            _collect(inner, {**item, "guildID": value["id"]} if stray else item, found)
+            yield from _cached(inner, {**item, "guildID": value["id"]} if stray else item)
 
 
 def _check_command(data: Any) -> None:

@@ -388,6 +388,16 @@ def test_a_guild_with_something_wrong_in_it_is_not_cached_at_all(more: Any) -> N
     assert len(talk.realm.documents) == 0
 
 
+def test_a_large_guild_lets_others_have_their_turn() -> None:
+    talk = book()
+    person = ready(talk, "sharder")
+    person.say({"op": 5, "d": {**GUILD, "type": "guild"}})
+    assert talk.pauses == 0
+    person.say({"op": 5, "d": {"type": "guild", "id": "8", "roles": [{"id": 100 + n} for n in range(450)]}})
+    assert talk.pauses == 4  # twice while it is judged, twice while it is stored
+    assert len(talk.realm.documents) == 6 + 451
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(ValueError, match="shards_per_sharder"):
         oxyl.Options(shards_per_sharder=0)
