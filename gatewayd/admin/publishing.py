@@ -21,12 +21,12 @@ from gatewayd.admin.node import NodeView, kept, lasting, marked
 from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
+from gatewayd.core.events import LONGEST_NAME
 from gatewayd.hub.aims import SeveralRealms
 from gatewayd.hub.following import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
 EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
-LONGEST_NAME = 512
 LONGEST_ID = 256
 MOST_EVENTS = http.MAX_BODY // len(b'{"channel":"a","event":"b"}')
 """No body of right events has more; a body of wrong ones must not cost many times its size in errors."""

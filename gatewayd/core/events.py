@@ -14,6 +14,9 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from gatewayd.core.grant import Grant
 
+LONGEST_NAME = 512
+"""Characters of a channel's or an event's name; whose identity would need a longer one is not let in."""
+
 # --- said by the client -------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,10 @@ def _forgive(hub: Hub, connection: Connection, verdict: Disconnect) -> None:
 async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:
     """Identify a client: give it its session, say so, and say again what it missed before anything newer."""
     admission = await behaviour.identify(connection, identify)
+    for channel in admission.channels:
+        if len(channel) > e.LONGEST_NAME:  # nobody could publish to it, and it would be kept for the whole window
+            kind = channel.partition(":")[0]
+            raise Disconnect(Cause.INVALID_PAYLOAD, f"the name of its {kind} has more than {e.LONGEST_NAME} characters")
     await _settle_clash(hub, connection, admission)
     if connection.verdict is not None:  # passed while auth or the older client was asked: the session may have ended
         raise connection.verdict

@@ -144,7 +144,7 @@ class Discodo(Behaviour[Options]):
 
     def keep(self, session: Session) -> Any:
         """Its voice clients."""
-        return msgspec.to_builtins(session.data)
+        return session.data
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were."""
@@ -237,13 +237,13 @@ class Discodo(Behaviour[Options]):
         match data["t"]:
             case "READY" if isinstance(detail, dict) and isinstance(detail.get("user"), dict):
                 session.data.user = str(id_of(detail["user"], "id"))
+                self.port.changed(session)
             case "VOICE_SERVER_UPDATE":
                 guild = id_of(object_of(detail), "guild_id")
                 if str(guild) not in session.data.clients:
                     self._create(session, guild, None)
             case "VOICE_STATE_UPDATE":
                 self._voice_state(session, object_of(detail))
-        self.port.changed(session)
 
     def _voice_state(self, session: Session, detail: Mapping[str, Any]) -> None:
         voice: Voice = session.data
@@ -253,6 +253,7 @@ class Discodo(Behaviour[Options]):
         client = voice.clients.get(str(guild))
         if client is not None:
             client.channel = channel
+            self.port.changed(session)
             self.port.tell(session, "VC_CHANNEL_EDITED", {"guild_id": guild, "channel_id": channel})
         elif channel is not None:
             self._create(session, guild, channel)
@@ -263,6 +264,7 @@ class Discodo(Behaviour[Options]):
             raise Disconnect(Cause.NOT_ALLOWED, f"more than {MAX_VOICE_CLIENTS} voice clients")
         voice.last += 1
         voice.clients[str(guild)] = VoiceClient(voice.last, channel, guild)
+        self.port.changed(session)
         self.port.tell(session, "VC_CREATED", {"id": voice.last, "guild_id": guild})
 
     def _destroy(self, session: Session, guild: Id | None) -> None:

@@ -16,6 +16,9 @@ DISCONNECTED, STOPPED = 0, 1
 """States of a player, as the clients number them."""
 NO_VOICE_CLIENT = "no voice client in this guild"
 
+LONGEST_ID = 128
+"""Characters: ten thousand voice clients of a session must not take many megabytes. Discord's ids have 20."""
+
 Id = int | str
 """An id as it came."""
 
@@ -49,6 +52,8 @@ def id_of(data: Mapping[str, Any], name: str, *, null: bool = False) -> Id | Non
     value = data.get(name)
     if not (type(value) is int or type(value) is str or (value is None and null)):
         raise Disconnect(Cause.INVALID_PAYLOAD, f"{name} must be a number or a string")
+    if len(str(value)) > LONGEST_ID:
+        raise Disconnect(Cause.INVALID_PAYLOAD, f"{name} has more than {LONGEST_ID} characters")
     return value
 
 

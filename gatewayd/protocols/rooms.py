@@ -118,6 +118,8 @@ class RoomsBehaviour(Behaviour[Options]):
         room, participant = handshake.query.get("roomId"), handshake.query.get("participantId")
         if not room or not participant:
             raise Refused(400, "roomId and participantId are both required in the query", Cause.INVALID_PAYLOAD)
+        if len(f"room:{room}") > e.LONGEST_NAME:
+            raise Refused(400, f"roomId is too long: with room: it may have {e.LONGEST_NAME}", Cause.INVALID_PAYLOAD)
         claim = Claim("secret", _token(handshake), participant, {"roomId": room})
         grant = await self.port.verify(claim, handshake.address)
         if not grant:

@@ -162,3 +162,26 @@ def test_who_comes_and_goes_leaves_no_timers_behind() -> None:
         person.leave()
         person = ready_again(talk)
     assert len(talk.hub.timers) <= 2 * SWEPT
+
+
+def test_a_session_that_moves_hears_its_new_listener_alone() -> None:
+    talk = book()
+    other = Playbook(utilbot.PROTOCOL, beside=talk, listener="other")
+    person = ready(talk)
+    session = person.session
+    talk.hub.subscribe(session, "guild:1")  # as a backend may
+    person.leave()
+    ready_again(other)
+    assert session.channels == {"user:a", "service:bot", f"session:{session.id}", "listener:other", "guild:1"}
+    assert talk.publish("listener:main", "E", 1) == (0, 0, 0)
+
+
+def test_a_service_that_comes_back_as_another_type_leaves_the_first() -> None:
+    talk = book()
+    person = ready(talk)
+    person.leave()
+    again = talk.connect()
+    again.say({"op": 1, "t": "identify", "d": {"type": "commands", "key": "s3cret", "id": "a"}})
+    assert again.session is person.session
+    assert "service:commands" in again.session.channels
+    assert "service:bot" not in again.session.channels

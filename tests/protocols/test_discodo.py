@@ -362,6 +362,17 @@ def test_a_backend_may_want_nothing_said() -> None:
     assert person.heard() == []
 
 
+@pytest.mark.parametrize("guild", ["g" * 129, 10**128])
+def test_an_id_has_a_length(guild: Any) -> None:
+    person = ready(book())
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id=guild))
+    (answer,) = person.heard()
+    assert answer["d"]["traceback"] == {"INVALID_PAYLOAD": "guild_id has more than 128 characters"}
+    assert person.session.data.clients == {}
+    person.say(discord("VOICE_SERVER_UPDATE", guild_id=str(guild)[:128]))
+    assert len(person.session.data.clients) == 1
+
+
 def test_voice_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discodo, "MAX_VOICE_CLIENTS", 1)
     person = ready(book())

@@ -39,6 +39,7 @@ def refused(talk: Playbook, participant: str = "7", room: str = "42") -> int:
         ("/", {"roomId": "1", "participantId": "2", "token": "s3cret"}, {}, 404),
         ("/gateway", {"participantId": "2", "token": "s3cret"}, {}, 400),
         ("/gateway", {"roomId": "1", "participantId": "", "token": "s3cret"}, {}, 400),
+        ("/gateway", {"roomId": "r" * 508, "participantId": "2", "token": "s3cret"}, {}, 400),
         ("/gateway", {"roomId": "1", "participantId": "2"}, {}, 403),
         ("/gateway", {"roomId": "1", "participantId": "2", "token": "wrong"}, {}, 403),
         ("/gateway", {"roomId": "1", "participantId": "2"}, {"authorization": "Bearer wrong"}, 403),
