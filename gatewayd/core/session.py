@@ -6,6 +6,7 @@ Law 1: missed events are kept in order, bounded by count and bytes; the oldest g
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -151,3 +152,16 @@ class Session:
         """The socket had taken a part of this event when it was taken back, and has the whole of it now."""
         if self.missed.forget(event):
             self.given = max(self.given, event.number)
+
+    def outgrown(self, channels: Collection[str]) -> list[str]:
+        """What it still hears of its last login, of a kind in which the new one's `channels` say otherwise: it has
+        moved to another listener, or comes back as another type of service.
+        """
+        if not self.channels:
+            return []
+        kinds = {_kind(channel) for channel in channels if channel not in self.channels}
+        return [channel for channel in self.channels.difference(channels, self.granted) if _kind(channel) in kinds]
+
+
+def _kind(channel: str) -> str:
+    return channel.partition(":")[0]

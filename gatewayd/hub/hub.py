@@ -94,19 +94,12 @@ class Hub(Giving):
 
     def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
         channels = (*admission.channels, f"session:{session.id}", f"listener:{session.listener}")
-        if session.channels:
-            self._leave_stale(session, channels)
+        for channel in session.outgrown(channels):
+            self.unsubscribe(session, channel)
         for channel in channels:
             self.subscribe(session, channel)
         session.granted.difference_update(channels)  # heard by its own right now
         settle(self, session, grant or Grant(granted=True))
-
-    def _leave_stale(self, session: Session, channels: Collection[str]) -> None:
-        """It resumes: where it has moved to another listener, or is another type of service, it leaves the old one."""
-        moved = {_kind(channel) for channel in channels if channel not in session.channels}
-        for channel in session.channels.difference(channels, session.granted):
-            if _kind(channel) in moved:
-                self.unsubscribe(session, channel)
 
     def _has_detached(self, session: Session) -> None:
         self.behaviours[session.listener].detached(session)
@@ -292,10 +285,6 @@ class Hub(Giving):
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
         for event in self._realms[session.realm].waiting.take(session.channels, session.protocol):
             self._to_one(self._again(event), free=True)
-
-
-def _kind(channel: str) -> str:
-    return channel.partition(":")[0]
 
 
 def serves(behaviour: Behaviour[Any], session: Session) -> bool:
