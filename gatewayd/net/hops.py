@@ -22,12 +22,11 @@ HOP_BY_HOP = frozenset(
     }
 )  # fmt: skip
 OURS = frozenset(
-    {
-        "content-length", "expect", "forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-        "x-real-ip",
-    }
+    {"content-length", "expect", "forwarded", "host", "x-original-url", "x-real-ip", "x-rewrite-url"}
 )  # fmt: skip
 """Headers of a request that are written here, or that a server would believe as if they were."""
+FORWARDED = "x-forwarded-"
+"""All that begins so is ours as well."""
 
 
 class Failed(Exception):  # noqa: N818, RUF100
@@ -64,7 +63,11 @@ def framing_of(head: Head) -> dict[str, str]:
 def request_of(head: Head, framing: Mapping[str, str], remote: str, authority: str, path: str) -> h11.Request:
     """The request as the server gets it: its target below the fixed path, and the headers that are meant for it."""
     dropped = HOP_BY_HOP | OURS | tokens(head.headers, "connection")
-    headers = {name: value for name, value in head.headers.items() if name not in dropped}
+    headers = {}
+    for name, value in head.headers.items():
+        read = name.replace("_", "-")  # by servers that read both alike, as CGI and WSGI do
+        if read not in dropped and not read.startswith(FORWARDED):
+            headers[name] = value
     headers |= {"host": authority, "connection": "close", **framing}
     if (address := origin.host_of(remote)) is not None:
         headers["x-forwarded-for"] = address

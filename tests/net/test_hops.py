@@ -77,6 +77,15 @@ def test_a_request_goes_on_with_the_headers_that_are_meant_for_the_server() -> N
     }  # fmt: skip
 
 
+def test_what_some_server_reads_as_one_of_our_headers_does_not_go_on() -> None:
+    got = sent(
+        "X_Forwarded_For: 198.51.100.1", "Content_Length: 5", "Transfer_Encoding: chunked", "X_Real-IP: 198.51.100.1",
+        "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /a", "X-Original-URL: /admin", "X_Rewrite_URL: /admin", "User_ID: 7",
+        "Connection: x-hop", "X_Hop: 1",
+    )  # fmt: skip
+    assert got == {"host": "back:2", "connection": "close", "user_id": "7", "x-forwarded-for": "192.0.2.7"}
+
+
 def test_of_a_client_without_an_address_none_is_said() -> None:
     assert "x-forwarded-for" not in sent("X-Forwarded-For: 198.51.100.1", remote="unix")
     assert sent(remote="[2001:db8::1]:5000")["x-forwarded-for"] == "2001:db8::1"
