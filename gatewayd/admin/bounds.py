@@ -37,6 +37,7 @@ class Bounds:
     stranger_seconds: float = 10.0
     """After which such a connection ends."""
     unauthorized_seconds: float = 0.1
-    """Before a request without a valid token is answered: one address has at most 160 such answers in a second."""
+    """Before a request without a valid token is answered, the first health check of a connection excepted: one address
+    has at most 160 such answers in a second."""
     refused: int = 64
     """Connections that are being told that there is no room."""

@@ -26,6 +26,8 @@ CHUNKS = 256
 """Chunks of a body that are dealt with before others have a turn: a read may bring ten thousand, of a byte each."""
 LINES = 101
 """Of a head: the request line and 100 headers."""
+VERSIONS = (b"1.1", b"1.0")
+"""Health checks of proxies ask by HTTP/1.0; h11 closes behind its answer, and sends no chunks."""
 
 _FOLD = re.compile(rb"\n[ \t]")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
@@ -128,15 +130,16 @@ def _request(http: h11.Connection, head: bytes) -> h11.Request:
         raise BadHead(exc.error_status_hint, f"not a request of HTTP/1.1: {exc}") from None
     assert isinstance(request, h11.Request)
     names = [name for name, _ in request.headers]
-    if request.http_version != b"1.1":
-        raise BadHead(505, "HTTP/1.1 alone is spoken here")
+    if request.http_version not in VERSIONS:
+        raise BadHead(505, "HTTP/1.1 is spoken here, and HTTP/1.0")
     if request.target[:1] != b"/" or request.method == b"CONNECT":
         raise BadHead(400, "the request target must be a path that starts with '/'")
     if _FOLD.search(head):
         raise BadHead(400, "a header may not go on in a second line (RFC 9112, section 5.2)")
     if b"transfer-encoding" in names and b"content-length" in names:
         raise BadHead(400, "Content-Length beside Transfer-Encoding: send one of them")
-    if not HOST.fullmatch(next(value for name, value in request.headers if name == b"host")):
+    host = next((value for name, value in request.headers if name == b"host"), None)  # HTTP/1.0 may have none
+    if host is not None and not HOST.fullmatch(host):
         raise BadHead(400, "the Host header must be: host or host:port")
     return request
 
@@ -161,7 +164,7 @@ def _scope(request: h11.Request, state: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
+        "http_version": request.http_version.decode("ascii"),
         "method": request.method.decode("ascii"),
         "scheme": "http",
         "path": _decoded(path),

@@ -147,6 +147,8 @@ class Visitor:
     """The token of [api] that its last request had."""
     known: bool = False
     """Whether it has shown one on this connection."""
+    served: bool = False
+    """Whether it has had an answer for which no token is needed."""
     connection: HttpConnection | None = None
     life: trio.CancelScope = field(factory=trio.CancelScope)
 
@@ -190,12 +192,16 @@ class _Guarded:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Judge one request."""
-        if scope["path"] not in OPEN_PATHS:
+        visitor = scope["state"]["visitor"]
+        if scope["path"] in OPEN_PATHS:
+            if visitor.served and not visitor.known:  # a check asks once; who asks on and on would have all of the loop
+                await trio.sleep(self._door.bounds.unauthorized_seconds)
+            visitor.served = True
+        else:
             error = self._judge(scope)
             if error is not None:
                 self._door.refused[error.code] += 1
                 if error.status == 401:
-                    visitor = scope["state"]["visitor"]
                     self._door.lines.log(log, logging.INFO, "refused a request of %s: no valid token", str(visitor))
                     await trio.sleep(self._door.bounds.unauthorized_seconds)
                 await answer(error.body, error.status)(scope, receive, send)

@@ -218,6 +218,8 @@ def _request_line(line: bytes) -> tuple[str, str]:
     if len(parts) != 3 or not _TARGET.fullmatch(parts[1]):
         raise BadHead(400, f"the request line must be: {method} <path> HTTP/1.1")
     if parts[2] != b"HTTP/1.1":
+        if parts == [b"GET", b"/healthz", b"HTTP/1.0"]:  # as proxies ask, some without a Host; the rest says nothing
+            raise BadHead(200, "ok")
         if re.fullmatch(rb"HTTP/[0-9]\.[0-9]", parts[2]):
             raise BadHead(505, "HTTP/1.1 is needed")
         raise BadHead(400, f"the request line must be: {method} <path> HTTP/1.1")

@@ -244,6 +244,17 @@ async def test_a_client_that_hangs_up_is_noticed_and_one_that_talks_is_not(autoj
         assert b"answered" in line.said  # whoever half-closed still hears
 
 
+@pytest.mark.parametrize("headers", [b"", HOST, b"Connection: keep-alive\r\n"])
+async def test_a_request_of_http_1_0_gets_one_answer(headers: bytes, autojump_clock: trio.abc.Clock) -> None:
+    """As the health checks of proxies ask; h11 would say chunks to nobody who does not know them."""
+    line = await told(echo, b"GET / HTTP/1.0\r\n" + headers + b"\r\n" + b"GET /2 HTTP/1.0\r\n\r\n", end=False)
+    ((status, body, found),) = answers(line.said, b"GET")
+    assert (status, found[b"connection"]) == (200, b"close")
+    assert b"transfer-encoding" not in found
+    assert b"/2" not in body
+    assert line.lingered
+
+
 @pytest.mark.parametrize(
     ("text", "status"),
     [
@@ -252,7 +263,8 @@ async def test_a_client_that_hangs_up_is_noticed_and_one_that_talks_is_not(autoj
         (b"get / HTTP/1.1\r\n", 400),
         (b"\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-        (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", 505),
+        (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+        (b"GET / HTTP/1.0\r\nHost: a/b\r\n\r\n", 400),
         (b"GET /\r\n\r\n", 400),
         (b"GET / HTTP/1.1\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\rb", 400),

@@ -270,6 +270,24 @@ async def test_whoever_guesses_tokens_is_slow_and_seen(tmp_path: Path, caplog: p
         ] * 3
 
 
+async def test_health_checks_cost_a_stranger_time(tmp_path: Path) -> None:
+    """Whoever sent them without end, and without a token, had as much of the loop as all clients together."""
+    async with api(tmp_path, tokens=TOKENS, bounds=Bounds(unauthorized_seconds=0.2)) as node:
+
+        def run() -> None:
+            check = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+            with (client := Client(node)).sock:
+                took = []
+                for text in (check, check, GET, check):
+                    began = time.monotonic()
+                    assert client.ask(text) == 200
+                    took.append(time.monotonic() - began)
+                assert took[1] >= 0.2
+                assert max(took[0], took[3]) < 0.2
+
+        await trio.to_thread.run_sync(run)
+
+
 async def test_out_of_descriptors_it_says_so_and_is_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One line in the log, no traceback."""
     refused: Counter[str] = Counter()

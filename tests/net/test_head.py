@@ -124,7 +124,8 @@ REFUSED = [
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426, "WebSocket client"), (changed("Upgrade: websocket\r\n", ""), 426, "WebSocket client"),
     (changed("websocket\r\n", "websockets\r\n"), 426, "WebSocket client"), (changed("keep-alive, Upgrade", "keep-alive"), 426, "WebSocket client"),
     (changed("Version: 13", "Version: 8"), 426, "13"), (changed("Sec-WebSocket-Version: 13\r\n", ""), 426, "13"), (changed("Version: 13", "Version: 13, 8"), 426, "13"),
-    (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"), (b"GET /healthz?a=b HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"), (b"GET /healthz HTTP/1.0\r\n\r\n", 200, "ok"),
+    (b"GET /healthz?a=b HTTP/1.1\r\nHost: a\r\n\r\n", 200, "ok"),
 ]  # fmt: skip
 
 
