@@ -1,6 +1,7 @@
 """Telling systemd how things stand: datagrams to the socket that it named (sd_notify(3)).
 
-Law 1: what cannot be sent is dropped: systemd may be busy, the daemon never waits for it.
+Law 1: what cannot be sent is dropped: systemd may be busy. Only the start and the stop wait a moment for it; while
+clients are served, nothing does.
 Law 2: the watchdog hears only of a loop that turns; nothing beside the loop may speak for it.
 """
 
@@ -17,9 +18,9 @@ STATUS_SECONDS = 5.0
 
 
 def notify(*lines: str, timeout: float = 1.0) -> bool:
-    """Send lines such as "READY=1"; False when not under systemd, nobody listens, or nobody reads for so long.
+    """Send lines such as "READY=1"; False when not under systemd, nobody listens, or nobody reads in time.
 
-    Longer than a moment it must not take: meanwhile no client is served.
+    The event loop waits for up to `timeout` seconds.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -57,4 +58,4 @@ async def beat(status: Callable[[], str]) -> None:
     pause = STATUS_SECONDS if patience is None else min(STATUS_SECONDS, patience / 3)
     while True:
         await trio.sleep(pause)
-        notify("WATCHDOG=1", f"STATUS={status()}")
+        notify("WATCHDOG=1", f"STATUS={status()}", timeout=0.0)
