@@ -174,7 +174,7 @@ class App:
 
 
 def _names(realm: str | None) -> tuple[str, ...] | None:
-    return (realm,) if realm else None
+    return None if realm is None else (realm,)
 
 
 class AppBackend:

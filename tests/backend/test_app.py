@@ -132,6 +132,8 @@ async def test_an_application_may_name_a_realm() -> None:
     assert await app.notify("a", 3, realm="main") == Counts(delivered=1)
     with pytest.raises(NoSuchRealm):
         await app.publish("user:a", "E", 4, realm="nope")
+    with pytest.raises(NoSuchRealm):  # a name that was meant to be filled in must not mean every realm
+        await app.publish("user:a", "E", 4, realm="")
     caller = app.session(two.session.id)
     assert caller is not None
     assert caller.realm == "other"
