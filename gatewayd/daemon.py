@@ -188,8 +188,7 @@ class Daemon:
         if self.keeping is not None:
             settings = {listener.config.name: listener.settings for listener in self.listeners}
             try:
-                self.keeping.journal.file.look = stopping.look
-                self.keeping.read(self.hub, settings, self.remembered)
+                self.keeping.read(self.hub, settings, self.remembered, stopping.look)
             except JournalError as exc:
                 raise StartError(str(exc)) from exc
             self.clock.excuse()

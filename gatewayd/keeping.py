@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -43,6 +43,10 @@ NUMBERS_AHEAD = 1_000_000
 that half of them outlast what can be published until then."""
 NONSENSE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What comes of a row that somebody has edited, or of a hook that does not know what it finds there."""
+
+
+def _nothing() -> None:
+    """Nobody wants to end the reading."""
 
 
 class JournalQueue(MemoryQueue):
@@ -92,11 +96,13 @@ class JournalQueue(MemoryQueue):
 class Reading:
     """Makes whatever goes wrong with a row a `JournalError` that names it.
 
-    Rows that are nested too deep are counted in `dropped`, by table.
+    Rows that are nested too deep are counted in `dropped`, by table. `look` is called at every row, and what it raises
+    ends the reading.
     """
 
-    def __init__(self, journal: Journal, dropped: Counter[str]) -> None:
+    def __init__(self, journal: Journal, dropped: Counter[str], look: Callable[[], None] = _nothing) -> None:
         self._journal = journal
+        self._look = look
         self._dropped = dropped
         self.place = ""
         """Where we are."""
@@ -106,6 +112,7 @@ class Reading:
     def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
         """The rows of a table; those that are nested too deep are left out, and go from the journal."""
         for key, value in self._journal.load(table):
+            self._look()
             self.place = f"the row {key!r} of {table}"
             if too_deep(value, MAX_DEPTH + OWN_DEPTH):
                 self._drop(table, key, value)
@@ -152,11 +159,16 @@ class Keeping:
         self.queue.restore(self.dropped)
         return self.queue
 
-    def read(self, hub: Hub, settings: Mapping[str, Settings], remembered: Remembered) -> None:
-        """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense."""
+    def read(
+        self, hub: Hub, settings: Mapping[str, Settings], remembered: Remembered, look: Callable[[], None] = _nothing
+    ) -> None:
+        """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense.
+
+        `look` is called at every row; what it raises ends the reading.
+        """
         journal = self.journal
         self._hub, self._remembered = hub, remembered
-        with Reading(journal, self.dropped) as reading:
+        with Reading(journal, self.dropped, look) as reading:
             meta = {str(key): float(value) for key, value in reading.load(Table.META)}
             for thing in Thing:
                 self._restore(hub, thing, reading)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -35,8 +35,6 @@ class JournalFile:
         self.path = directory / NAME
         self.full_sync = full_sync
         self.migrations = migrations
-        self.look: Callable[[], object] = int
-        """Called at every row that is read; what it raises ends the reading."""
         self.connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self._pinned: list[Pinned] = []
@@ -72,7 +70,6 @@ class JournalFile:
         """All rows of a table, in key order, but for what the file keeps for itself."""
         with explained(self.path):
             for *key, value in self._connection().execute(select(table)):
-                self.look()
                 if table is Table.META and key[0] in mark.OWN:
                     continue
                 yield (key[0] if len(key) == 1 else tuple(key)), value
