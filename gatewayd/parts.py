@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gatewayd.admin.node import ListenerView
 from gatewayd.config.model import Config, ListenerConfig
-from gatewayd.core.rate import Intake
+from gatewayd.core.quota import Intake
 from gatewayd.core.record import Store
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub

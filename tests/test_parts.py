@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.config.load import parse
-from gatewayd.core.rate import FRAMING, Intake
+from gatewayd.core.quota import FRAMING, Intake
 from gatewayd.daemon import Daemon
 from gatewayd.parts import listener_view, notification_limits, settings_of, url
 from gatewayd.protocols.registry import PROTOCOLS

@@ -15,7 +15,7 @@ from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
-from gatewayd.core.rate import Intake
+from gatewayd.core.quota import Intake
 from gatewayd.core.settings import Settings
 from gatewayd.net import frames, websocket
 from gatewayd.net.websocket import WebSocket
