@@ -41,9 +41,9 @@ BODY = frozenset({"content-length", "transfer-encoding"})
 """A request has a body where it has one of these (RFC 9112 §6.3)."""
 _ONCE = BODY | {"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"}
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
-UPGRADE = frozenset({b"GET"})
+_UPGRADE = frozenset({b"GET"})
 """The method of an upgrade (RFC 6455 §4.1)."""
-PLAIN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+_PLAIN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 """The methods of a listener that takes plain requests as well: all but those with which one asks for a tunnel, or for
 one's own secrets to be sent back."""
 _TLS_HANDSHAKE = b"\x16"
@@ -99,20 +99,15 @@ class Head:
         """Scheme and credentials; never for a log."""
         return self.headers.get("authorization")
 
-    @property
-    def forwarded_for(self) -> str | None:
-        """X-Forwarded-For, to be believed from a trusted proxy alone (`net/origin.py`)."""
-        return self.headers.get("x-forwarded-for")
-
 
 class HeadReader:
     """Feed it what comes until it answers; `rest` is what was pipelined behind the head.
 
-    `methods` is `UPGRADE`, or `PLAIN` where requests are taken that are no upgrades.
+    With `plain`, requests are taken that are no upgrades as well.
     """
 
-    def __init__(self, methods: frozenset[bytes] = UPGRADE) -> None:
-        self._methods = methods
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
         self._data = bytearray()
         self._scanned = 0  # what lies before it is never looked at again
         self._lines = 0
@@ -148,7 +143,7 @@ class HeadReader:
 
     def _add_header(self, line: bytes) -> None:
         name, text = _field(line)
-        if name in BODY and self._methods is UPGRADE:
+        if name in BODY and not self._plain:
             raise BadHead(400, f"an upgrade request has no body: remove {name}")
         if name in self._headers:
             if name in _ONCE:
@@ -168,7 +163,7 @@ class HeadReader:
         # Both are lists (RFC 9110 §7.6.1, §7.8) that must contain the word (RFC 6455 §4.2.1).
         upgrades = "websocket" in tokens(self._headers, "upgrade") and "upgrade" in tokens(self._headers, "connection")
         head = Head(self._target, path, query, self._headers, self._method, upgrades)
-        if upgrades or self._methods is UPGRADE or path == "/healthz":
+        if upgrades or not self._plain or path == "/healthz":
             _judge_upgrade(head)
         return head
 
@@ -181,7 +176,7 @@ class HeadReader:
             if beginning[:1] == _TLS_HANDSHAKE:
                 raise BadHead(400, "this port speaks plain HTTP, not TLS: connect with ws://, or set tls_cert for it")
             if sound:
-                _check_beginning(beginning[:sound], self._methods)
+                _check_beginning(beginning[:sound], plain=self._plain)
             if sound > MAX_REQUEST_LINE:
                 raise BadHead(414, f"the request target is longer than {MAX_TARGET} bytes: shorten it")
         if sound == end:
@@ -193,18 +188,19 @@ class HeadReader:
         raise BadHead(400, "a request head may hold printable ASCII only: percent-encode the rest")
 
 
-def _check_beginning(line: bytes, methods: frozenset[bytes]) -> None:
+def _check_beginning(line: bytes, *, plain: bool) -> None:
     """Judge the first bytes: what is no HTTP/1.1 request should not keep a connection open until it times out."""
     method, space, rest = line.partition(b" ")
     if not _METHOD.fullmatch(method):
         raise BadHead(400, "not an HTTP request: connect with a WebSocket client")
     if space and method == b"PRI":
         raise BadHead(400, "HTTP/2 is not spoken here: upgrade over HTTP/1.1")
-    if space and method == b"CONNECT" and methods is not UPGRADE:
+    if space and method == b"CONNECT" and plain:
         raise BadHead(400, "this is no proxy for other servers: CONNECT is not spoken here")
+    methods = _PLAIN if plain else _UPGRADE
     if space and method not in methods:
         allow = (("Allow", ", ".join(sorted(name.decode() for name in methods))),)
-        raise BadHead(405, NO_GET if methods is UPGRADE else "this method is not forwarded", allow)
+        raise BadHead(405, "this method is not forwarded" if plain else NO_GET, allow)
     if rest and rest[:1] != b"/":
         raise BadHead(400, "the request target must be a path that starts with '/'")
 

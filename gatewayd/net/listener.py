@@ -18,7 +18,7 @@ from gatewayd.log import Sampled
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
-from gatewayd.net.head import PLAIN, UPGRADE, WEBSOCKET, BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.hops import Failed
 from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
 from gatewayd.net.tls import Handshakes, NotTls
@@ -70,7 +70,7 @@ class Listener:
         self.fast_lane = fast_lane
         self.rest = rest
         self._proxies = origin.networks(config.trusted_proxies)
-        self._handshakes: set[trio.CancelScope] = set()
+        self._opening: set[trio.CancelScope] = set()
 
     async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
         """Accept until cancelled; clients live in a nursery of their own, so that they outlive the accepting."""
@@ -78,7 +78,7 @@ class Listener:
 
     def drain(self, seconds: float) -> None:
         """Whoever is still in the handshake has so long to send the rest of it, and is told 503 then."""
-        for scope in self._handshakes:
+        for scope in self._opening:
             scope.deadline = min(scope.deadline, trio.current_time() + seconds)
 
     async def _contain(self, socket: SocketTransport) -> None:
@@ -111,11 +111,11 @@ class Listener:
     async def _welcome(self, socket: SocketTransport, ticket: Ticket) -> None:
         ready: Callable[[], Awaitable[None]] | None = None
         with trio.move_on_after(self.config.handshake_timeout) as scope:
-            self._handshakes.add(scope)
+            self._opening.add(scope)
             try:
                 ready = await self._handshake(socket, ticket)
             finally:
-                self._handshakes.discard(scope)
+                self._opening.discard(scope)
         if scope.cancelled_caught:
             self._count("handshake_timeout", socket.remote, 0, "the handshake took too long")
         if ready is not None:
@@ -130,7 +130,7 @@ class Listener:
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise
-        reader = HeadReader(PLAIN if self.behaviour.plain else UPGRADE)
+        reader = HeadReader(plain=self.behaviour.plain)
         try:
             head = await _read_head(transport, reader)
         except BadHead as bad:

@@ -7,13 +7,13 @@ from typing import Any
 import h11
 import pytest
 
-from gatewayd.net.head import PLAIN, Head, HeadReader
+from gatewayd.net.head import Head, HeadReader
 from gatewayd.net.hops import Failed, answer_of, client_side, framing_of, request_of
 
 
 def head(*lines: str, request: str = "POST /a?b=%20c HTTP/1.1") -> Head:
     text = "\r\n".join([request, "Host: front:1", *lines, "", ""])
-    found = HeadReader(PLAIN).feed(text.encode())
+    found = HeadReader(plain=True).feed(text.encode())
     assert found is not None
     return found
 
