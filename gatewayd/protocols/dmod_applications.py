@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen, validators
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import NO_REPLY, NoBackend
@@ -35,10 +35,10 @@ class Options:
     `application_bytes`: how large a document may become by patches.
     """
 
-    reauth_timeout: Seconds = REAUTH_SECONDS
+    reauth_timeout: Seconds = field(default=REAUTH_SECONDS, validator=validators.gt(Seconds(0)))
     documents: str = ""
     unknown_guild: Literal["null", "close"] = "null"
-    application_bytes: int = 65536
+    application_bytes: int = field(default=65536, validator=validators.gt(0))
 
 
 def texts(command: e.Command, *names: str) -> tuple[str, ...]:

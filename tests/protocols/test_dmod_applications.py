@@ -239,6 +239,12 @@ def test_nobody_patches_without_a_live_session_that_has_shown_who_it_is() -> Non
     assert page.heard()[-1] == reply("APPLICATION_SESSION_PATCH", {"success": True})
 
 
+@pytest.mark.parametrize("name", ["application_bytes", "reauth_timeout"])
+def test_a_bound_of_nothing_is_a_mistake(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must be > 0"):
+        book(options={name: 0})
+
+
 def test_a_document_grows_by_patches_up_to_its_bound() -> None:
     talk = book(options={"application_bytes": 20})
     page = started(ready(talk))
