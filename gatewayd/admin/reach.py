@@ -106,8 +106,7 @@ def several(exc: SeveralRealms) -> ApiError:
 
 def whole_node(path: str) -> bool:
     """Whether a path is closed to a token that is limited to realms."""
-    _, version, what, *_ = *path.split("/"), "", ""
-    return version != "v1" or what not in BY_REALM
+    return not path.startswith("/v1/") or path.split("/")[2] not in BY_REALM
 
 
 def realm_of(request: Request, *others: str) -> str | None:

@@ -143,7 +143,8 @@ class Commands:
                 log.error("fault while answering session %s, which has gone", waiting.session.id, exc_info=failure)
             return
         self.totals.failed[failure.slug] += 1
-        what = printable(str(waiting.asked.command), 64), waiting.session.id, failure
+        # As text: a line that is left out is remembered, and the error itself would keep the session alive.
+        what = printable(str(waiting.asked.command), 64), waiting.session.id, str(failure)
         self._lines.log(log, logging.WARNING, "command %s of session %s: %s", *what, kind=failure.slug, first=1)
 
 

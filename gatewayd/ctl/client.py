@@ -85,7 +85,7 @@ class Client:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack(_TIMEVAL, int(seconds), int(rest * 1e6)))
             sock.connect(path)
             sock.settimeout(self.timeout)
-        except BaseException:
+        except BaseException:  # whatever it is, the socket is not left open
             sock.close()
             raise
         return sock

@@ -18,7 +18,7 @@ MAX_BANS = 10_000
 
 
 class RoomRecord(msgspec.Struct, frozen=True):
-    """One room as it is kept; `closed` tells the how manieth name to be closed it was, 0 where it is not."""
+    """One room as it is kept; `closed` is its place in the order of closing, from 1; 0 while open."""
 
     state: dict[str, Any] | None = None
     bans: list[str] = []
@@ -38,7 +38,7 @@ class Rooms:
         self._states: dict[str, dict[str, Any]] = {}
         self._bans: dict[str, OrderedDict[str, None]] = {}
         self._closed: OrderedDict[str, int] = OrderedDict()
-        """By name, the how manieth to be closed."""
+        """By name, its place in the order of closing, from 1."""
         self._staying: set[str] = set()
 
     def __len__(self) -> int:

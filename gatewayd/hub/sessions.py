@@ -161,7 +161,8 @@ class Sessions:
         self._wait_no_more(older)
         older.connection = connection
         older.detached_at = None
-        older.generation, older.resumes = older.generation + 1, older.resumes + 1
+        older.generation += 1
+        older.resumes += 1
         older.acknowledged = fresh.acknowledged if older.acknowledged is None else older.acknowledged
         older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
         older.missed.max_events, older.missed.max_bytes = fresh.missed.max_events, fresh.missed.max_bytes

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SHARDER = "sharder"
 NUMBER = (int, float)
-SERVICE = ("type", "heapUsed", "guilds", "shards")
+SERVICE_FIELDS = ("type", "heapUsed", "guilds", "shards")
 CACHED: Mapping[str, tuple[str, ...]] = {
     "member": ("guildID", "id"),
     "role": ("id",),
@@ -237,7 +237,7 @@ class Oxyl(Behaviour[Options]):
 
     def service(self, session: Session) -> Mapping[str, Any] | None:
         """Its type, its heap, and a sharder's guilds and shards."""
-        told = {name: session.metadata[name] for name in SERVICE if name in session.metadata}
+        told = {name: session.metadata[name] for name in SERVICE_FIELDS if name in session.metadata}
         return told if "type" in told else None
 
     def delivers_one(self, channel: str, name: str) -> bool:
