@@ -95,7 +95,7 @@ class Applications(Behaviour[Options]):
     async def start(self, connection: Connection, session: Session, command: e.Command) -> None:
         """Start one, for a member whose token is verified; it need not be the user that the client has logged in."""
         uid, gid, token, uhash = texts(command, "uid", "gid", "utokh", "uhash")
-        await self.prove(connection, Claim("user", token, uid, {"uhash": uhash}))
+        await self.prove(connection, Claim("user", token, uid, {"gid": gid, "uhash": uhash}))
         older = session.data.applications.get(gid)
         if older is not None and older.uid != uid:
             self._finish(session, gid)

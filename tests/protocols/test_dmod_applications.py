@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from gatewayd.backend.static import StaticAuth
@@ -39,7 +40,7 @@ def test_it_may_be_of_another_user_than_the_connections() -> None:
     for person in (ready(talk), ready(talk, None, None)):  # a user's page, and one of basic access
         talk.verified.clear()
         started(person, "7", token="seven")
-        assert talk.verified == [Claim("user", "seven", "7", {"uhash": ""})]
+        assert talk.verified == [Claim("user", "seven", "7", {"gid": "1", "uhash": ""})]
         person.say(command(END, gid="1"))
         assert person.heard()[0] == event(END, {"gid": "1", "uid": "7"})
 
@@ -284,6 +285,12 @@ def two(first: dict[str, Any], second: dict[str, Any], **settings: Any) -> tuple
     """Two listeners of one realm with other options; `settings` are the second one's."""
     talk = book(options=first)
     return talk, Playbook(dmod.PROTOCOL, beside=talk, listener="other", options=second, **settings)
+
+
+def test_every_option_has_its_test() -> None:
+    """Below: each with two listeners that differ in it."""
+    tested = {"reauth_timeout", "documents", "application_bytes", "unknown_guild"}
+    assert {option.name for option in attrs.fields(dmod.PROTOCOL.options)} == tested
 
 
 def test_each_listener_has_its_own_time_to_show_who_one_is() -> None:
