@@ -1,6 +1,7 @@
 """Answers that were given lately, by the publisher's own id: the same id twice publishes once.
 
 Ids of different scopes are different: what one publisher has said is nothing to another that means other realms.
+Of too many answers, the oldest of the scope with the most gives way.
 """
 
 from __future__ import annotations
@@ -24,45 +25,58 @@ class Remembered:
     def __init__(self, store: Store | None = None) -> None:
         self.store: Store = store or Nowhere()
         self._before = 0.0  # from the clock to the node's own time
-        self._answers: OrderedDict[Scoped, tuple[float, Any]] = OrderedDict()
+        self._answers: dict[str, OrderedDict[str, tuple[float, Any]]] = {}
+        """By scope, oldest first; none is empty."""
+        self._count = 0
 
     def get(self, key: str, now: float, scope: str = "") -> Any:
         """The answer that was given to this id, or None."""
         self._forget(now)
-        entry = self._answers.get((scope, key))
+        entry = self._answers[scope].get(key) if scope in self._answers else None
         return None if entry is None else entry[1]
 
     def put(self, key: str, answer: Any, now: float, scope: str = "") -> None:
-        """Remember an answer; the oldest gives way."""
+        """Remember an answer; an older one gives way."""
         until = now + KEEP_SECONDS
-        self._answers[scope, key] = (until, answer)
+        self._add(scope, key, until, answer)
         self.store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
-        if len(self._answers) > KEEP_COUNT:
-            self._drop()
+        if self._count > KEEP_COUNT:  # no tenant makes another's publish go out twice
+            self._drop(max(self._answers, key=lambda name: len(self._answers[name])))
+
+    def _add(self, scope: str, key: str, until: float, answer: Any) -> None:
+        answers = self._answers.setdefault(scope, OrderedDict())
+        self._count += key not in answers
+        answers[key] = (until, answer)
 
     def _forget(self, now: float) -> None:
-        while self._answers and next(iter(self._answers.values()))[0] <= now:
-            self._drop()
+        for scope in tuple(self._answers):
+            while scope in self._answers and next(iter(self._answers[scope].values()))[0] <= now:
+                self._drop(scope)
 
-    def _drop(self) -> None:
-        key, _ = self._answers.popitem(last=False)
-        self.store.delete(Table.IDEMPOTENCY, key)
+    def _drop(self, scope: str) -> None:
+        answers = self._answers[scope]
+        key, _ = answers.popitem(last=False)
+        if not answers:
+            del self._answers[scope]
+        self._count -= 1
+        self.store.delete(Table.IDEMPOTENCY, (scope, key))
 
     def _row(self, answer: Any, until: float) -> bytes:
         return encode(Answered(answer, until + self._before))
 
     def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
-        for key, (until, answer) in self._answers.items():
-            yield Table.IDEMPOTENCY, key, self._row(answer, until)
+        for scope, answers in self._answers.items():
+            for key, (until, answer) in answers.items():
+                yield Table.IDEMPOTENCY, (scope, key), self._row(answer, until)
 
     def restore(self, rows: Iterator[tuple[Key, bytes]], now: float, lived: float) -> None:
         """Remember what the journal does; it is told of what is too old. `lived` is the node's own time."""
         self._before = lived - now
         found = [(_decode(value), _scoped(key)) for key, value in rows]
-        for kept, key in sorted(found, key=lambda item: item[0].until):
+        for kept, (scope, key) in sorted(found, key=lambda item: item[0].until):
             # A version before wrote seconds since the epoch, which must not make an answer immortal.
-            self._answers[key] = (min(kept.until - self._before, now + KEEP_SECONDS), kept.answer)
+            self._add(scope, key, min(kept.until - self._before, now + KEEP_SECONDS), kept.answer)
         self._forget(now)
 
 

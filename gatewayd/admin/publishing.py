@@ -76,8 +76,9 @@ class Publishing:
         wait = Wait.of(request)
         body = await body_of(request)
         items = _items(request, body)
-        with watching(self.hub.following, wait) as watch:
-            answers, turns = Answers(Reach.of(request, self.hub), watch), Turns(self._turn)
+        reach = Reach.of(request, self.hub)
+        with watching(self.hub.following, wait, reach.limit) as watch:
+            answers, turns = Answers(reach, watch), Turns(self._turn)
             if items is None:
                 answers.items.append(self._publish(parse(body), answers))
             else:
@@ -112,7 +113,7 @@ class Publishing:
         known = None if key is None else self.node.remembered.get(key, now, scope)
         if known is not None:
             return _known(known, watch)
-        if watch is not None and self.hub.following.full:
+        if watch is not None and self.hub.following.full(reach.limit):
             raise too_many()
         besides = reach.find(item.get("except", ""))
         try:

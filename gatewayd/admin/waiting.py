@@ -6,7 +6,7 @@ Law: nothing here looks twice; the hub says when the last of it has arrived, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -58,12 +58,12 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def watching(following: Following, wait: Wait | None) -> Iterator[Watch | None]:
-    """A watch for one request. Too many at a time are refused before anything is published."""
+def watching(following: Following, wait: Wait | None, tenant: Hashable) -> Iterator[Watch | None]:
+    """A watch for one request. Too many of one tenant's at a time are refused before anything is published."""
     if wait is None:
         yield None
         return
-    watch = following.start(wait.goal)
+    watch = following.start(wait.goal, tenant)
     if watch is None:
         raise too_many()
     try:

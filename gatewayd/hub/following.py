@@ -2,12 +2,14 @@
 
 Law 1: nothing is done for an event that nobody follows.
 Law 2: written is what a socket has taken whole; acknowledged is what its client has answered for on that connection.
-Law 3: bounded: so many watches, and so many pairs of event and session that have still to get somewhere.
+Law 3: bounded, for each tenant by itself: so many watches, and so many pairs of event and session that have still to
+get somewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from gatewayd.hub.timers import Timers
 
 MAX_WATCHES = 32
-"""Half of the connections that the admin API serves: who waits must not keep out who wants to look."""
+"""Who waits must not keep out who wants to look."""
 MAX_PAIRS = 100_000
+"""Bounds of one tenant: of all who reach the same realms."""
 
 
 class Goal(StrEnum):
@@ -61,6 +64,7 @@ class Watch:
     """Somebody waits for some events. `left` pairs have not got so far; `done` is called when none is left."""
 
     goal: Goal
+    tenant: Hashable = None
     done: Callable[[], None] = _nobody
     left: int = 0
     followed: list[Followed] = field(factory=list)
@@ -77,7 +81,8 @@ class Following:
         self.events: dict[Event, Followed] = {}
         self.sessions: dict[Session | None, dict[Event, Followed]] = {}
         """What is still on its way, by whom it is for."""
-        self.pairs = 0
+        self._pairs: Counter[Hashable] = Counter()
+        """By tenant."""
         self.soon: Callable[[Callable[[], None]], object] = _now
         """Calls something soon: what is learnt at the end of a turn of the loop cannot be acted upon there."""
 
@@ -87,15 +92,19 @@ class Following:
     # --- for whoever waits ----------------------------------------------------------------------------------
 
     @property
-    def full(self) -> bool:
-        """Whether nothing more can be followed now."""
-        return self.pairs >= MAX_PAIRS
+    def pairs(self) -> int:
+        """How many have still to get somewhere."""
+        return self._pairs.total()
 
-    def start(self, goal: Goal) -> Watch | None:
-        """Begin to wait; None when too many do."""
-        if len(self._watches) >= MAX_WATCHES or self.full:
+    def full(self, tenant: Hashable) -> bool:
+        """Whether nothing more can be followed for it now."""
+        return self._pairs[tenant] >= MAX_PAIRS
+
+    def start(self, goal: Goal, tenant: Hashable = None) -> Watch | None:
+        """Begin to wait; None when too many of that tenant do."""
+        if sum(watch.tenant == tenant for watch in self._watches) >= MAX_WATCHES or self.full(tenant):
             return None
-        watch = Watch(goal)
+        watch = Watch(goal, tenant)
         self._watches.add(watch)
         return watch
 
@@ -207,7 +216,7 @@ class Following:
         if event not in waits:
             waits[event] = followed
             followed.watch.left += 1
-            self.pairs += 1
+            self._pairs[followed.watch.tenant] += 1
 
     def _settle(self, session: Session | None, event: Event) -> None:
         """Nothing more is to be learnt of this event and that session."""
@@ -217,7 +226,7 @@ class Following:
             return
         followed.unwritten.discard(session)
         followed.unanswered.discard(session)
-        self.pairs -= 1
+        self._pairs[followed.watch.tenant] -= 1
         if not waits:
             del self.sessions[session]
             if session is not None and session.connection is not None:

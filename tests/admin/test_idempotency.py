@@ -40,6 +40,20 @@ def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [key for _, key, _ in remembered.rows()] == [("", "b"), ("", "c")]
 
 
+def test_of_the_scope_with_the_most_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_COUNT", 3)
+    remembered = Remembered()
+    remembered.put("x", "quiet", 0.0, "prod")
+    for name in "abcd":
+        remembered.put(name, name, 1.0, "staging")
+    assert remembered.get("x", 2.0, "prod") == "quiet"
+    assert [remembered.get(name, 2.0, "staging") for name in "abcd"] == [None, None, "c", "d"]
+    remembered.put("d", "again", 2.0, "staging")
+    assert remembered.get("c", 2.0, "staging") == "c"
+    assert remembered.get("x", KEEP_SECONDS, "prod") is None
+    assert remembered.get("d", KEEP_SECONDS, "staging") == "again"
+
+
 def test_over_a_restart_with_another_clock() -> None:
     disk = Disk()
     remembered = Remembered(disk)

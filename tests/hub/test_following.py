@@ -177,11 +177,15 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     ready(talk).leave()
     wait = Wait(talk)
     wait.post("user:a")
-    assert talk.hub.following.full
+    assert talk.hub.following.full(None)
     assert talk.hub.following.start(Goal.WRITTEN) is None
+    assert not talk.hub.following.full(("staging",))
     wait.stop()
     waits = [Wait(talk) for _ in range(2)]
     assert talk.hub.following.start(Goal.WRITTEN) is None
+    other = talk.hub.following.start(Goal.WRITTEN, ("staging",))
+    assert other is not None
+    talk.hub.following.stop(other)
     for wait in waits:
         talk.hub.following.stop(wait.watch)
 
