@@ -38,7 +38,8 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
     if whole:
         view["channels"] = sorted(item.channels)
         view |= {
-            "said": item.given,
+            "sequence": item.sequence,
+            "given": item.given,
             "written": item.written,
             "acknowledged": item.acknowledged,
             "metadata": item.metadata,

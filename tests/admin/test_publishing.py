@@ -247,7 +247,8 @@ async def test_how_far_a_session_has_got(tmp_path: Path) -> None:
 
         async def progress(person: Person) -> list[Any]:
             shown = await node.get(f"/v1/sessions/{person.session.id}")
-            return [shown["said"], shown["written"], shown["acknowledged"]]
+            assert shown["sequence"] == person.session.sequence
+            return [shown["given"], shown["written"], shown["acknowledged"]]
 
         assert await progress(person) == [0, 0, 0]
         event = {"channel": "user:7", "event": "E"}
