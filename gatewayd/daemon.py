@@ -15,9 +15,10 @@ from pathlib import Path
 
 import trio
 
-from gatewayd import __version__, sdnotify, stopping, upkeep
+from gatewayd import __version__, descriptors, sdnotify, stopping, upkeep
 from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
+from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.admin.node import NodeView
 from gatewayd.backend.app import load
@@ -42,12 +43,14 @@ from gatewayd.net.listener import Listener
 from gatewayd.net.poll import Poll
 from gatewayd.net.tls import Handshakes
 from gatewayd.net.turn import Turn
-from gatewayd.parts import StartError, hub_of, listener_view, rest_of, settings_of, tls_of, within_descriptors
+from gatewayd.parts import StartError, hub_of, listener_view, rest_of, settings_of, tls_of
 from gatewayd.sockets import Sockets
 from gatewayd.stopping import STOP_SIGNALS, told_to_stop
 
 log = logging.getLogger("gatewayd")
 
+FEW_UNIDENTIFIED = 64
+"""Where clients are few, so are those that have not identified: one address holds an eighth of all places, not all."""
 HALF_OPEN_SECONDS = 1.0
 """What a client in the handshake has at shutdown."""
 PARTING_SECONDS = 1.0
@@ -66,7 +69,10 @@ class Daemon:
         self.protocols = protocols
         self.admin_path = admin_socket
         limits = config.limits
-        self.gate = Gate(max_clients=within_descriptors(limits.max_clients), max_unidentified=limits.max_unidentified)
+        share = descriptors.share_for(config, descriptors.raise_limit())
+        unidentified = min(limits.max_unidentified, max(FEW_UNIDENTIFIED, share.clients))
+        self.gate = Gate(max_clients=share.clients, max_unidentified=unidentified)
+        self.bounds = Bounds().within(share.door)
         self.keeping = self._keeping()
         store = None if self.keeping is None else self.keeping.journal
         self.hub = hub_of(config, trio.current_time, store)
@@ -263,13 +269,13 @@ class Daemon:
 
     async def _serve_admin(self) -> None:
         view = self._view()
-        app = make_app(view)
+        app, refused, lines, bounds = make_app(view), view.refused, self.lines, self.bounds
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, view.refused, self.lines)
+            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, refused, lines, bounds)
             if self.sockets.api is not None and self.config.api is not None:
                 tokens = self.config.api.tokens
-                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, view.refused, self.lines)
+                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, refused, lines, bounds)
 
     def _view(self) -> NodeView:
         paths = {name: protocol.path for name, protocol in self.protocols.items()}

@@ -1,9 +1,8 @@
-"""Small things that the daemon makes its parts from: settings, views, and what the system lets it have."""
+"""Small things that the daemon makes its parts from: settings, and views."""
 
 from __future__ import annotations
 
 import logging
-import resource
 import ssl
 from collections.abc import Callable
 
@@ -19,9 +18,6 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 
 log = logging.getLogger("gatewayd")
-
-SPARE_DESCRIPTORS = 64
-"""Kept free of clients: listeners, the admin socket, files."""
 
 
 class StartError(Exception):
@@ -96,16 +92,6 @@ def notification_limits(config: Config) -> NotificationLimits:
 def hub_of(config: Config, clock: Callable[[], float], store: Store | None) -> Hub:
     """The hub of a node that is configured so; `store` is its journal."""
     return Hub(clock, limit=2 * config.limits.max_clients, store=store, notifications=notification_limits(config))
-
-
-def within_descriptors(wanted: int) -> int:
-    """Raise the soft limit on descriptors to the hard one, and keep the client bound below it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or wanted <= hard - SPARE_DESCRIPTORS:
-        return wanted
-    log.warning("max_clients is %d, but only %d descriptors may be open (ulimit -n)", wanted, hard)
-    return max(1, hard - SPARE_DESCRIPTORS)
 
 
 def tls_of(config: ListenerConfig) -> ssl.SSLContext | None:

@@ -13,7 +13,7 @@ FLOORS = {
     "net": 4, "admin": 5,  # the API is served over the sockets of net
     "log": 0, "sdnotify": 0, "clock": 0, "stopping": 0,  # leaves: they import nothing of ours
     "parts": 6,  # of the daemon
-    "keeping": 6, "sockets": 6, "upkeep": 6,
+    "keeping": 6, "sockets": 6, "upkeep": 6, "descriptors": 6,
     "daemon": 7,
     "__main__": 8, "ctl": 8,
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 @frozen(kw_only=True)
@@ -41,3 +41,20 @@ class Bounds:
     has at most 160 such answers in a second."""
     refused: int = 64
     """Connections that are being told that there is no room."""
+
+    @property
+    def connections(self) -> int:
+        """All that there may be at one door."""
+        return self.most + self.strangers + self.refused
+
+    def within(self, connections: int) -> Bounds:
+        """The same for a door that has no more connections than these; at the very least one of each kind."""
+        if connections >= self.connections:
+            return self
+        few = max(1, connections // 8)
+        strangers, refused = min(self.strangers, few), min(self.refused, few)
+        most = max(1, connections - strangers - refused)
+        return evolve(
+            self, each=min(self.each, max(1, most // 2)), most=most, strangers=strangers, refused=refused,
+            strangers_each=min(self.strangers_each, max(1, strangers // 4)),
+        )  # fmt: skip

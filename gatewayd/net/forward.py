@@ -24,6 +24,7 @@ from gatewayd.net.hops import Failed, announced, answer_of, client_side, framing
 from gatewayd.net.supervisor import LINGER_SECONDS
 from gatewayd.net.transport import SocketTransport
 
+AT_ONCE = 64
 PIECE = 65536
 """The most that is read at once."""
 READ_OUT = 32 * 1024 * 1024
@@ -33,7 +34,7 @@ READ_OUT = 32 * 1024 * 1024
 class Forwarder:
     """To the server at `url`; `timeout` in seconds is for one whole call, `at_once` for the calls of one listener."""
 
-    def __init__(self, url: str, *, max_body: int, timeout: float = 30.0, at_once: int = 64) -> None:
+    def __init__(self, url: str, *, max_body: int, timeout: float = 30.0, at_once: int = AT_ONCE) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
