@@ -22,7 +22,7 @@ import trio
 from gatewayd import describe
 from gatewayd.config.credentials import outside_the_unit
 from gatewayd.config.embedded import default_toml, embedded_default
-from gatewayd.config.find import find, runtime_socket
+from gatewayd.config.find import find, runtime_socket, socket_candidates
 from gatewayd.config.load import ConfigError, load
 from gatewayd.config.model import Config
 from gatewayd.config.show import dump
@@ -34,6 +34,9 @@ from gatewayd.parts import StartError, url
 from gatewayd.protocols.registry import installed
 
 DONE, FAILED, BAD_CONFIG = 0, 1, 2
+CONFIG_HELP = (
+    "the TOML file (default: $GATEWAYD_CONFIG, ./gatewayd.toml, /etc/gatewayd/gatewayd.toml, or built-in defaults)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +89,7 @@ def _parser(found: dict[str, argparse.ArgumentParser]) -> argparse.ArgumentParse
     show = verb("config", _config, "print the default or the effective configuration as TOML")
     show.add_argument("which", choices=["default", "show"], help="what to print")
     for sub in (run_, check, show):
-        sub.add_argument("--config", metavar="PATH", help="the TOML file; gatewayd(1) says where else it is looked for")
+        sub.add_argument("--config", metavar="PATH", help=CONFIG_HELP)
     about = verb("protocols", _protocols, "print opcodes, timings, close codes and the state diagram")
     about.add_argument("name", nargs="?", metavar="NAME", help="of this protocol; without it, the protocols there are")
     about.add_argument("--diagram", action="store_true", help="the state machine as a Mermaid diagram")
@@ -147,7 +150,8 @@ def _announce(
     )
     print(f"gatewayd {__version__}: {source}\n")
     print(describe.columns(("LISTENER", "PROTOCOL", "URL", "AUTHENTICATE"), rows))
-    print(f"\nadmin socket {admin}  (try: gatewayctl status)", flush=True)
+    named = "" if admin in socket_candidates(os.environ) else f" --socket {admin}"
+    print(f"\nadmin socket {admin}  (try: gatewayctl{named} status)", flush=True)
 
 
 def _check(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
@@ -155,10 +159,14 @@ def _check(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     warnings = [*config.warnings, *_left_over(config)]
     for warning in warnings:
         print(warning, file=sys.stderr)
-    found = f", {len(warnings)} warnings" if warnings else ""
-    print(f"{path or 'embedded default'}: ok, {len(config.listeners)} listeners{found}")
+    found = f", {_counted(len(warnings), 'warning')}" if warnings else ""
+    print(f"{path or 'embedded default'}: ok, {_counted(len(config.listeners), 'listener')}{found}")
     print("\n".join(describe.realms((item.realm, item.name, item.protocol) for item in config.listeners)))
     return BAD_CONFIG if args.strict and warnings else DONE
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _left_over(config: Config) -> Iterator[str]:

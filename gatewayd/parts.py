@@ -50,6 +50,8 @@ def url(config: ListenerConfig, path: str) -> str:
     """Where clients connect to, as people write it; `path` is the protocol's, where the options have none."""
     path = getattr(config.options, "path", path)
     scheme = "wss" if config.tls_cert else "ws"
+    if config.bind.kind == "unix":
+        return f"{scheme}+{config.bind}:{path}"  # with a colon between: where the file's path ends
     return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
 
 

@@ -103,6 +103,8 @@ def test_it_serves_and_stops_with_0(config: Path, tmp_path: Path) -> None:
     with running("--config", config) as daemon:
         assert bind_of(config) in daemon.table
         assert "s3cret" not in daemon.table
+        admin = tmp_path / "admin.sock"
+        assert daemon.table.endswith(f"admin socket {admin}  (try: gatewayctl --socket {admin} status)\n")
         assert max(map(len, daemon.table.splitlines()[2:-2])) <= 80
         with connect(f"ws://{bind_of(config)}/?token=hidden", proxy=None) as bot:
             assert identify(bot)["t"] == "bot_connect_success"

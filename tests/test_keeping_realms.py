@@ -152,7 +152,7 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
         f"{state}: warning: the journal keeps 1 documents, 1 notifications, 2 rooms, 1 events for realm 'stage', "
         "in which there is no listener\n"
     )
-    assert out == f"{path}: ok, 1 listeners, 1 warnings\nrealm open: bots (utilbot)\n"
+    assert out == f"{path}: ok, 1 listener, 1 warning\nrealm open: bots (utilbot)\n"
     assert main(["check", "--strict", "--config", str(path)]) == 2
     path.write_text(path.read_text() + 'realm = "stage"\n')
     assert main(["check", "--strict", "--config", str(path)]) == 0

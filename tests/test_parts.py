@@ -81,7 +81,7 @@ def test_the_url_has_the_listeners_own_path() -> None:
     assert [url(item, PROTOCOLS[item.protocol].path) for item in config.listeners] == [
         "ws://127.0.0.1:7102/gateway",
         "ws://127.0.0.1:7112/talk",
-        "unix:/run/bots/?v=1",
+        "ws+unix:/run/bots:/?v=1",
     ]
 
 

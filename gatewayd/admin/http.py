@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatewayd.core.depth import TOO_DEEP, too_deep
+from gatewayd.core.text import due
 
 MAX_BODY = 8 * 1024 * 1024
 MOST_NESTED = 100_000
@@ -87,7 +88,7 @@ def fields(value: Any, known: Mapping[str, tuple[type, ...]], required: tuple[st
         if name not in known:
             raise ApiError(400, "bad_request", f"unknown field {name!r}; there are {', '.join(known)}")
         if known[name] and type(item) not in known[name]:
-            raise ApiError(400, "bad_request", f"{name} is of the wrong type")
+            raise ApiError(400, "bad_request", f"{name} {due(known[name])}")
     for name in required:
         if name not in value:
             raise ApiError(400, "bad_request", f"{name} is missing")

@@ -93,8 +93,8 @@ class Reach:
         if len(found) == 1:
             return found[0]
         if not found:
-            what = "of this id" if len(text) >= SHORTEST else f"of this id; its beginning needs {SHORTEST} characters"
-            raise ApiError(404, "not_found", f"there is no session {what}")
+            hint = "" if len(text) >= SHORTEST else f"; an id may be cut to {SHORTEST} characters, not to fewer"
+            raise ApiError(404, "not_found", f"there is no session of this id{hint}")
         ids = sorted(item.id for item in found)[:MOST_CANDIDATES]
         raise ApiError(409, "ambiguous", f"{len(found)} sessions have an id that begins so", candidates=ids)
 

@@ -198,7 +198,11 @@ class Routes:
         if not 0 <= item.get("maxParticipants", 0) < FIGURE:
             raise ApiError(400, "bad_request", "maxParticipants is out of range")
         if realm.rooms.state(name) is not None:
-            raise ApiError(409, "exists", f"room {name!r} is there already; PUT /v1/rooms/{{id}} changes it")
+            raise ApiError(
+                409,
+                "exists",
+                f"room {name!r} is there already; change it with PUT /v1/rooms/{{id}} (gatewayctl room set)",
+            )
         if not realm.rooms.create(name, item, stays=True):
             raise ApiError(507, "full", "there are too many rooms")
         return await kept(self.node, views.room(realm, name), 201)

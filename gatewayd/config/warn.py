@@ -5,6 +5,7 @@ what to do.  One check is one function of `CHECKS`; it sees a configuration that
 """
 
 import grp
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from gatewayd.config.values import Secret
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _PLACEHOLDERS = (
-    (re.compile(r"change-?me", re.IGNORECASE).match, "starts with change-me, as in the documentation"),
+    (re.compile(r"change[-_ ]?me", re.IGNORECASE).match, "starts with change-me, as in the documentation"),
     (re.compile(r"\$\{").search, "holds ${, and nothing is put in place of it"),
 )
 
@@ -193,10 +194,12 @@ def missing_group(seen: Seen) -> Iterator[Mistake]:
 
 
 def missing_parent(seen: Seen) -> Iterator[Mistake]:
-    """A state_dir that cannot be made, since what it stands in is not there."""
+    """A state_dir that cannot be made, since what it stands in is not there, or something else is in its place."""
     state_dir = seen.config.gateway.state_dir
     parent = Path(state_dir).absolute().parent
-    if state_dir and not parent.is_dir():
+    if state_dir and os.path.exists(state_dir) and not os.path.isdir(state_dir):
+        yield Mistake(("gateway", "state_dir"), "is not a directory: give it another path, or move the file away")
+    elif state_dir and not parent.is_dir():
         text = f"its parent {parent} is not there, and the start makes the last part alone: mkdir -p {parent}"
         yield Mistake(("gateway", "state_dir"), text)
 

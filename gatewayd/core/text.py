@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
 MASKED = ("token", "key", "secret", "password", "authorization", "access_token")
 """Query parameters whose values are never shown."""
 
+_JSON = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
 _PARAMETER = re.compile(r"(?<=[?&])([^=&#?]*)=[^&#]*")
 
 
@@ -17,6 +27,11 @@ def printable(text: str, limit: int = 200) -> str:
         return text
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def due(kinds: Iterable[type]) -> str:
+    """The end of a sentence on a value whose JSON type is none of these."""
+    return f"is of the wrong type: {' or '.join(_JSON[kind] for kind in kinds)} is due"
 
 
 def redacted(target: str) -> str:

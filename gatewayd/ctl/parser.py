@@ -19,20 +19,14 @@ FILTERS = {
     "remote": "sessions from this address",
 }
 COLUMNS = (
-    "id",
-    "listener",
-    "protocol",
-    "realm",
-    "state",
-    "identity",
-    "remote",
-    "age",
-    "channels",
-    "queued",
-    "delivered",
-    "lost",
-    "latency",
-)
+    "id", "listener", "protocol", "realm", "state", "identity", "remote", "age", "channels", "queued",
+    "delivered", "lost", "latency",
+)  # fmt: skip
+SORTS = (
+    "id", "opened", "age", "listener", "protocol", "realm", "state", "identity", "remote", "channels", "outbox",
+    "missed", "delivered", "lost", "latency",
+)  # fmt: skip
+"""What the API can sort sessions by."""
 ROOM_ACTIONS = {
     "create": "create a room",
     "show": "a room's state",
@@ -42,8 +36,9 @@ ROOM_ACTIONS = {
 EPILOG = """\
 exit codes: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable
 
-The socket is --socket, $GATEWAYD_SOCKET, or the first where a daemon listens of $RUNTIME_DIRECTORY/admin.sock,
-/run/gatewayd/admin.sock, $XDG_RUNTIME_DIR/gatewayd/admin.sock and /tmp/gatewayd-UID/admin.sock."""
+The socket is --socket, $GATEWAYD_SOCKET, or the first where a daemon listens
+of $RUNTIME_DIRECTORY/admin.sock, /run/gatewayd/admin.sock,
+$XDG_RUNTIME_DIR/gatewayd/admin.sock and /tmp/gatewayd-UID/admin.sock."""
 
 ID_HELP = "the session's id, or its first six characters or more"
 
@@ -140,7 +135,7 @@ def _shared() -> argparse.ArgumentParser:
 def _sessions(parser: argparse.ArgumentParser) -> None:
     for name, meaning in FILTERS.items():
         parser.add_argument(f"--{name}", metavar=name.upper(), type=text, help=meaning)
-    parser.add_argument("--sort", metavar="FIELD", type=text, help="the order; -FIELD turns it around")
+    parser.add_argument("--sort", metavar="FIELD", type=text, help=f"by {', '.join(SORTS)}; -FIELD turns it around")
     parser.add_argument(
         "--columns",
         metavar="NAME,…",
@@ -158,9 +153,11 @@ def _paging(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _publish(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--realm REALM]\n"
-        "                          [--wait GOAL] [--id ID] CHANNEL EVENT [JSON|-]\n"
-        "       gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME] [--wait GOAL] --ndjson FILE|-"
+        "gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME]\n"
+        "                          [--realm REALM] [--wait GOAL] [--id ID]\n"
+        "                          CHANNEL EVENT [JSON|-]\n"
+        "       gatewayctl publish [-h] [--socket PATH] [--json] [--timeout TIME]\n"
+        "                          [--wait GOAL] --ndjson FILE|-"
     )
     parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")

@@ -44,7 +44,8 @@ class Place:
             except (FileNotFoundError, NotADirectoryError):
                 tried.append(f"{path}: no such file")
             except ConnectionRefusedError:
-                tried.append(f"{path}: nobody listens (left by a daemon that has ended)")
+                left = "nobody listens (left by a daemon that has ended)"
+                tried.append(f"{path}: {left if path.is_socket() else 'it is no socket'}")
             except BlockingIOError as error:
                 raise Unreachable(
                     f"the daemon at {path} does not accept connections; is it stuck or stopped?"

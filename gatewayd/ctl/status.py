@@ -70,8 +70,21 @@ def _rest(value: Any) -> Iterator[tuple[str, str]]:
     """The sections in their order, then what a newer daemon says."""
     table = value if isinstance(value, Mapping) else {}
     for name in dict.fromkeys((*SECTIONS, *table)):
-        if name not in KNOWN and (text := _nonzero(table.get(name))):
+        text = (_auth if name == "auth" else _nonzero)(table.get(name))
+        if name not in KNOWN and text:
             yield name, text
+
+
+def _auth(value: Any) -> str:
+    """Who was refused, and which auth failed, the most first: with many listeners, those granted would hide them."""
+    leaves = _leaves(value, "")
+    granted = [leaf for leaf in leaves if leaf[0].endswith(" granted")]
+    others = sorted((leaf for leaf in leaves if leaf not in granted), key=lambda leaf: -_amount(leaf[1]))
+    return ", ".join(f"{name} {text}" for name, text in (*others, *granted))
+
+
+def _amount(text: str) -> float:
+    return float(text) if text.isdecimal() else 0.0
 
 
 def _nonzero(value: Any, prefix: str = "") -> str:

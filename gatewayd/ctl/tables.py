@@ -129,6 +129,11 @@ def total(widths: Sequence[int]) -> int:
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
+def overflows(columns: Sequence[Column], rows: Sequence[Any], room: int) -> bool:
+    """Whether something would be left out of a table."""
+    return total(natural(columns, [[cell(column.value(row)) for column in columns] for row in rows])) > room
+
+
 def shrink(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
     """Narrow the widest until all fit in `room`: those not kept to their least, then any, at last to one each."""
     result = list(widths)

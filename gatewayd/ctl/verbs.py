@@ -159,8 +159,10 @@ def _every_page(call: Call, key: str, query: dict[str, str], first: Answer) -> A
 def publish(call: Call) -> int:
     args = call.args
     if args.ndjson is not None:
-        if args.channel is not None or args.id is not None or args.realm is not None:
+        if args.channel is not None:
             raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE, not both")
+        if args.id is not None or args.realm is not None:
+            raise data.UsageError("with --ndjson, each line has its own id and realm")
         return _publish_lines(call)
     if args.event is None:
         raise data.UsageError("publish takes CHANNEL EVENT [JSON|-], or --ndjson FILE")

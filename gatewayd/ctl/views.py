@@ -8,10 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gatewayd.ctl.tables import Column, Screen, cell, clean, properties, table
+from gatewayd.ctl.tables import Column, Screen, cell, clean, overflows, properties, table
 
+SECONDS = (
+    "age",
+    "latency",
+    "resume_window",
+    "expires_in",
+    "login_expires_in",
+    "client.connected_for",
+    "client.last_heard_ago",
+    "client.dead_in",
+)
+"""What of a session is a time."""
 STATE_COLOURS = {"ready": "32", "resumed": "36", "detached": "33", "closing": "31", "closed": "31"}
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+GIVE_WAY = ("BEAT", "RESUME")  # columns of listeners
 DEEPEST = 3  # levels of a session that become names of their own; what is below is shown as JSON
 
 
@@ -87,23 +99,25 @@ def counts(value: Any) -> str:
 
 
 def listeners(out: Screen, rows: Sequence[Any]) -> None:
-    """What is bound, and how busy it is; on a terminal with its realm where there are several."""
-    realm = Column("REALM", at("realm"))
-    shown = out.columns is None or len({cell(dig(row, "realm")) for row in rows}) > 1
-    table(
-        out,
-        [
-            Column("NAME", at("name"), keep=True),
-            Column("PROTOCOL", at("protocol")),
-            Column("URL", lambda row: dig(row, "url") or dig(row, "address")),
-            Column("CLIENTS", at("clients"), keep=True, right=True),
-            Column("SESSIONS", at("sessions"), keep=True, right=True),
-            Column("BEAT", lambda row: duration(dig(row, "heartbeat_interval")), keep=True, right=True),
-            Column("RESUME", lambda row: duration(dig(row, "resume_window")), keep=True, right=True),
-            *([realm] if shown else []),
-        ],
-        rows,
-    )
+    """What is bound, and how busy it is; on a terminal with its realm where there are several.
+
+    A URL without its end tells nothing: in a narrow terminal what the file says anyway gives way to it.
+    """
+    columns = [
+        Column("NAME", at("name"), keep=True),
+        Column("PROTOCOL", at("protocol")),
+        Column("URL", lambda row: dig(row, "url") or dig(row, "address"), least=40),
+        Column("CLIENTS", at("clients"), keep=True, right=True),
+        Column("SESSIONS", at("sessions"), keep=True, right=True),
+        Column("BEAT", lambda row: duration(dig(row, "heartbeat_interval")), keep=True, right=True),
+        Column("RESUME", lambda row: duration(dig(row, "resume_window")), keep=True, right=True),
+    ]
+    if out.columns is None or len({cell(dig(row, "realm")) for row in rows}) > 1:
+        columns.append(Column("REALM", at("realm")))
+    for title in GIVE_WAY:
+        if out.columns is not None and overflows(columns, rows, out.columns):
+            columns = [column for column in columns if column.title != title]
+    table(out, columns, rows)
 
 
 def services(out: Screen, rows: Sequence[Any]) -> None:
@@ -164,11 +178,13 @@ def flatten(value: Any, prefix: str = "", level: int = 1) -> list[tuple[str, str
 
 
 def session(out: Screen, value: Any) -> None:
-    """Everything known of one session: wrapped on a terminal, one pair a line for programs."""
-    pairs = flatten(value)
+    """Everything known of one session: wrapped and with units on a terminal, one pair a line for programs."""
     if out.columns is None:
-        properties(out, pairs)
+        properties(out, flatten(value))
         return
+    pairs = [
+        (name, duration(dig(value, *name.split("."))) if name in SECONDS else text) for name, text in flatten(value)
+    ]
     # rich wraps long values well, and costs 100 ms: for the one view of a screenful only.
     from rich.console import Console
     from rich.table import Table

@@ -126,7 +126,10 @@ EXECUTE_COMMAND = Route(senders=(SHARDER,), receivers=("commands",))
 
 @frozen(kw_only=True)
 class Options:
-    """Service types, the shards to share out, more routes by event name, and the prefix of its documents."""
+    """Service types, the shards to share out, more routes by event name, and the prefix of its documents.
+
+    A route has `senders` and `receivers`, lists of service types, and `deliver`: "one" of the receivers, or "all".
+    """
 
     service_types: tuple[str, ...] = ("feeds", "dashboard", "panel", SHARDER, "commands")
     shards_total: int = 1

@@ -16,6 +16,7 @@ from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshak
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.kept import Thing
 from gatewayd.core.protocol import FIGURE, Opcode, Protocol, Timing, Wire
+from gatewayd.core.text import due
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -183,7 +184,7 @@ class RoomsBehaviour(Behaviour[Options]):
                 if required:
                     raise Unpublishable(f"{name} needs {field}")
             elif type(data[field]) not in kinds:
-                raise Unpublishable(f"{name}: {field} is of the wrong type")
+                raise Unpublishable(f"{name}: {field} {due(kinds)}")
             elif field == "maxParticipants" and not 0 <= data[field] < FIGURE:
                 raise Unpublishable(f"{name}: {field} is out of range")
 

@@ -60,7 +60,7 @@ def test_a_backend_that_cannot_tell_who_asks() -> None:
     assert read("[backend]\nhandlers = 'a:b'\n" + LISTENER).warnings == ()
 
 
-@pytest.mark.parametrize("secret", ["change-me", "Change-Me-too", "changeme"])
+@pytest.mark.parametrize("secret", ["change-me", "Change-Me-too", "changeme", "CHANGE_ME"])
 def test_a_secret_of_the_documentation(secret: str) -> None:
     text = STATIC + f"secrets = ['fine', '{secret}']\nusers = {{ a = '{secret}' }}\n" + listener()
     (warning,) = read(text).warnings  # once for the table
@@ -117,6 +117,9 @@ def test_a_state_dir_in_nothing(tmp_path: Path) -> None:
     (warning,) = read(f"[gateway]\nstate_dir = '{tmp_path}/a/b'\n" + LISTENER).warnings
     assert warning.startswith(f"bad.toml:2: warning: gateway.state_dir: its parent {tmp_path}/a is not there")
     assert read(f"[gateway]\nstate_dir = '{tmp_path}/a'\n" + LISTENER).warnings == ()
+    (tmp_path / "a").touch()
+    (warning,) = read(f"[gateway]\nstate_dir = '{tmp_path}/a'\n" + LISTENER).warnings
+    assert warning.startswith("bad.toml:2: warning: gateway.state_dir: is not a directory")
 
 
 def test_documents_of_oxyl_and_dmod() -> None:

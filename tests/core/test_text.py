@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.text import MASKED, printable, redacted
+from gatewayd.core.text import MASKED, due, printable, redacted
 
 
 @given(st.text())
@@ -25,6 +25,11 @@ def test_printable() -> None:
 @pytest.mark.parametrize(("length", "shown"), [(199, "x" * 199), (200, "x" * 200), (201, "x" * 199 + "…")])
 def test_the_limit(length: int, shown: str) -> None:
     assert printable("x" * length) == shown
+
+
+def test_the_types_that_are_due() -> None:
+    assert due((bool,)) == "is of the wrong type: true or false is due"
+    assert due((str, type(None))) == "is of the wrong type: a string or null is due"
 
 
 def test_secrets_in_a_target_are_masked() -> None:

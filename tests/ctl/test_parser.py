@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gatewayd import __version__
-from gatewayd.ctl.parser import SHELLS, build, parse
+from gatewayd.admin import listing
+from gatewayd.ctl.parser import SHELLS, SORTS, build, parse
 from gatewayd.ctl.verbs import VERBS
 
 from .conftest import Ctl
@@ -46,6 +47,16 @@ def test_every_argument_of_every_verb_has_help(ctl: Ctl) -> None:
         for action in parser._actions:
             assert action.help or isinstance(action, argparse._SubParsersAction), (name, action.dest)
         assert ctl(*name.split(), "--help").code == 0  # a stray % in a help text would raise
+
+
+def test_every_help_fits_a_terminal(ctl: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, _, _ in [("", "", None), *verbs_of(build())]:
+        assert max(map(len, ctl(*name.split(), "--help").out.splitlines())) <= 80, name
+
+
+def test_sorts_are_those_of_the_api() -> None:
+    assert tuple(listing.SORTS) == SORTS
 
 
 @pytest.mark.parametrize(

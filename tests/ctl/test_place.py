@@ -88,6 +88,7 @@ def test_without_a_daemon_every_place_that_was_tried_is_named(tmp_path: Path) ->
     assert why(absent).splitlines()[0] == f"no daemon at {absent}: no such file"
     (tmp_path / "file").touch()
     assert "no such file" in why(tmp_path / "file" / "admin.sock")
+    assert why(tmp_path / "file").startswith(f"no daemon at {tmp_path}/file: it is no socket\n")
 
 
 def test_a_path_too_long_for_a_socket() -> None:

@@ -52,9 +52,16 @@ def test_what_matters_first() -> None:
         "memory    55.8 MiB",
         "totals    opened 900, ended 70",
         "closed    heartbeat_missed 67, peer_gone 3",
-        "auth      fleet granted 24, fleet refused wrong secret 2",
+        "auth      fleet refused wrong secret 2, fleet granted 24",
         "journal   commits 3",
     ]
+
+
+def test_who_was_refused_is_not_hidden_by_who_was_not() -> None:
+    auth: dict[str, Any] = {f"auth-{i:02}": {"granted": 10**i, "refused": {}} for i in range(9)}
+    auth["auth-08"] |= {"refused": {"wrong secret": 1}, "failed": {"timeout": 7}}
+    (line,) = [line for line in drawn({"auth": auth}) if line.startswith("auth ")]
+    assert "auth-08 failed timeout 7, auth-08 refused wrong secret 1, auth-00" in line
 
 
 def test_trouble_comes_before_the_figures() -> None:

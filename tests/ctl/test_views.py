@@ -51,6 +51,15 @@ def test_listeners_show_their_realm_where_there_are_several() -> None:
     assert [line.split()[-1] for line in drawn(views.listeners, rows, 80).splitlines()] == ["REALM", "prod", "staging"]
 
 
+def test_a_url_of_listeners_is_whole_before_their_times() -> None:
+    row = {"name": "services-staging", "protocol": "oxyl", "url": "ws://127.0.0.1:7112/gateway", "clients": 0}
+    rows = [row | {"sessions": 0, "heartbeat_interval": 30, "resume_window": 60, "realm": realm} for realm in "ab"]
+    wide, narrow = (drawn(views.listeners, rows, room) for room in (100, 80))
+    assert "BEAT" in wide
+    assert "BEAT" not in narrow
+    assert all("ws://127.0.0.1:7112/gateway" in line for line in narrow.splitlines()[1:])
+
+
 def test_records_cope_with_plain_names_and_with_nothing() -> None:
     assert views.records({"channels": ["a", {"name": "b"}]}, "channels") == [{"id": "a", "name": "a"}, {"name": "b"}]
     misshapen: list[Any] = [None, [], {"channels": None}, {"channels": {"a": 1}}]
@@ -97,6 +106,13 @@ def test_flatten_names_three_levels_and_shows_the_rest_as_json() -> None:
 
 def test_one_session_for_programs_is_a_pair_a_line() -> None:
     assert "outbox.bytes   900\n" in drawn(views.session, SESSION)
+
+
+def test_the_times_of_a_session_have_units_for_people_and_its_metadata_none() -> None:
+    value = {"age": 3700.5, "expires_in": None, "client": {"dead_in": 33.25}, "metadata": {"age": 41}}
+    shown = dict(line.split() for line in drawn(views.session, value, 80).splitlines())
+    assert shown == {"age": "1h01m", "expires_in": "-", "client.dead_in": "33.2s", "metadata.age": "41"}
+    assert "age             3700.5" in drawn(views.session, value)
 
 
 def test_one_session_on_a_terminal_is_wrapped_not_cut() -> None:
