@@ -200,7 +200,7 @@ class ListenerConfig(ListenerLimits):
     heartbeat: Judging = "strict"
     """Whose silence ends a connection: "lenient" spares clients that have sent no heartbeat on it, "off" all."""
     realm: str = attrs.field(default=OPEN, validator=_named)
-    """Who may hear whom; default: the name of its auth."""
+    """Who may hear whom; default: the name of its auth, where it has one."""
     heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
     """How often a client owes a heartbeat."""
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
