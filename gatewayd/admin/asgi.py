@@ -165,7 +165,5 @@ def _judge(ahead: bytearray, scanned: int, end: int) -> None:
 
 
 async def turn_away(stream: SocketTransport, status: int, reason: str, bounds: Bounds) -> None:
-    """Answer and hang up; the answer must not be overtaken by a reset."""
-    with trio.move_on_after(bounds.write_seconds):
-        await stream.send_all(response(status, reason))
-        await stream.linger(bounds.linger_seconds, bounds.linger_bytes)
+    """Answer in words and hang up."""
+    await stream.hang_up(response(status, reason), bounds.linger_seconds, bounds.linger_bytes)

@@ -230,8 +230,7 @@ def _broken(what: str) -> Failed:
 
 
 async def _refuse(transport: SocketTransport, failed: Failed) -> None:
-    """Answer in words; the answer must not be overtaken by a reset."""
+    """Answer in words."""
     headers = (("Retry-After", "5"),) if failed.status == 503 else ()
-    with trio.move_on_after(LINGER_SECONDS):
-        await transport.send_all(response(failed.status, failed.reason, headers=headers, plain=True))
-        await transport.linger(LINGER_SECONDS, READ_OUT)
+    answer = response(failed.status, failed.reason, headers=headers, plain=True)
+    await transport.hang_up(answer, LINGER_SECONDS, READ_OUT)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gatewayd.net.poll import Poll
     from gatewayd.net.turn import Turn
 
+LINGER_BYTES = 65536
+"""What is still read of a client that is refused: a request head with what was pipelined behind it."""
 ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
 
 log = logging.getLogger("gatewayd.listener")
@@ -221,10 +223,8 @@ def _answer(full: Full) -> bytes:
 
 
 async def _say(transport: SocketTransport, answer: bytes) -> None:
-    """Answer over HTTP and hang up; the answer must not be overtaken by a reset."""
-    with trio.move_on_after(LINGER_SECONDS):
-        await transport.send_all(answer)
-        await transport.linger(LINGER_SECONDS, 65536)
+    """Answer over HTTP and hang up."""
+    await transport.hang_up(answer, LINGER_SECONDS, LINGER_BYTES)
 
 
 async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:

@@ -103,6 +103,12 @@ class SocketTransport(trio.abc.Stream):
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 
+    async def hang_up(self, answer: bytes, seconds: float, most: int) -> None:
+        """Say a last answer and `linger`, so that no reset overtakes it; `seconds` are for both together."""
+        with trio.move_on_after(seconds):
+            await self.send_all(answer)
+            await self.linger(seconds, most)
+
     def send_eof(self) -> None:
         """Tell the peer that nothing more will come; it may still be talking."""
         try:
