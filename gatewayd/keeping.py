@@ -73,21 +73,21 @@ class JournalQueue(MemoryQueue):
         """Wait until all that was appended is on disk; at once where the disk fails, since waiting would not help."""
         await self._journal.committed()
 
-    def _drop(self) -> Entry:
-        entry = super()._drop()
+    def _drop(self, realm: str) -> Entry:
+        entry = super()._drop(realm)
         self._journal.delete(Table.LIFECYCLE, entry.n)
         return entry
 
     def rows(self) -> Iterator[Row]:
         """All rows there have to be."""
-        for entry in self._entries:
+        for entry in self.entries():
             yield Table.LIFECYCLE, entry.n, encode(entry)
 
     def restore(self, dropped: Counter[str]) -> None:
         """Take up what the last run has not delivered. Raises `JournalError`."""
         with Reading(self._journal, dropped) as reading:
             for _, value in reading.load(Table.LIFECYCLE):
-                self._entries.append(msgspec.json.decode(value, type=Entry))
+                self._add(msgspec.json.decode(value, type=Entry))
             for key, value in reading.load(Table.META):
                 if key == LAST:
                     self.last = int(value)

@@ -6,11 +6,14 @@ Law 2: one batch is under way at a time, the oldest first; so each session's eve
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -54,42 +57,60 @@ class Queue(Protocol):
 
 
 class MemoryQueue:
-    """A `Queue` that ends with the process. The oldest give way when there are more than `limit`, and are counted."""
+    """A `Queue` that ends with the process.
+
+    Of more than `limit`, the oldest of the realm with the most give way, and are counted.
+    """
 
     def __init__(self, limit: int) -> None:
         self.wake: Callable[[], None] = lambda: None
         self.dropped = 0
         self._limit = limit
-        self._entries: deque[Entry] = deque()
+        self._count = 0
+        self._entries: dict[str, deque[Entry]] = {}
+        """By realm, oldest first; none is empty."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def append(self, entry: Entry) -> None:
         """Take one more; never waits."""
-        self._entries.append(entry)
-        if len(self._entries) > self._limit:
-            self._drop()
+        self._add(entry)
+        if self._count > self._limit:  # a tenant whose clients come and go makes nobody else's go missing
+            self._drop(max(self._entries, key=lambda realm: len(self._entries[realm])))
             if not self.dropped & (self.dropped - 1):  # at 0, 1, 2, 4, 8 …: seen, and no storm
                 log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
             self.dropped += 1
         self.wake()
 
+    def _add(self, entry: Entry) -> None:
+        self._entries.setdefault(entry.realm, deque()).append(entry)
+        self._count += 1
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them, oldest first."""
+        return heapq.merge(*self._entries.values(), key=attrgetter("n"))
+
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
-        return [self._entries[index] for index in range(min(limit, len(self._entries)))]
+        return list(islice(self.entries(), limit))
 
     async def kept(self) -> None:
         """They end with the process, whatever is waited for."""
 
     def done(self, upto_n: int) -> None:
         """Forget all whose `n` is not larger."""
-        while self._entries and self._entries[0].n <= upto_n:
-            self._drop()
+        for realm in tuple(self._entries):
+            while realm in self._entries and self._entries[realm][0].n <= upto_n:
+                self._drop(realm)
 
-    def _drop(self) -> Entry:
-        """The oldest, which waits no more."""
-        return self._entries.popleft()
+    def _drop(self, realm: str) -> Entry:
+        """The oldest of a realm, which waits no more."""
+        entry = self._entries[realm].popleft()
+        self._count -= 1
+        if not self._entries[realm]:
+            del self._entries[realm]
+        return entry
 
 
 class Recorder:

@@ -72,6 +72,19 @@ def test_a_queue_keeps_what_is_not_done() -> None:
     assert (len(queue), queue.peek(1), queue.dropped) == (0, [], 0)
 
 
+def test_the_realm_with_the_most_gives_way() -> None:
+    queue = MemoryQueue(4)
+    quiet = {1, 5}
+    for n in range(1, 10):
+        queue.append(attrs.evolve(entry(n), realm="prod" if n in quiet else "staging"))
+    assert [item.n for item in queue.peek(9)] == [1, 5, 8, 9]
+    assert queue.dropped == 5
+    queue.done(5)
+    assert [item.n for item in queue.peek(1)] == [8]
+    queue.done(9)
+    assert (len(queue), queue.peek(9)) == (0, [])
+
+
 def test_a_full_queue_lets_the_oldest_go_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     queue = queue_of(12, limit=3)
     assert [item.n for item in queue.peek(9)] == [10, 11, 12]
