@@ -77,14 +77,12 @@ def _rest(value: Any) -> Iterator[tuple[str, str]]:
 
 def _auth(value: Any) -> str:
     """Who was refused, and which auth failed, the most first: with many listeners, those granted would hide them."""
-    leaves = _leaves(value, "")
-    granted = [leaf for leaf in leaves if leaf[0].endswith(" granted")]
-    others = sorted((leaf for leaf in leaves if leaf not in granted), key=lambda leaf: -_amount(leaf[1]))
-    return ", ".join(f"{name} {text}" for name, text in (*others, *granted))
+    return ", ".join(f"{name} {text}" for name, text in sorted(_leaves(value, ""), key=_trouble_first))
 
 
-def _amount(text: str) -> float:
-    return float(text) if text.isdecimal() else 0.0
+def _trouble_first(leaf: tuple[str, str]) -> float:
+    name, text = leaf
+    return -float(text) if text.isdecimal() and (" refused " in name or " failed " in name) else 0.0
 
 
 def _nonzero(value: Any, prefix: str = "") -> str:

@@ -113,7 +113,7 @@ def listeners(out: Screen, rows: Sequence[Any]) -> None:
         Column("RESUME", lambda row: duration(dig(row, "resume_window")), keep=True, right=True),
     ]
     if out.columns is None or len({cell(dig(row, "realm")) for row in rows}) > 1:
-        columns.append(Column("REALM", at("realm")))
+        columns.append(Column("REALM", at("realm"), keep=True))
     for title in GIVE_WAY:
         if out.columns is not None and overflows(columns, rows, out.columns):
             columns = [column for column in columns if column.title != title]

@@ -59,7 +59,7 @@ def test_what_matters_first() -> None:
 
 def test_who_was_refused_is_not_hidden_by_who_was_not() -> None:
     auth: dict[str, Any] = {f"auth-{i:02}": {"granted": 10**i, "refused": {}} for i in range(9)}
-    auth["auth-08"] |= {"refused": {"wrong secret": 1}, "failed": {"timeout": 7}}
+    auth["auth-08"] |= {"refused": {"wrong secret": 1}, "failed": {"timeout": 7}, "cached": 9}
     (line,) = [line for line in drawn({"auth": auth}) if line.startswith("auth ")]
     assert "auth-08 failed timeout 7, auth-08 refused wrong secret 1, auth-00" in line
 

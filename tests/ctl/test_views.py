@@ -53,11 +53,15 @@ def test_listeners_show_their_realm_where_there_are_several() -> None:
 
 def test_a_url_of_listeners_is_whole_before_their_times() -> None:
     row = {"name": "services-staging", "protocol": "oxyl", "url": "ws://127.0.0.1:7112/gateway", "clients": 0}
-    rows = [row | {"sessions": 0, "heartbeat_interval": 30, "resume_window": 60, "realm": realm} for realm in "ab"]
+    rows = [
+        row | {"sessions": 0, "heartbeat_interval": 30, "resume_window": 60, "realm": realm}
+        for realm in ("prod", "staging")
+    ]
     wide, narrow = (drawn(views.listeners, rows, room) for room in (100, 80))
     assert "BEAT" in wide
     assert "BEAT" not in narrow
     assert all("ws://127.0.0.1:7112/gateway" in line for line in narrow.splitlines()[1:])
+    assert narrow.splitlines()[2].endswith("staging")
 
 
 def test_records_cope_with_plain_names_and_with_nothing() -> None:
