@@ -12,15 +12,15 @@ from starlette.routing import Route
 
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.node import NodeView
-from gatewayd.admin.publishing import Publishing
+from gatewayd.admin.publishing import Publishing, Turns
 from gatewayd.admin.routes import Routes
 
 log = logging.getLogger("gatewayd.admin")
 
 
-def make_app(node: NodeView, *, turn: float = 0.005) -> Starlette:
-    """The application over one node. `turn` is how long a list of events may have the loop, in seconds."""
-    do, say = Routes(node), Publishing(node, turn)
+def make_app(node: NodeView, *, turns: Turns | None = None) -> Starlette:
+    """The application over one node."""
+    do, say = Routes(node), Publishing(node, turns or Turns())
 
     def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, ApiError)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Message = MutableMapping[str, Any]
 
-CHUNKS = 256
+CHUNKS = 32
 """Chunks of a body that are dealt with before others have a turn: a read may bring ten thousand, of a byte each."""
 LINES = 101
 """Of a head: the request line and 100 headers."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import trio
@@ -30,6 +30,8 @@ EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": 
 LONGEST_ID = 256
 MOST_EVENTS = http.MAX_BODY // len(b'{"channel":"a","event":"b"}')
 """No body of right events has more; a body of wrong ones must not cost many times its size in errors."""
+LARGE = 65536
+"""Bytes of a body that takes so long to be taken apart that others notice."""
 CHUNK = 500
 """How many answers are encoded at once."""
 
@@ -46,50 +48,78 @@ class Answers:
     """With the publisher's id, where there is one, and its scope."""
 
 
-@define
+@define(eq=False)
 class Turns:
-    """The loop belongs to a request for so many seconds; then everybody else has a turn.
+    """The loop belongs to all requests at work for so many seconds together; then everybody else has a turn.
 
     By the machine's clock: the daemon's own stands still within a turn of the loop, which is what this ends.
     """
 
-    seconds: float
-    _began: float = field(factory=time.perf_counter)
+    seconds: float = 0.005
+    requests: int = 0
+    reading: trio.Lock = field(factory=trio.Lock)
+    """Held while a large body is taken apart, which is done in one step: one of them in a turn."""
+
+    @property
+    def share(self) -> float:
+        """Seconds of one request."""
+        return self.seconds / max(1, self.requests)
+
+
+@define(eq=False)
+class Turn:
+    """The part that one request has in the turns; it is at work within the block."""
+
+    turns: Turns
+    began: float = field(factory=time.perf_counter)
+
+    def __enter__(self) -> Self:
+        self.turns.requests += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.turns.requests -= 1
 
     async def next(self) -> None:
         """To be awaited between any two steps."""
-        if time.perf_counter() - self._began >= self.seconds:
+        if time.perf_counter() - self.began >= self.turns.share:
             await trio.lowlevel.checkpoint()
-            self._began = time.perf_counter()
+            self.began = time.perf_counter()
 
 
 class Publishing:
-    """The endpoints that say something to sessions. `turn` is how long one request may have the loop, in seconds."""
+    """The endpoints that say something to sessions."""
 
-    def __init__(self, node: NodeView, turn: float) -> None:
+    def __init__(self, node: NodeView, turns: Turns) -> None:
         self.node = node
         self.hub = node.hub
-        self._turn = turn
+        self.turns = turns
 
     async def publish(self, request: Request) -> Response:
         """One event, a list, or NDJSON; a list is answered by a list in the same order."""
         wait = Wait.of(request)
         body = await body_of(request)
-        items = _items(request, body)
+        if len(body) > LARGE:
+            async with self.turns.reading:
+                items = _items(request, body)
+        else:
+            items = _items(request, body)
         reach = Reach.of(request, self.hub)
         with watching(self.hub.following, wait, reach.limit) as watch:
-            answers, turns = Answers(reach, watch), Turns(self._turn)
+            answers = Answers(reach, watch)
             if items is None:
                 answers.items.append(self._publish(parse(body), answers))
             else:
-                await self._publish_all(items, answers, turns)
+                with Turn(self.turns) as turn:
+                    await self._publish_all(items, answers, turn)
             durable = await lasting(self.node)
             if wait is not None and watch is not None:
                 await arrived(request, watch, wait.timeout)
-                await self._add_progress(answers, turns)
-            return answered(await _encoded(answers.items, turns, durable=durable, whole=items is not None))
+            with Turn(self.turns) as turn:
+                await self._add_progress(answers, turn)
+                return answered(await _encoded(answers.items, turn, durable=durable, whole=items is not None))
 
-    async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, turns: Turns) -> None:
+    async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, turn: Turn) -> None:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
         for item in items:
             try:
@@ -97,7 +127,7 @@ class Publishing:
             except ApiError as error:
                 self.node.refused[error.code] += 1
                 answers.items.append(msgspec.Raw(msgspec.json.encode(error.body)))
-            await turns.next()
+            await turn.next()
 
     def _publish(self, value: Any, answers: Answers) -> dict[str, Any]:
         item = fields(value, EVENT, ("channel", "event"))
@@ -131,13 +161,13 @@ class Publishing:
             answers.followed.append((key, scope, counts, watch.followed[-1]))
         return counts
 
-    async def _add_progress(self, answers: Answers, turns: Turns) -> None:
+    async def _add_progress(self, answers: Answers, turn: Turn) -> None:
         """Say how far the events have got, now and to whoever sends the same id again."""
         for key, scope, counts, followed in answers.followed:
             counts |= reached(followed)
             if key is not None:
                 self.node.remembered.put(key, counts, self.hub.clock(), scope)
-            await turns.next()
+            await turn.next()
 
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
@@ -190,12 +220,12 @@ def _lines(body: bytes) -> Iterator[bytes]:
         start = end + 1
 
 
-async def _encoded(items: Sequence[dict[str, Any] | msgspec.Raw], turns: Turns, *, durable: bool, whole: bool) -> bytes:
+async def _encoded(items: Sequence[dict[str, Any] | msgspec.Raw], turn: Turn, *, durable: bool, whole: bool) -> bytes:
     """One answer, or the list of all."""
     if not whole:
         return msgspec.json.encode(marked(items[0], durable=durable))
     parts = []
     for start in range(0, len(items), CHUNK):
         parts.append(msgspec.json.encode(marked(items[start : start + CHUNK], durable=durable))[1:-1])
-        await turns.next()
+        await turn.next()
     return b"[" + b",".join(parts) + b"]"

@@ -14,7 +14,7 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
-from gatewayd.admin.publishing import MOST_EVENTS, Turns
+from gatewayd.admin.publishing import LARGE, MOST_EVENTS, Turn, Turns
 from gatewayd.clock import SteadyClock
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
@@ -117,13 +117,41 @@ def test_a_turn_ends_though_the_clock_of_the_daemon_stands_still_within_it() -> 
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
-            turns, until = Turns(0.005), time.perf_counter() + 10.0
+            turn, until = Turn(Turns(0.005)), time.perf_counter() + 10.0
             while not seen and time.perf_counter() < until:
-                await turns.next()
+                await turn.next()
             seen.append("mine")
         return seen
 
     assert trio.run(work, clock=SteadyClock()) == ["other", "mine"]
+
+
+def test_many_requests_share_one_turn() -> None:
+    """24 long lists at once held everybody up for half a second."""
+    turns = Turns(0.006)
+    with Turn(turns), Turn(turns):
+        assert turns.share == 0.003
+        with pytest.raises(ZeroDivisionError), Turn(turns):
+            assert turns.share == 0.002
+            raise ZeroDivisionError
+        assert turns.share == 0.003
+    assert turns.share == 0.006
+
+
+async def test_large_bodies_are_taken_apart_one_in_a_turn(tmp_path: Path) -> None:
+    small = [{"channel": "user:b0", "event": "E", "data": "x"}]
+    large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
+    async with api(tmp_path, bots=1) as node:
+        reading = node.turns.reading
+        async with trio.open_nursery() as nursery:
+            async with reading:
+                nursery.start_soon(node.ask, "POST", "/v1/publish", large)
+                with trio.fail_after(5):
+                    while not reading.statistics().tasks_waiting:
+                        await trio.sleep(0.01)
+                assert (await node.ask("POST", "/v1/publish", small))[0] == 200
+        assert not reading.locked()
+        assert node.talk.hub.totals.published == 2
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
