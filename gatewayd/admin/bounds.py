@@ -11,6 +11,8 @@ class Bounds:
 
     head_bytes: int = 16 * 1024
     """A request's head: twice what a gateway client may send, since tokens and query parameters can be long."""
+    headers: int = 100
+    """In a request: clients and proxies send some twenty."""
     head_seconds: float = 10.0
     """From the connection, or a later request's first byte, to the end of the head."""
     idle_seconds: float = 120.0

@@ -24,8 +24,6 @@ Message = MutableMapping[str, Any]
 
 CHUNKS = 32
 """Chunks of a body that are dealt with before others have a turn: a read may bring ten thousand, of a byte each."""
-LINES = 101
-"""Of a head: the request line and 100 headers."""
 VERSIONS = (b"1.1", b"1.0")
 """Health checks of proxies ask by HTTP/1.0; h11 closes behind its answer, and sends no chunks."""
 
@@ -49,7 +47,7 @@ class Exchange:
         self._crowded = False  # with more chunks than are dealt with at once
         self.answered = False
         """Whether an answer has begun."""
-        request = _request(self._http, head)
+        request = _request(self._http, head, connection.bounds.headers)
         self._bodiless = request.method == b"HEAD"
         self.scope = _scope(request, connection.state)
         if not any(name in _BODIED for name, _ in request.headers):
@@ -119,10 +117,10 @@ class Exchange:
         await self._connection.write(said)
 
 
-def _request(http: h11.Connection, head: bytes) -> h11.Request:
-    """The request, judged. Raises `BadHead`."""
-    if head.count(b"\r\n") > LINES + 1:
-        raise BadHead(431, f"more than {LINES - 1} headers: send fewer")
+def _request(http: h11.Connection, head: bytes, headers: int) -> h11.Request:
+    """The request, judged: of so many headers at most. Raises `BadHead`."""
+    if head.count(b"\r\n") > headers + 2:  # the request line, and the empty one
+        raise BadHead(431, f"more than {headers} headers: send fewer")
     http.receive_data(head)
     try:
         request = http.next_event()

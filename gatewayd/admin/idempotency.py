@@ -15,15 +15,16 @@ import msgspec
 from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode, parts
 
 KEEP_SECONDS = 300.0
-KEEP_COUNT = 100_000
+"""Longer than any publisher goes on trying."""
 Scoped = tuple[str, str]
 
 
 class Remembered:
-    """Bounded in time and number. Times are monotonic seconds; in the journal they are the node's own."""
+    """Bounded in time, and in number by `most`. Times are monotonic seconds; in the journal they are the node's own."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, *, most: int = 100_000) -> None:
         self.store: Store = store or Nowhere()
+        self._most = most
         self._before = 0.0  # from the clock to the node's own time
         self._answers: dict[str, OrderedDict[str, tuple[float, Any]]] = {}
         """By scope, oldest first; none is empty."""
@@ -40,7 +41,7 @@ class Remembered:
         until = now + KEEP_SECONDS
         self._add(scope, key, until, answer)
         self.store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
-        if self._count > KEEP_COUNT:  # no tenant makes another's publish go out twice
+        if self._count > self._most:  # no tenant makes another's publish go out twice
             self._drop(max(self._answers, key=lambda name: len(self._answers[name])))
 
     def _add(self, scope: str, key: str, until: float, answer: Any) -> None:

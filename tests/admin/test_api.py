@@ -10,7 +10,6 @@ import pytest
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.http import MOST_NESTED
-from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
 from gatewayd.admin.routes import _rss
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
@@ -132,16 +131,6 @@ async def test_channels(tmp_path: Path) -> None:
         assert (await node.get("/v1/channels?prefix=user:&cursor=user:b1"))["cursor"] is None
         assert len((await node.get("/v1/channels/service:bot"))["subscribers"]) == 3
         assert (await node.get("/v1/channels/room%3Aa%2Fb"))["name"] == "room:a/b"
-
-
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gatewayd.admin.idempotency.KEEP_COUNT", 2)
-    known = Remembered()
-    for number in range(3):
-        known.put(str(number), number + 1, float(number))
-    assert [known.get(str(number), 3.0) for number in range(3)] == [None, 2, 3]
-    assert known.get("1", 1.0 + KEEP_SECONDS) is None
-    assert known.get("2", 1.0 + KEEP_SECONDS) == 3
 
 
 async def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

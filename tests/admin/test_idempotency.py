@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from gatewayd.admin import idempotency as module
 from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
 from gatewayd.core.record import Key, Table
 from gatewayd.hub.hub import Hub
@@ -29,10 +28,9 @@ def test_within_its_time_and_after() -> None:
     assert list(written(disk)) == []
 
 
-def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEEP_COUNT", 2)
+def test_the_oldest_gives_way() -> None:
     disk = Disk()
-    remembered = Remembered(disk)
+    remembered = Remembered(disk, most=2)
     for name in "abc":
         remembered.put(name, name, 0.0)
     assert [remembered.get(name, 1.0) for name in "abc"] == [None, "b", "c"]
@@ -40,9 +38,8 @@ def test_the_oldest_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [key for _, key, _ in remembered.rows()] == [("", "b"), ("", "c")]
 
 
-def test_of_the_scope_with_the_most_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEEP_COUNT", 3)
-    remembered = Remembered()
+def test_of_the_scope_with_the_most_answers() -> None:
+    remembered = Remembered(most=3)
     remembered.put("x", "quiet", 0.0, "prod")
     for name in "abcd":
         remembered.put(name, name, 1.0, "staging")
