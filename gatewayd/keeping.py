@@ -23,7 +23,7 @@ import trio
 from gatewayd.backend.lifecycle import MemoryQueue
 from gatewayd.backend.request import Entry
 from gatewayd.core.depth import MAX_DEPTH, OWN_DEPTH, too_deep
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.record import EventRecord, Key, Row, Table, Within, decode_event, decode_session, encode, parts
 from gatewayd.hub.recall import lose, recall
 from gatewayd.journal.engine import Journal, JournalError
@@ -170,8 +170,8 @@ class Keeping:
         self._hub, self._remembered = hub, remembered
         with Reading(journal, self.dropped, look) as reading:
             meta = {str(key): float(value) for key, value in reading.load(Table.META)}
-            for thing in Thing:
-                self._restore(hub, thing, reading)
+            for resource in Resource:
+                self._restore(hub, resource, reading)
             remembered.store = journal
             remembered.restore(reading.load(Table.IDEMPOTENCY), hub.clock(), meta.get(LIVED, 0.0))
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
@@ -189,17 +189,17 @@ class Keeping:
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
 
-    def _restore(self, hub: Hub, thing: Thing, reading: Reading) -> None:
+    def _restore(self, hub: Hub, resource: Resource, reading: Reading) -> None:
         """Fill the realms with what is kept of one kind. Raises `ValueError`.
 
         What a version without realms has kept goes to the first that has a use for it.
         """
-        table = Table(thing)
+        table = Table(resource)
         for name, rows in groupby(reading.load(table), key=lambda row: parts(row[0])[0]):
-            realm = hub.realm(str(name)) if name else _first_with(hub, thing)
+            realm = hub.realm(str(name)) if name else _first_with(hub, resource)
             if not name:
-                log.warning("%s kept before there were realms are in realm %s from now on", thing, realm.name)
-            if unfit := realm.keeps(thing).restore(self._inner(table, realm, rows)):
+                log.warning("%s kept before there were realms are in realm %s from now on", resource, realm.name)
+            if unfit := realm.keeps(resource).restore(self._inner(table, realm, rows)):
                 raise ValueError(f"{unfit} values are no JSON, or too many")
 
     def _inner(self, table: Table, realm: Realm, rows: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[Key, bytes]]:
@@ -270,8 +270,8 @@ class Keeping:
         }
 
 
-def _first_with(hub: Hub, thing: Thing) -> Realm:
-    """The realm of the first listener that uses such a thing, or of the first."""
+def _first_with(hub: Hub, resource: Resource) -> Realm:
+    """The realm of the first listener that uses such a resource, or of the first."""
     listeners = list(hub.behaviours.values())
-    first = next((behaviour for behaviour in listeners if thing in behaviour.uses), listeners[0])
+    first = next((behaviour for behaviour in listeners if resource in behaviour.uses), listeners[0])
     return hub.realm(first.port.realm)

@@ -19,7 +19,7 @@ from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Refused, Verdict
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Command
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.session import Session
 from gatewayd.hub.answers import apply
 from gatewayd.hub.hub import Hub
@@ -164,7 +164,7 @@ class Tenant:
         self.answered(lambda: self.hub.notify("7a"[who % 2], f"{self.name} {what}", [self.name]))
 
     def keep(self, who: int, what: int) -> None:
-        realm = self.hub.realm_for(Thing.DOCUMENTS, [self.name])
+        realm = self.hub.realm_for(Resource.DOCUMENTS, [self.name])
         self.seen.append(realm.documents.get("guild:123467"))
         realm.documents.put(("guild:123467", "member:123467:7", "x")[who % 3], f"{self.name} {what}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from gatewayd.core.kept import Thing
+    from gatewayd.core.kept import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
     from gatewayd.hub.realm import Realm
@@ -61,10 +61,10 @@ class Reach:
         names = self.named(realm)
         return [item for name, item in self.hub.realms.items() if names is None or name in names]
 
-    def home(self, thing: Thing, realm: str | None) -> Realm:
-        """The one realm that such a thing is kept in. Raises `ApiError`."""
+    def home(self, resource: Resource, realm: str | None) -> Realm:
+        """The one realm that such a resource is kept in. Raises `ApiError`."""
         try:
-            return self.hub.realm_for(thing, self.named(realm))
+            return self.hub.realm_for(resource, self.named(realm))
         except SeveralRealms as exc:
             raise several(exc) from None
 

@@ -20,7 +20,7 @@ from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import FIGURE
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
@@ -170,14 +170,14 @@ class Routes:
         rows = await services(Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values()))
         return answer({"services": rows, "cursor": None})
 
-    def _home(self, request: Request, thing: Thing) -> Realm:
-        return Reach.of(request, self.hub).home(thing, realm_of(request))
+    def _home(self, request: Request, resource: Resource) -> Realm:
+        return Reach.of(request, self.hub).home(resource, realm_of(request))
 
     # --- documents and rooms --------------------------------------------------------------------------------
 
     async def document(self, request: Request) -> Response:
         """GET, PUT or DELETE one document; the body is the value itself."""
-        key, documents = request.path_params["key"], self._home(request, Thing.DOCUMENTS).documents
+        key, documents = request.path_params["key"], self._home(request, Resource.DOCUMENTS).documents
         if request.method == "PUT":
             if not documents.put(key, parse(await body_of(request))):
                 raise ApiError(507, "full", "there is no room for more documents")
@@ -192,7 +192,7 @@ class Routes:
     async def rooms(self, request: Request) -> Response:
         """Create a room."""
         item = fields(parse(await body_of(request)), {"id": TEXT, "realm": TEXT, **ROOM_STATE}, ("id",))
-        name, realm = item.pop("id"), Reach.of(request, self.hub).home(Thing.ROOMS, item.pop("realm", None))
+        name, realm = item.pop("id"), Reach.of(request, self.hub).home(Resource.ROOMS, item.pop("realm", None))
         if not name:
             raise ApiError(400, "bad_request", "id must not be empty")
         if not 0 <= item.get("maxParticipants", 0) < FIGURE:
@@ -209,7 +209,7 @@ class Routes:
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
-        name, realm = request.path_params["id"], self._home(request, Thing.ROOMS)
+        name, realm = request.path_params["id"], self._home(request, Resource.ROOMS)
         if realm.rooms.state(name) is None:
             raise ApiError(404, "not_found", f"there is no room {name!r}")
         if request.method == "DELETE":

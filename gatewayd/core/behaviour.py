@@ -18,7 +18,7 @@ from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
-from gatewayd.core.kept import Documents, Notifications, Rooms, Thing
+from gatewayd.core.kept import Documents, Notifications, Resource, Rooms
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -161,7 +161,7 @@ class Behaviour(Generic[Options]):
 
     prefixes: tuple[str, ...] = ()
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
-    uses: tuple[Thing, ...] = ()
+    uses: tuple[Resource, ...] = ()
     """What its listeners use of what a realm keeps: where somebody names no realm, theirs is meant."""
     own: tuple[str, ...] = ()
     """Names in a session's metadata that the protocol itself sets and relies on; no grant may set them."""

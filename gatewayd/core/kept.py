@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from gatewayd.core.record import MissedNotifications
 
 
-class Thing(StrEnum):
-    """A kind of what is kept."""
+class Resource(StrEnum):
+    """A kind of what a realm keeps. Its value is the name of the journal's table."""
 
     DOCUMENTS = "documents"
     NOTIFICATIONS = "notifications"

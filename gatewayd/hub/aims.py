@@ -17,7 +17,7 @@ from gatewayd.core.kept import SeveralRealms as SeveralRealms
 
 if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour
-    from gatewayd.core.kept import Thing
+    from gatewayd.core.kept import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.realm import Realm
 
@@ -41,11 +41,11 @@ def named(realms: Mapping[str, Realm], names: Collection[str] | None) -> Sequenc
     return [realms[name] for name in names]
 
 
-def home(realms: Sequence[Realm], thing: Thing) -> Realm:
-    """The one realm that such a thing is kept in. Raises `SeveralRealms`."""
-    users = realms if len(realms) == 1 else [realm for realm in realms if realm.uses(thing)] or realms
+def home(realms: Sequence[Realm], resource: Resource) -> Realm:
+    """The one realm that such a resource is kept in. Raises `SeveralRealms`."""
+    users = realms if len(realms) == 1 else [realm for realm in realms if realm.uses(resource)] or realms
     if len(users) != 1:
-        raise SeveralRealms(thing.value, (realm.name for realm in users))
+        raise SeveralRealms(resource.value, (realm.name for realm in users))
     return users[0]
 
 

@@ -51,7 +51,7 @@ class Giving(Sessions):
         return event.size + MOST_AROUND < self.smallest_outbox
 
     def _refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
-        """Whoever reads as fast as can be would still be cut off by a frame that is larger than its outbox."""
+        """Raise `EventTooBig` where a receiver's outbox could never hold it: it would cut off its client."""
         if self._fits_all(event):
             return
         for session in receivers:

@@ -10,7 +10,7 @@ from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.session import Session
 from gatewayd.hub.aims import aims, home, named
@@ -62,9 +62,9 @@ class Hub(Giving):
         """Those without a listener as well: the journal kept something for them."""
         return tuple(self._realms.values())
 
-    def realm_for(self, thing: Thing, names: Collection[str] | None = None) -> Realm:
-        """The one realm of these (None: of all) that such a thing is kept in. Raises `NoSuchRealm`, `SeveralRealms`."""
-        return home(named(self.realms, names), thing)
+    def realm_for(self, resource: Resource, names: Collection[str] | None = None) -> Realm:
+        """The one realm of these (None: of all) that keeps such a resource. Raises `NoSuchRealm`, `SeveralRealms`."""
+        return home(named(self.realms, names), resource)
 
     def waiting(self) -> Iterator[Event]:
         """The events of all realms that wait for their first receiver."""
@@ -230,7 +230,7 @@ class Hub(Giving):
 
         Of several `realms` (None: of all) it is the one with notifications. Raises `NoSuchRealm`, `SeveralRealms`.
         """
-        realm = self.realm_for(Thing.NOTIFICATIONS, realms)
+        realm = self.realm_for(Resource.NOTIFICATIONS, realms)
         channel = f"user:{user}"
         if channel in realm.channels:
             try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.record import Key, Row, Store, Within, parts
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.waiting import Waiting
@@ -50,10 +50,10 @@ class Realm:
         self.rooms = Rooms(store)
         self.documents = MemoryDocuments(store=store)
         self.notifications = MemoryNotifications(notifications, store=store)
-        self._kept: dict[Thing, Kept] = {
-            Thing.DOCUMENTS: self.documents,
-            Thing.NOTIFICATIONS: self.notifications,
-            Thing.ROOMS: self.rooms,
+        self._kept: dict[Resource, Kept] = {
+            Resource.DOCUMENTS: self.documents,
+            Resource.NOTIFICATIONS: self.notifications,
+            Resource.ROOMS: self.rooms,
         }
         self.waiting = Waiting(keeper)
         self.behaviours: dict[str, Behaviour[Any]] = {}
@@ -83,13 +83,13 @@ class Realm:
             self._shared[name] = make()
         return self._shared[name]
 
-    def keeps(self, thing: Thing) -> Kept:
-        """Where such things are kept."""
-        return self._kept[thing]
+    def keeps(self, resource: Resource) -> Kept:
+        """Where such resources are kept."""
+        return self._kept[resource]
 
-    def uses(self, thing: Thing) -> bool:
-        """Whether a listener of this realm uses such a thing."""
-        return any(thing in behaviour.uses for behaviour in self.behaviours.values())
+    def uses(self, resource: Resource) -> bool:
+        """Whether a listener of this realm uses such a resource."""
+        return any(resource in behaviour.uses for behaviour in self.behaviours.values())
 
     # --- who hears what -------------------------------------------------------------------------------------
 

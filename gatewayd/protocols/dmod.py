@@ -12,7 +12,7 @@ from gatewayd.core import events as e
 from gatewayd.core.ask import NO_REPLY, BackendFailed, NoBackend
 from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.core.rate import Rate
 from gatewayd.core.record import MissedNotifications
@@ -112,7 +112,7 @@ class Dmod(Applications):
     """Users, guilds, notifications and live application sessions."""
 
     prefixes = ("user", "guild")
-    uses = (Thing.DOCUMENTS, Thing.NOTIFICATIONS)
+    uses = (Resource.DOCUMENTS, Resource.NOTIFICATIONS)
     own = ("uid",)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:

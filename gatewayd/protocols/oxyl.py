@@ -14,7 +14,7 @@ from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.encode import TEXT, ZLIB
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Oxyl(Behaviour[Options]):
     """Service types, shard blocks, routed events, the cache."""
 
     prefixes = ("service",)
-    uses = (Thing.DOCUMENTS,)
+    uses = (Resource.DOCUMENTS,)
     own = ("type", "compress", "shards", "heapUsed", "guilds")
 
     def _route(self, name: str) -> Route | None:

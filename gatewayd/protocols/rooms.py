@@ -14,7 +14,7 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import FIGURE, Opcode, Protocol, Timing, Wire
 from gatewayd.core.text import due
 
@@ -109,7 +109,7 @@ class RoomsBehaviour(Behaviour[Options]):
     """Rooms with their state; kick, ban, lock, cap and close."""
 
     prefixes = ("room",)
-    uses = (Thing.ROOMS,)
+    uses = (Resource.ROOMS,)
     own = ("room", "participant")
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:

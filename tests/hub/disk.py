@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, parts
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
@@ -102,9 +102,9 @@ def within(key: Key) -> Key:
 
 def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], lived: float) -> None:
     """As a start does it."""
-    for thing in (Thing.NOTIFICATIONS, Thing.ROOMS):
-        for name, rows in groupby(disk.values(Table(thing)), key=lambda row: parts(row[0])[0]):
-            hub.realm(str(name)).keeps(thing).restore([(within(key), value) for key, value in rows])
+    for resource in (Resource.NOTIFICATIONS, Resource.ROOMS):
+        for name, rows in groupby(disk.values(Table(resource)), key=lambda row: parts(row[0])[0]):
+            hub.realm(str(name)).keeps(resource).restore([(within(key), value) for key, value in rows])
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
     recall(hub, settings, sessions, events, lived)

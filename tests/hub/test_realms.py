@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.kept import Thing
+from gatewayd.core.kept import Resource
 from gatewayd.hub.aims import NoSuchRealm, SeveralRealms
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
@@ -207,19 +207,19 @@ def test_a_room_is_changed_where_it_is() -> None:
 def test_what_is_kept_is_of_the_realm_that_uses_it() -> None:
     bots = Playbook(utilbot.PROTOCOL, listener="bots", realm="bots")
     hub = bots.hub
-    assert hub.realm_for(Thing.DOCUMENTS) is hub.realms["bots"]
+    assert hub.realm_for(Resource.DOCUMENTS) is hub.realms["bots"]
     pages = Playbook(dmod.PROTOCOL, beside=bots, listener="pages", realm="pages")
     Playbook(oxyl.PROTOCOL, beside=bots, listener="fleet", realm="fleet")
-    assert hub.realm_for(Thing.NOTIFICATIONS) is pages.realm
+    assert hub.realm_for(Resource.NOTIFICATIONS) is pages.realm
     with pytest.raises(SeveralRealms, match="documents could be of several realms: name one of pages, fleet"):
-        hub.realm_for(Thing.DOCUMENTS)
-    assert hub.realm_for(Thing.DOCUMENTS, ["bots"]) is bots.realm
-    assert hub.realm_for(Thing.DOCUMENTS, ["bots", "fleet"]) is hub.realms["fleet"]
+        hub.realm_for(Resource.DOCUMENTS)
+    assert hub.realm_for(Resource.DOCUMENTS, ["bots"]) is bots.realm
+    assert hub.realm_for(Resource.DOCUMENTS, ["bots", "fleet"]) is hub.realms["fleet"]
     with pytest.raises(SeveralRealms, match="name one of bots, pages, fleet"):
-        hub.realm_for(Thing.ROOMS)
+        hub.realm_for(Resource.ROOMS)
     for name in ("nope", ""):
         with pytest.raises(NoSuchRealm, match="there are bots, pages, fleet"):
-            hub.realm_for(Thing.ROOMS, [name])
+            hub.realm_for(Resource.ROOMS, [name])
     with pytest.raises(NoSuchRealm):
         hub.post("user:a", "E", 1, realms=["nope"])
     bot(bots, "7")
@@ -244,4 +244,4 @@ def test_a_realm_without_a_listener_is_none_that_anybody_can_mean() -> None:
     assert not hub.realms
     assert [realm.name for realm in hub.all_realms] == ["gone"]
     with pytest.raises(NoSuchRealm):
-        hub.realm_for(Thing.DOCUMENTS, ["gone"])
+        hub.realm_for(Resource.DOCUMENTS, ["gone"])
