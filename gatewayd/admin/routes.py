@@ -146,7 +146,7 @@ class Routes:
         return answer(views.session(session, self.hub.clock(), whole=True))
 
     async def channels(self, request: Request) -> Response:
-        """Every channel that somebody hears, by name; one of several realms is one channel here."""
+        """Every channel that somebody hears, by name; one of several realms is one row, with a count for each."""
         realms = Reach.of(request, self.hub).realms(realm_of(request, "limit", "prefix", "cursor"))
         limit = number(request, "limit", 1000, 10_000)
         prefix, after = request.query_params.get("prefix", ""), request.query_params.get("cursor", "")
@@ -156,7 +156,14 @@ class Routes:
                 if name > after and name.startswith(prefix):
                     found[name] += len(subscribers)
         names = sorted(found)
-        rows = [{"name": name, "subscribers": found[name]} for name in names[:limit]]
+        rows = [
+            {
+                "name": name,
+                "subscribers": found[name],
+                "realms": {realm.name: len(realm.channels[name]) for realm in realms if name in realm.channels},
+            }
+            for name in names[:limit]
+        ]
         return answer({"channels": rows, "cursor": names[limit - 1] if len(names) > limit else None})
 
     async def channel(self, request: Request) -> Response:

@@ -155,12 +155,11 @@ def ranges(value: Any) -> str:
 
 
 def channels(out: Screen, rows: Sequence[Any]) -> None:
-    """Channel names and how many hear them."""
-    table(
-        out,
-        [Column("CHANNEL", at("name")), Column("SUBSCRIBERS", at("subscribers"), keep=True, right=True)],
-        rows,
-    )
+    """Channel names and how many hear them; on a terminal in which realms where there are several."""
+    columns = [Column("CHANNEL", at("name")), Column("SUBSCRIBERS", at("subscribers"), keep=True, right=True)]
+    if out.columns is None or len({name for row in rows for name, _ in flatten(dig(row, "realms"))}) > 1:
+        columns.append(Column("REALMS", lambda row: counts(dig(row, "realms"))))
+    table(out, columns, rows)
 
 
 def flatten(value: Any, prefix: str = "", level: int = 1) -> list[tuple[str, str]]:

@@ -127,7 +127,8 @@ async def test_show_and_kick(tmp_path: Path) -> None:
 async def test_channels(tmp_path: Path) -> None:
     async with api(tmp_path, bots=3) as node:
         listed = await node.get("/v1/channels?prefix=user:&limit=2")
-        assert listed == {"channels": [{"name": f"user:b{n}", "subscribers": 1} for n in range(2)], "cursor": "user:b1"}
+        rows = [{"name": f"user:b{n}", "subscribers": 1, "realms": {"main": 1}} for n in range(2)]
+        assert listed == {"channels": rows, "cursor": "user:b1"}
         assert (await node.get("/v1/channels?prefix=user:&cursor=user:b1"))["cursor"] is None
         assert len((await node.get("/v1/channels/service:bot"))["subscribers"]) == 3
         assert (await node.get("/v1/channels/room%3Aa%2Fb"))["name"] == "room:a/b"

@@ -147,7 +147,7 @@ async def test_a_limited_token_sees_its_realms_alone(tmp_path: Path) -> None:
             "service:bot": 1, f"session:{mine.id}": 1,
         }  # fmt: skip
         assert (await get("/v1/channels?prefix=service", ALL))["channels"] == [
-            {"name": "service:bot", "subscribers": 2}
+            {"name": "service:bot", "subscribers": 2, "realms": {"prod": 1, "test": 1}}
         ]
         assert len((await get("/v1/channels?realm=test", ALL))["channels"]) == 4
         assert len((await get("/v1/channels/service:bot", ALL))["subscribers"]) == 2

@@ -133,9 +133,11 @@ def test_kick(daemon: Daemon, ctl: Ctl) -> None:
 
 
 def test_channels(daemon: Daemon, ctl: Ctl) -> None:
-    daemon.answers("GET /v1/channels", {"channels": [{"name": "room:42", "subscribers": 3}], "cursor": None})
+    daemon.answers(
+        "GET /v1/channels", {"channels": [{"name": "room:42", "subscribers": 3, "realms": {"a": 3}}], "cursor": None}
+    )
     daemon.answers("GET /v1/channels/room%3A42", {"name": "room:42", "subscribers": [SESSION, "s2"]})
-    assert ctl("channels").out.splitlines()[1].split() == ["room:42", "3"]
+    assert ctl("channels").out.splitlines()[1].split() == ["room:42", "3", "a", "3"]
     assert [line.split()[0] for line in ctl("channels", "room:42").out.splitlines()] == ["ID", "s1", "s2"]
 
 

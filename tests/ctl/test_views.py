@@ -51,6 +51,15 @@ def test_listeners_show_their_realm_where_there_are_several() -> None:
     assert [line.split()[-1] for line in drawn(views.listeners, rows, 80).splitlines()] == ["REALM", "prod", "staging"]
 
 
+def test_channels_show_who_hears_them_in_which_realm_where_there_are_several() -> None:
+    rows: list[Any] = [{"name": "service:bot", "subscribers": 3, "realms": {"prod": 3}}]
+    assert "REALMS" not in drawn(views.channels, rows, 80)
+    rows.append({"name": "user:7", "subscribers": 3, "realms": {"prod": 1, "staging": 2}})
+    assert drawn(views.channels, rows, 80).splitlines()[2].endswith("prod 1, staging 2")
+    for nasty in (7, None, "x", ["a"], {"a": {"b": 1}}):
+        drawn(views.channels, [{"realms": nasty}], 80)
+
+
 def test_a_url_of_listeners_is_whole_before_their_times() -> None:
     row = {"name": "services-staging", "protocol": "oxyl", "url": "ws://127.0.0.1:7112/gateway", "clients": 0}
     rows = [
