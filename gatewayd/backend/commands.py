@@ -17,6 +17,7 @@ from attrs import define, field
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import BackendError
+from gatewayd.backend.places import Places
 from gatewayd.backend.request import Asked
 from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
@@ -75,7 +76,7 @@ class Commands:
         self._backend = backend
         self._apply = apply
         self._timeout = timeout
-        self._places = trio.Semaphore(max_concurrent)
+        self._places = Places(max_concurrent)
         self._most = max_concurrent * WAITING_A_PLACE
         self._nursery: trio.Nursery | None = None
         self._lines = Sampled(trio.current_time, period=5.0)
@@ -124,7 +125,7 @@ class Commands:
         if self.waiting > self._most:
             raise BackendError(errors.BUSY, f"{self._most} commands wait already")
         with trio.move_on_after(self._timeout):
-            async with self._places:
+            async with self._places.one(asked.session.realm):
                 placed = True
                 answer = await self._backend.ask(asked)
             if answer.unknown:
