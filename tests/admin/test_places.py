@@ -67,6 +67,16 @@ def test_among_strangers_a_busy_one_gives_way_as_well() -> None:
     assert crowd.gone == ["first"]
 
 
+def test_among_strangers_too_whoever_was_answered_last_stays_longest() -> None:
+    crowd = Crowd(2, 2, kept=False)
+    first = crowd.enter("first")
+    crowd.enter("second")
+    first.busy()
+    first.idle()
+    crowd.enter("third")
+    assert crowd.gone == ["second"]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["enter", "busy", "idle", "leave"]), st.integers(0, 9)), max_size=60))
 def test_the_books_always_agree(steps: list[tuple[str, int]]) -> None:
     share = Share(3, 6)
