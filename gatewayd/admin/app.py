@@ -27,7 +27,7 @@ def make_app(node: NodeView, *, turns: Turns | None = None) -> Starlette:
         node.refused[exc.code] += 1
         return answer(exc.body, exc.status)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/publish", say.publish, methods=["POST"]),  # first: routes are tried one after the other
             Route("/v1/status", do.status),
@@ -50,6 +50,8 @@ def make_app(node: NodeView, *, turns: Turns | None = None) -> Starlette:
             Exception: _fault,
         },
     )
+    app.router.redirect_slashes = False  # to a place that the request's own Host names, and without a word
+    return app
 
 
 def _http_error(request: Request, exc: Exception) -> Response:

@@ -20,6 +20,9 @@ class Bounds:
     closes it, and never sends into one that is being closed."""
     body_seconds: float = 15.0
     """For the next part of a body to come."""
+    bodies_bytes: int = 64 * 1024 * 1024
+    """Of one uid or token, in all requests that are being read or worked on: eight of the largest. With events and
+    answers they take some five times as much memory."""
     write_seconds: float = 10.0
     """For each 64 KiB of an answer."""
     read_ahead: int = 64 * 1024

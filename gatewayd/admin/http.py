@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from typing import Any, Self
 
 import msgspec
 import trio
+from attrs import define, field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +16,7 @@ from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.text import due
 
 MAX_BODY = 8 * 1024 * 1024
+SMALL = 65536
 MOST_NESTED = 100_000
 """Arrays and objects in one value: the loop stands still while they are made, some 0.3 s for a million."""
 
@@ -44,6 +47,40 @@ def answered(text: bytes, status: int = 200) -> Response:
     return Response(text + b"\n", status, media_type="application/json")
 
 
+@define(eq=False)
+class Bodies:
+    """Bytes of the bodies that are being read or worked on, by whose they are: `most` of one uid or token."""
+
+    most: int
+    held: Counter[Hashable] = field(factory=Counter)
+
+
+@define(eq=False)
+class Body:
+    """What one request has of them, within the block. A small body always finds room."""
+
+    bodies: Bodies
+    whose: Hashable
+    size: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        held = self.bodies.held
+        held[self.whose] -= self.size
+        if not held[self.whose]:
+            del held[self.whose]
+
+    def grow(self, size: int) -> None:
+        """So many bytes more. Raises `ApiError` where there is no room for them."""
+        held, most = self.bodies.held, self.bodies.most
+        if self.size + size > SMALL and held[self.whose] + size > most:
+            raise ApiError(503, "busy", f"{most} bytes of your requests are being worked on: wait for their answers")
+        held[self.whose] += size
+        self.size += size
+
+
 async def body_of(request: Request) -> bytes:
     """The body, read in pieces and refused as soon as it is too large, before it comes where its length is told."""
     parts: list[bytes] = []
@@ -59,6 +96,7 @@ async def body_of(request: Request) -> bytes:
             raise ApiError(408, "too_slow", "the rest of the body did not come in time") from None
         if message["type"] == "http.disconnect":
             raise ApiError(400, "incomplete", "the body ended before the length that was told for it")
+        request.state.body.grow(len(message["body"]))
         parts.append(message["body"])
         size += len(message["body"])
         if not message["more_body"]:

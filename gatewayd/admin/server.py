@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from gatewayd.admin.asgi import Asgi, HttpConnection, turn_away
 from gatewayd.admin.bounds import Bounds
-from gatewayd.admin.http import ApiError, answer
+from gatewayd.admin.http import ApiError, Bodies, Body, answer
 from gatewayd.admin.places import Full, Share
 from gatewayd.admin.reach import whole_node
 from gatewayd.core.text import printable
@@ -54,7 +54,7 @@ async def serve_unix(
     bounds: Bounds | None = None,
 ) -> None:  # fmt: skip
     """Serve on a bound Unix socket, until cancelled; `refused` counts, by code, who found no room."""
-    door = _Door(_logged(app), refused, lines, bounds)
+    door = _Door(_logged(_bounded(app)), refused, lines, bounds)
     await trio.serve_listeners(door.greet_peer, [Acceptor("the admin socket", sock, door.lines, door.refused)])
 
 
@@ -63,7 +63,7 @@ async def serve_tcp(
     lines: Sampled | None = None, bounds: Bounds | None = None,
 ) -> None:  # fmt: skip
     """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
-    door = _Door(_logged(app), refused, lines, bounds)
+    door = _Door(_logged(_bounded(app)), refused, lines, bounds)
     door.app = _Guarded(door, tokens)
     await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock, door.lines, door.refused)])
 
@@ -78,6 +78,7 @@ class _Door:
         self.refused: Counter[str] = Counter() if refused is None else refused
         self.lines = lines or Sampled()
         self.bounds = bounds = bounds or Bounds()
+        self.bodies = Bodies(bounds.bodies_bytes)
         self.known = Share(bounds.each, bounds.most)
         self.strangers = Share(bounds.strangers_each, bounds.strangers, kept=False)
         self._leaving = Share(bounds.refused, bounds.refused)
@@ -180,6 +181,18 @@ def _logged(app: Asgi) -> Asgi:
         await app(scope, receive, send)
 
     return logging_app
+
+
+def _bounded(app: Asgi) -> Asgi:
+    """The bodies of all requests of one uid or token have a bound together."""
+
+    async def bounding_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        visitor: Visitor = scope["state"]["visitor"]
+        whose = visitor.party if visitor.token is None else visitor.token.name
+        with Body(visitor.door.bodies, whose) as scope["state"]["body"]:
+            await app(scope, receive, send)
+
+    return bounding_app
 
 
 class _Guarded:

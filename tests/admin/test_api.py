@@ -225,6 +225,8 @@ async def test_tokens_and_their_scopes(tmp_path: Path) -> None:
             assert (await node.ask("PUT", "/v1/documents/x", 1, **bearer))[0] == change
         assert (await node.ask("GET", "/v1/status", authorization="Basic r"))[0] == 401
         assert (await node.ask("GET", "/healthz"))[0] == 200
+        bearer = {"authorization": "Bearer r", "host": "evil.example"}
+        assert (await node.ask("GET", "/v1/status/", **bearer))[0] == 404  # and no way to elsewhere
 
 
 def test_memory_is_0_where_it_cannot_be_read(tmp_path: Path) -> None:

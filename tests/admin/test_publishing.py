@@ -138,6 +138,25 @@ def test_many_requests_share_one_turn() -> None:
     assert turns.share == 0.006
 
 
+async def test_the_bodies_of_one_publisher_have_a_bound_together(tmp_path: Path) -> None:
+    """256 connections with 8 MiB each were more than the machine may have."""
+    large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
+    async with api(tmp_path, bots=1, bounds=Bounds(bodies_bytes=100_000)) as node:
+        async with trio.open_nursery() as nursery:
+            async with node.turns.reading:
+                nursery.start_soon(node.ask, "POST", "/v1/publish", large)
+                with trio.fail_after(5):
+                    while not node.turns.reading.statistics().tasks_waiting:
+                        await trio.sleep(0.01)
+                status, value = await node.ask("POST", "/v1/publish", large)
+                assert (status, value["error"]["code"]) == (503, "busy")
+                small = [{"channel": "user:b0", "event": "E"}]
+                assert (await node.ask("POST", "/v1/publish", small))[0] == 200
+        for _ in range(3):
+            assert (await node.ask("POST", "/v1/publish", large))[0] == 200
+        assert node.node.refused == {"busy": 1}
+
+
 async def test_large_bodies_are_taken_apart_one_in_a_turn(tmp_path: Path) -> None:
     small = [{"channel": "user:b0", "event": "E", "data": "x"}]
     large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
