@@ -239,6 +239,22 @@ def mixed_realms(seen: Seen) -> Iterator[Mistake]:
             yield Mistake(where, text)
 
 
+def keys_to_two_realms(seen: Seen) -> Iterator[Mistake]:
+    """A secret that stands in two auths, whose listeners are in realms apart: its holder is of both."""
+    first: dict[str, ListenerConfig] = {}
+    for where, listener in seen.listeners():
+        auth = seen.auth(listener)
+        for secret in auth.secrets if isinstance(auth, StaticConfig) else ():
+            other = first.setdefault(secret.reveal(), listener)
+            if other.realm != listener.realm and other.auth != listener.auth:
+                text = (
+                    f"a secret of [auth.{listener.auth}] also opens listener {other.name}, in realm {other.realm!r}: "
+                    "who holds it is heard in both; give each realm secrets of its own"
+                )
+                yield Mistake((*where, "auth"), text)
+                break
+
+
 def _kind(seen: Seen, listener: ListenerConfig) -> str:
     auth = seen.auth(listener)
     return "open" if auth is None else auth.kind
@@ -256,5 +272,6 @@ CHECKS: tuple[Check, ...] = (
     missing_parent,
     shared_documents,
     mixed_realms,
+    keys_to_two_realms,
 )
 """A new check is a function here; it needs no other place."""

@@ -180,6 +180,20 @@ def test_one_realm_with_two_kinds_of_auth() -> None:
     assert read(same).warnings == ()
 
 
+def test_one_secret_for_two_realms() -> None:
+    auths = STATIC + "secrets = ['s', 't']\n[auth.y]\nkind = 'static'\nsecrets = ['u', '{}']\n"
+    text = auths + listener("oxyl") + listener("utilbot", 'auth = "y"')
+    assert read(text.format("v")).warnings == ()
+    (warning,) = read(text.format("t")).warnings
+    assert warning == (
+        "bad.toml:16: warning: listeners[1].auth: a secret of [auth.y] also opens listener oxyl, in realm 'x': "
+        "who holds it is heard in both; give each realm secrets of its own"
+    )
+    assert read(text.format("t") + 'realm = "x"\n').warnings == ()
+    one = STATIC + "secrets = ['s']\n" + listener("oxyl") + listener("utilbot", 'auth = "x"\nrealm = "z"')
+    assert read(one).warnings == ()  # one auth in two realms is meant
+
+
 def test_the_documents_of_another_realm_are_others() -> None:
     text = listener("oxyl", 'realm = "r"') + listener("dmod", 'realm = "{}"')
     assert read(text.format("q")).warnings == ()
