@@ -18,6 +18,7 @@ from gatewayd.config import auth_tables, backend
 from gatewayd.config.auth import AuthConfig
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
+from gatewayd.config.misplaced import with_places
 from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, suggestion, too_deep, unknown_keys
 from gatewayd.config.model import (
     OPEN,
@@ -29,7 +30,6 @@ from gatewayd.config.model import (
     LimitsConfig,
     ListenerConfig,
 )
-from gatewayd.config.places import with_places
 from gatewayd.config.spec import ProtocolSpec
 from gatewayd.config.structure import Structurer, keys_of
 from gatewayd.config.warn import Seen, warnings

@@ -143,7 +143,7 @@ class Hub(Giving):
         `NoSuchRealm`; `SeveralRealms` when it would be kept in any one of several; `Unpublishable` when the protocol
         behind the channel cannot say it, or a client could never be given it.
         """
-        session = self.sessions.get(channel[8:]) if channel.startswith("session:") else None
+        session = self.sessions.get(channel.removeprefix("session:")) if channel.startswith("session:") else None
         found = aims(named(self.realms, realms), channel, name, data, session)
         for aim in found:
             for behaviour in aim.behaviours:
