@@ -173,6 +173,8 @@ class Publishing:
         """Tell a user now, or keep it until one of its clients comes."""
         known = {"user": TEXT, "data": ANYTHING, "realm": TEXT}
         item = fields(parse(await body_of(request)), known, ("user", "data"))
+        if len(f"user:{item['user']}") > LONGEST_NAME:
+            raise ApiError(400, "bad_request", f"user: and its name have at most {LONGEST_NAME} characters")
         realms = Reach.of(request, self.hub).named(item.get("realm"))
         try:
             counts = self.hub.notify(item["user"], item["data"], realms)

@@ -20,8 +20,9 @@ from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.events import LONGEST_NAME
 from gatewayd.core.kept import Resource
-from gatewayd.core.protocol import FIGURE
+from gatewayd.core.protocol import FIGURE, LONGEST_LINK
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 from gatewayd.hub.realm import Realm
@@ -200,10 +201,10 @@ class Routes:
         """Create a room."""
         item = fields(parse(await body_of(request)), {"id": TEXT, "realm": TEXT, **ROOM_STATE}, ("id",))
         name, realm = item.pop("id"), Reach.of(request, self.hub).home(Resource.ROOMS, item.pop("realm", None))
-        if not name:
-            raise ApiError(400, "bad_request", "id must not be empty")
-        if not 0 <= item.get("maxParticipants", 0) < FIGURE:
-            raise ApiError(400, "bad_request", "maxParticipants is out of range")
+        if not name or len(f"room:{name}") > LONGEST_NAME:
+            most = f"id must not be empty, and with room: it has at most {LONGEST_NAME} characters"
+            raise ApiError(400, "bad_request", most)
+        _judge(item)
         if realm.rooms.state(name) is not None:
             raise ApiError(
                 409,
@@ -225,6 +226,7 @@ class Routes:
             return await kept(self.node, {"closed": name})
         if request.method == "PUT":
             changes = fields(parse(await body_of(request)), ROOM_STATE, ())
+            _judge(changes)
             self._say_to_room(realm, name, "room_update", changes)
             realm.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
             return await kept(self.node, views.room(realm, name))
@@ -254,3 +256,11 @@ def _rss(statm: Path = Path("/proc/self/statm")) -> int:
         return int(statm.read_text().split()[1]) * 4096
     except OSError:
         return 0
+
+
+def _judge(state: dict[str, Any]) -> None:
+    """What the types of a room's state do not say. Raises `ApiError`."""
+    if not 0 <= state.get("maxParticipants", 0) < FIGURE:
+        raise ApiError(400, "bad_request", "maxParticipants is out of range")
+    if len(state.get("discordWebhookLink") or "") > LONGEST_LINK:
+        raise ApiError(400, "bad_request", f"discordWebhookLink has more than {LONGEST_LINK} characters")

@@ -187,6 +187,8 @@ def loads(message: str | bytes) -> dict[str, Any]:
     return payload
 
 
+LONGEST_LINK = 2048
+"""Characters of a URL that is kept."""
 FIGURE = 2**63
 """A number that is kept or summed is at least 0 and less than this: JSON may write thousands of digits."""
 

@@ -14,7 +14,7 @@ CLOSED_NAMES = 10_000
 """How many names of closed rooms are remembered, the newest of them."""
 MAX_ROOMS = 100_000
 MAX_BANS = 10_000
-"""Bans per room."""
+"""Bans per room; there are bans in at most `MAX_ROOMS`, and those of the room that had the first give way."""
 
 
 class RoomRecord(msgspec.Struct, frozen=True):
@@ -81,6 +81,10 @@ class Rooms:
 
     def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
         """Forbid or allow a participant to come back."""
+        if banned and room not in self._bans and len(self._bans) >= MAX_ROOMS:
+            forgotten = next(iter(self._bans))
+            del self._bans[forgotten]
+            self._changed(forgotten)
         bans = self._bans.setdefault(room, OrderedDict())
         if banned:
             bans[participant] = None

@@ -15,7 +15,7 @@ from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.kept import Resource
-from gatewayd.core.protocol import FIGURE, Opcode, Protocol, Timing, Wire
+from gatewayd.core.protocol import FIGURE, LONGEST_LINK, Opcode, Protocol, Timing, Wire
 from gatewayd.core.text import due
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ EVENTS: Mapping[str, tuple[int, Shape]] = {
     ),
     "room_close": (7, {}),
 }
+
+LONGEST = {"userId": e.LONGEST_NAME, "discordWebhookLink": LONGEST_LINK}
+"""Characters of what is kept, as a ban or in the room's state."""
 
 INVALID = Ending(4002)
 
@@ -119,8 +122,9 @@ class RoomsBehaviour(Behaviour[Options]):
         room, participant = handshake.query.get("roomId"), handshake.query.get("participantId")
         if not room or not participant:
             raise Refused(400, "roomId and participantId are both required in the query", Cause.INVALID_PAYLOAD)
-        if len(f"room:{room}") > e.LONGEST_NAME:
-            raise Refused(400, f"roomId is too long: with room: it may have {e.LONGEST_NAME}", Cause.INVALID_PAYLOAD)
+        if max(len(f"room:{room}"), len(participant)) > e.LONGEST_NAME:
+            most = f"roomId and participantId have at most {e.LONGEST_NAME} characters, room: included"
+            raise Refused(400, most, Cause.INVALID_PAYLOAD)
         claim = Claim("secret", _token(handshake), participant, {"roomId": room})
         grant = await self.port.verify(claim, handshake.address)
         if not grant:
@@ -185,6 +189,8 @@ class RoomsBehaviour(Behaviour[Options]):
                     raise Unpublishable(f"{name} needs {field}")
             elif type(data[field]) not in kinds:
                 raise Unpublishable(f"{name}: {field} {due(kinds)}")
+            elif type(data[field]) is str and field in LONGEST and len(data[field]) > LONGEST[field]:
+                raise Unpublishable(f"{name}: {field} has more than {LONGEST[field]} characters")
             elif field == "maxParticipants" and not 0 <= data[field] < FIGURE:
                 raise Unpublishable(f"{name}: {field} is out of range")
 

@@ -152,10 +152,12 @@ async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await node.ask("POST", "/v1/rooms", {"id": "a/b"}))[0] == 409
         bad: list[Any] = [{"id": ""}, {"id": "x", "roomLocked": 1}, {}, [], {"id": "x", "other": 1}]
         bad += [{"id": "x", "maxParticipants": figure} for figure in (-1, 2**63, 10**4000)]
+        bad += [{"id": "x" * 508}, {"id": "x", "discordWebhookLink": "h" * 2049}]
         for body in bad:
             assert (await node.ask("POST", "/v1/rooms", body))[0] == 400
         assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"roomLocked": True}))[1]["state"]["roomLocked"] is True
         assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"nope": True}))[0] == 400
+        assert (await node.ask("PUT", "/v1/rooms/a%2Fb", {"discordWebhookLink": "h" * 2049}))[0] == 400
         assert await node.get("/v1/rooms/a%2Fb") == {**made, "state": {"maxParticipants": 2, "roomLocked": True}}
         assert await node.ask("DELETE", "/v1/rooms/a%2Fb") == (200, {"closed": "a/b"})
         assert (await node.ask("GET", "/v1/rooms/a%2Fb"))[0] == 404

@@ -197,6 +197,8 @@ async def test_notify(tmp_path: Path) -> None:
             assert (status, value["delivered"], value["buffered"]) == (200, delivered, buffered)
         assert node.talk.people[0].heard() == [{"op": 0, "t": "NOTIFICATION", "d": [1]}]
         assert (await node.ask("POST", "/v1/notify", {"user": "x"}))[0] == 400
+        assert (await node.ask("POST", "/v1/notify", {"user": "x" * 507, "data": 1}))[0] == 200
+        assert (await node.ask("POST", "/v1/notify", {"user": "x" * 508, "data": 1}))[0] == 400
 
 
 async def refused(node: Api) -> Any:

@@ -62,6 +62,11 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "xyz":
         rooms.ban("a", name, True)
     assert rooms.bans("a") == ["y", "z"]
+    rooms.ban("b", "x", True)
+    rooms.ban("c", "x", True)
+    assert [rooms.bans(name) for name in "abc"] == [[], ["x"], ["x"]]
+    rooms.ban("a", "x", False)
+    assert [rooms.bans(name) for name in "abc"] == [[], ["x"], ["x"]]
     for name in "abc":
         rooms.close(name)
     assert [rooms.is_closed(name) for name in "abc"] == [False, True, True]

@@ -40,6 +40,7 @@ def refused(talk: Playbook, participant: str = "7", room: str = "42") -> int:
         ("/gateway", {"participantId": "2", "token": "s3cret"}, {}, 400),
         ("/gateway", {"roomId": "1", "participantId": "", "token": "s3cret"}, {}, 400),
         ("/gateway", {"roomId": "r" * 508, "participantId": "2", "token": "s3cret"}, {}, 400),
+        ("/gateway", {"roomId": "1", "participantId": "p" * 513, "token": "s3cret"}, {}, 400),
         ("/gateway", {"roomId": "1", "participantId": "2"}, {}, 403),
         ("/gateway", {"roomId": "1", "participantId": "2", "token": "wrong"}, {}, 403),
         ("/gateway", {"roomId": "1", "participantId": "2"}, {"authorization": "Bearer wrong"}, 403),
@@ -253,6 +254,8 @@ def test_an_ad_hoc_room_is_forgotten_with_its_last_participant_unless_it_has_a_s
         ("room_update", {"maxParticipants": True}),
         ("room_update", {"maxParticipants": -1}),
         ("room_update", {"maxParticipants": 2**63}),
+        ("room_update", {"discordWebhookLink": "h" * 2049}),
+        ("participant_update", {"userId": "u" * 513, "banned": True}),
         ("participant_kick", {}),
     ],
 )
