@@ -20,6 +20,8 @@ class Bounds:
     closes it, and never sends into one that is being closed."""
     body_seconds: float = 15.0
     """For the next part of a body to come."""
+    chunks: int = 300_000
+    """Of one body: one for each event of the longest list. Each costs 15 microseconds; 8 MiB could have 8 million."""
     bodies_bytes: int = 64 * 1024 * 1024
     """Of one uid or token, in all requests that are being read or worked on: eight of the largest. With events and
     answers they take some five times as much memory."""

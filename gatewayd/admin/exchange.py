@@ -45,6 +45,7 @@ class Exchange:
         """Whether the request has come to its end."""
         self._told = False  # the application, that it has come to its end
         self._crowded = False  # with more chunks than are dealt with at once
+        self._chunks = 0  # in such crowds
         self.answered = False
         """Whether an answer has begun."""
         request = _request(self._http, head, connection.bounds.headers)
@@ -70,6 +71,9 @@ class Exchange:
             parts.append(event.data)
         else:
             self._crowded = True
+            self._chunks += CHUNKS
+            if self._chunks > self._connection.bounds.chunks:
+                raise h11.RemoteProtocolError("too many chunks")
             return b"".join(parts)
         if type(event) is h11.EndOfMessage:
             self.read = True

@@ -95,7 +95,7 @@ async def body_of(request: Request) -> bytes:
         except trio.TooSlowError:
             raise ApiError(408, "too_slow", "the rest of the body did not come in time") from None
         if message["type"] == "http.disconnect":
-            raise ApiError(400, "incomplete", "the body ended before the length that was told for it")
+            raise ApiError(400, "incomplete", "the body ended too early, or came in chunks that are wrong or too many")
         request.state.body.grow(len(message["body"]))
         parts.append(message["body"])
         size += len(message["body"])
