@@ -100,6 +100,7 @@ class Routes:
     async def listeners(self, request: Request) -> Response:
         """Every listener."""
         reach = Reach.of(request, self.hub)
+        realms = reach.named(realm_of(request))
         counts = Counter(session.listener for session in reach.sessions())
         rows = [
             {
@@ -113,7 +114,8 @@ class Routes:
                 "sessions": counts.get(item.name, 0),
                 **item.settings,
             }
-            for item in self._listeners(reach)
+            for item in self.node.listeners
+            if realms is None or item.realm in realms
         ]
         return answer({"listeners": rows, "cursor": None})
 

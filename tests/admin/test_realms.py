@@ -143,6 +143,9 @@ async def test_a_limited_token_sees_its_realms_alone(tmp_path: Path) -> None:
 
         assert [row["name"] for row in (await get("/v1/listeners", ONE))["listeners"]] == ["main"]
         assert [row["sessions"] for row in (await get("/v1/listeners", ALL))["listeners"]] == [1, 1]
+        assert [row["name"] for row in (await get("/v1/listeners?realm=test", ALL))["listeners"]] == ["other"]
+        assert refusal(await node.ask("GET", "/v1/listeners?realm=test", **ONE)) == FOREIGN
+        assert refusal(await node.ask("GET", "/v1/listeners?realm=x", **ALL)) == STRANGE
         assert {row["name"]: row["subscribers"] for row in (await get("/v1/channels?prefix=s", ONE))["channels"]} == {
             "service:bot": 1, f"session:{mine.id}": 1,
         }  # fmt: skip
