@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
             journal.put(Table.DOCUMENTS, ("main", f"k{number}"), b"1")
         journal.file.write(journal._pending.take())
         daemon.prepare({})
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # to this thread: those that earlier tests left hold nothing back
         trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.clock)
         assert not seen
     assert seen == [signal.SIGTERM]
@@ -103,7 +102,7 @@ def test_signals_that_are_held_come_when_they_are_released() -> None:
     with noted() as seen:
         with stopping.held():
             stopping.look()
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             with pytest.raises(stopping.Stopped):
                 stopping.look()
             assert not seen
@@ -119,7 +118,7 @@ def test_a_hangup_stops_only_what_has_a_terminal(monkeypatch: pytest.MonkeyPatch
         yield signal.SIGTERM
 
     with noted(), stopping.held():
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
         stopping.look()
         assert trio.run(stopping.told_to_stop, signals()) == "SIGTERM"
