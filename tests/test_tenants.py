@@ -243,6 +243,7 @@ def played(names: tuple[str, ...], moves: list[Move]) -> dict[str, Any]:
             next(iter(tenants.values())).book.advance((0.5, 1.0, 10.0, 31.0, 70.0)[what % 5])
         elif name in tenants:
             getattr(tenants[name], move)(who, what)
+            tenants[name].book.advance(0)  # what is due at once: the next move may be the other's
             for tenant in tenants.values():
                 came = tenant.look()
                 assert not came or tenant is tenants[name], f"{tenant.name} has heard what {name} did"
