@@ -2,7 +2,7 @@
 
 `python -m tests.autobahn.echo` prints its URL on one line, and serves until it is interrupted. All of gatewayd/net is
 under it; only the talk itself is replaced, since that is about JSON. Bounds that the suite is meant to exceed
-(message size, fragments of a message) are lifted.
+(message size, fragments of a message, bytes of a stranger) are lifted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import trio
 
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol, Timing, Wire
+from gatewayd.core.quota import Intake
 from gatewayd.net import listener, supervisor, websocket
 from tests.server import serving
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+UNBOUNDED = 1 << 50
+"""Bytes and messages: nobody identifies here, and group 9 sends as fast as it can."""
 MAX_FRAGMENTS = 1 << 20
 """Group 9 sends 4 MiB in fragments of 64 bytes."""
 
@@ -68,7 +71,10 @@ async def main() -> None:
         mock.patch.object(listener, "Talk", EchoTalk),
         mock.patch.object(websocket, "MAX_FRAGMENTS", MAX_FRAGMENTS),
     ):
-        async with serving(PROTOCOL, max_message_bytes=MAX_MESSAGE_BYTES, outbox_age=math.inf) as served:
+        async with serving(
+            PROTOCOL, max_message_bytes=MAX_MESSAGE_BYTES, outbox_age=math.inf,
+            unidentified_messages=UNBOUNDED, intake=Intake(UNBOUNDED, UNBOUNDED, UNBOUNDED),
+        ) as served:  # fmt: skip
             print(served.url(), flush=True)
             await trio.sleep_forever()
 
