@@ -200,8 +200,7 @@ class Listener:
         """The head is here. Raises `Full`: behind a trusted proxy only it tells whose bounds are to be judged."""
         if self.gate.draining:
             raise Full(*DRAINING)
-        address = origin.address_of(remote)
-        if ticket.address is None and address is not None:
+        if ticket.address is None and (address := origin.address_of(remote)) is not None:
             self.gate.judge(self.config, address)
             ticket.locate(address)
         # A proxy that does not say who its client is must not make all of them wait for one.

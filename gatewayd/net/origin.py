@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,6 +42,8 @@ def remote(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) ->
 
     Only what a trusted proxy says is believed; a client that sends the header itself gains nothing.
     """
+    if not trusted:
+        return peer
     forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
     found = peer
     while forwarded and is_trusted(found, trusted):
@@ -80,6 +83,11 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         host = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         host = text.partition(":")[0]
+    return _address(host)
+
+
+@lru_cache(maxsize=1024)  # a client is asked about more than once, and many of them come from few addresses
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
