@@ -5,7 +5,8 @@ clients meanwhile. All liveness is judged by `trio.current_time()`, so a clock t
 deadline by it: heartbeats, identify and handshake timeouts, resume windows, write deadlines, waits of the admin API.
 
 Law 1: the clock is read once a turn of the loop. Within a turn time does not pass, and to ask for it costs nothing.
-Law 2: a turn that took longer than `stall` seconds did not happen, as far as the clock is concerned.
+Law 2: a turn that took longer than `stall` seconds counts as one `tick`. Not as nothing: where every turn is slow,
+deadlines are late, and still come.
 Law 3: the loop never sleeps longer than `tick`, so that a long turn is always a stall and never a quiet hour.
 """
 
@@ -66,10 +67,9 @@ class SteadyClock(trio.abc.Clock):
         took = at - self._turned
         self._turned = at
         if took > self._stall:
-            self._lost += took
+            self._lost += took - self._tick
             self._noted(took)
-        else:
-            self._now = at - self._lost
+        self._now = at - self._lost
 
     def excuse(self) -> None:
         """What this turn took until now was work that had to be done: it is left out, and is no stall."""

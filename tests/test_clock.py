@@ -42,7 +42,7 @@ def test_time_passes_from_turn_to_turn() -> None:
     assert clock.status() == {"stalls": 0, "longest": 0.0, "last": None}
 
 
-def test_a_stall_takes_no_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stall_takes_one_tick(caplog: pytest.LogCaptureFixture) -> None:
     source = Source()
     clock = SteadyClock(source=source)
     clock.start_clock()
@@ -50,16 +50,27 @@ def test_a_stall_takes_no_time(caplog: pytest.LogCaptureFixture) -> None:
     for stall in (40.0, 2.0):
         source.at += stall
         next_turn(clock)
-    assert clock.current_time() == start
+    assert clock.current_time() == start + 1.0
     source.at += 0.5
-    assert clock.deadline_to_sleep_time(start + 0.75) == 0.25
+    assert clock.deadline_to_sleep_time(start + 1.75) == 0.25
     next_turn(clock)
-    assert clock.current_time() == start + 0.5
+    assert clock.current_time() == start + 1.5
     assert clock.status() == {"stalls": 2, "longest": 40.0, "last": {"seconds": 2.0, "ago": 0.5}}
     assert [record.getMessage() for record in caplog.records] == [
         "the event loop stalled for 40.0 s: all deadlines are moved by that",
         "the event loop stalled for 2.0 s: all deadlines are moved by that",
     ]
+
+
+def test_deadlines_come_where_every_turn_is_slow() -> None:
+    source = Source()
+    clock = SteadyClock(source=source)
+    clock.start_clock()
+    due = clock.current_time() + 10
+    for _ in range(20):
+        source.at += 3
+        next_turn(clock)
+    assert clock.current_time() == due
 
 
 def test_work_that_had_to_be_done_is_no_stall(caplog: pytest.LogCaptureFixture) -> None:
