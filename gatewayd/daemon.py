@@ -296,4 +296,5 @@ class Daemon:
             committed=None if self.keeping is None or not self._always() else self.keeping.committed,
             remembered=self.remembered,
             loop=self.clock.status,
+            hold=self.turn.hold,
         )

@@ -50,6 +50,8 @@ class NodeView:
     """Waits until all that was done is kept, and tells whether it is; None where nobody has to wait for that."""
     loop: Callable[[], Mapping[str, Any]] = dict
     """When the event loop has stalled."""
+    hold: Callable[[], None] = lambda: None
+    """More is being published in this turn of the loop: it leaves in one write to each client."""
     remembered: Remembered = field(factory=Remembered)
     refused: Counter[str] = field(factory=Counter)
     """Requests, and single events of a list, by the code of their error."""

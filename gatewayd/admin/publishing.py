@@ -55,7 +55,7 @@ class Turns:
     By the machine's clock: the daemon's own stands still within a turn of the loop, which is what this ends.
     """
 
-    seconds: float = 0.005
+    seconds: float = 0.02
     requests: int = 0
     reading: trio.Lock = field(factory=trio.Lock)
     """Held while a large body is taken apart, which is done in one step: one of them in a turn."""
@@ -122,6 +122,7 @@ class Publishing:
     async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, turn: Turn) -> None:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
         for item in items:
+            self.node.hold()  # each turn anew: without it every event to many clients would be a turn of its own
             try:
                 answers.items.append(self._publish(parse(item), answers))
             except ApiError as error:

@@ -54,6 +54,10 @@ class Turn(trio.abc.Instrument):
         """Write for this one when the turn ends. A speaker sees to it that it is added once."""
         self._speakers.append(speaker)
 
+    def hold(self) -> None:
+        """More is being said in this turn: even a lone frame waits for its end, to leave with what follows."""
+        self.held = True
+
     def before_io_wait(self, _timeout: float) -> None:
         """Trio is about to wait for the outside: the turn is over."""
         self.number += 1

@@ -54,7 +54,7 @@ class Writer:
 
     def hold(self) -> None:
         """More is being said in this turn: join all of it, to everybody."""
-        self._turn.held = True
+        self._turn.hold()
 
     def serve(self, nursery: trio.Nursery | None) -> None:
         """Where the writer task may live; None when there is no such place any more, and `flush` is called instead."""

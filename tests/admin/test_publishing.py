@@ -108,6 +108,18 @@ async def test_a_list_is_worked_off_in_turns(tmp_path: Path, lines: bool) -> Non
         assert await node.ask("POST", "/v1/publish", b"" if lines else [], content_type=kind) == (200, [])
 
 
+async def test_a_list_to_many_leaves_in_few_writes(tmp_path: Path) -> None:
+    """Given way to others after every event, a list to a thousand clients took three times as long."""
+    async with api(tmp_path, bots=1) as node:
+        held: list[int] = []
+        node.node.hold = lambda: held.append(node.talk.hub.totals.published)
+        event = {"channel": "user:b0", "event": "E", "data": {}}
+        await node.ask("POST", "/v1/publish", event)
+        assert held == []  # a lone event goes out at once
+        await node.ask("POST", "/v1/publish", [event] * 3)
+        assert held == [1, 2, 3]
+
+
 def test_a_turn_ends_though_the_clock_of_the_daemon_stands_still_within_it() -> None:
     async def work() -> list[str]:
         seen: list[str] = []
