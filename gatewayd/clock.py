@@ -23,7 +23,7 @@ log = logging.getLogger("gatewayd")
 
 
 class SteadyClock(trio.abc.Clock):
-    """For `trio.run`. Who knows of the end of a turn, which is `net.turn`, sets `stale`.
+    """For `trio.run`. Who knows of the end of a turn, which is `net.tick`, sets `stale`.
 
     Trio asks for the time in each turn, right after it has waited for the outside and before it expires deadlines.
     """

@@ -38,11 +38,11 @@ from gatewayd.keeping import Keeping
 from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError
+from gatewayd.net.epoll import Poll
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.poll import Poll
+from gatewayd.net.tick import Turn
 from gatewayd.net.tls import Handshakes
-from gatewayd.net.turn import Turn
 from gatewayd.parts import StartError, hub_of, listener_view, rest_of, settings_of, tls_of
 from gatewayd.sockets import Sockets
 from gatewayd.stopping import STOP_SIGNALS, told_to_stop

@@ -9,7 +9,7 @@ import trio
 from gatewayd.core.session import Session
 from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
-from gatewayd.net.poll import Poll
+from gatewayd.net.epoll import Poll
 
 JUDGED_AGAIN = 16
 """Expired logins that are asked about at the same time: auth is needed for those who are new, too."""

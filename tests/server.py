@@ -24,12 +24,12 @@ from gatewayd.hub.port import ListenerPort
 from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
+from gatewayd.net.epoll import Poll
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.poll import Poll
+from gatewayd.net.tick import Turn
 from gatewayd.net.tls import Handshakes
-from gatewayd.net.turn import Turn
 from gatewayd.upkeep import run_timers
 from tests.playbook import STATIC, no_backend
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from gatewayd.clock import SteadyClock
-from gatewayd.net.turn import Turn
+from gatewayd.net.tick import Turn
 
 
 class Source:

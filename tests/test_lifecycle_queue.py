@@ -21,8 +21,8 @@ from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import JournalError
 from gatewayd.keeping import NUMBERS_AHEAD, JournalQueue, Keeping
+from gatewayd.net.tick import Turn
 from gatewayd.net.transport import SocketTransport
-from gatewayd.net.turn import Turn
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import numbers, ready, ready_again

@@ -15,10 +15,10 @@ import h11
 import trio
 from trio.lowlevel import checkpoint
 
-from gatewayd.net.head import HOST, BadHead
+from gatewayd.net.request_head import HOST, BadHead
 
 if TYPE_CHECKING:
-    from gatewayd.admin.asgi import HttpConnection
+    from gatewayd.admin.http_connection import HttpConnection
 
 Message = MutableMapping[str, Any]
 

@@ -19,7 +19,7 @@ from gatewayd.admin import http, views
 from gatewayd.admin.http import ApiError, answered, body_of, fields, parse
 from gatewayd.admin.node import NodeView, kept, lasting, marked
 from gatewayd.admin.reach import Reach, several
-from gatewayd.admin.waiting import Wait, arrived, reached, too_many, watching
+from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.core.events import LONGEST_NAME
 from gatewayd.hub.aims import SeveralRealms

@@ -18,16 +18,16 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from gatewayd.admin.asgi import Asgi, HttpConnection, turn_away
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, Bodies, Body, answer
-from gatewayd.admin.places import Full, Share
+from gatewayd.admin.http_connection import Asgi, HttpConnection, turn_away
 from gatewayd.admin.reach import whole_node
+from gatewayd.admin.slots import Full, Share
 from gatewayd.core.text import printable
 from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.head import response
 from gatewayd.net.origin import address_of
+from gatewayd.net.request_head import response
 from gatewayd.net.transport import SocketTransport
 
 OPEN_PATHS = ("/healthz", "/readyz")

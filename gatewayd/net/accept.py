@@ -15,7 +15,7 @@ import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable
 
 from gatewayd.log import Sampled
-from gatewayd.net.head import response
+from gatewayd.net.request_head import response
 from gatewayd.net.transport import SocketTransport
 
 FIRST_PAUSE = 0.01

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import h11
 import trio
 
-from gatewayd.net.head import Head, response
-from gatewayd.net.hops import Failed, announced, answer_of, client_side, framing_of, request_of
-from gatewayd.net.supervisor import LINGER_SECONDS
+from gatewayd.net.client import LINGER_SECONDS
+from gatewayd.net.hop_by_hop import Failed, announced, answer_of, client_side, framing_of, request_of
+from gatewayd.net.request_head import Head, response
 from gatewayd.net.transport import SocketTransport
 
 AT_ONCE = 64

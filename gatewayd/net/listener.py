@@ -17,10 +17,10 @@ from gatewayd.core.text import printable, redacted
 from gatewayd.log import Sampled
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
+from gatewayd.net.client import LINGER_SECONDS, Talk, supervise
 from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
-from gatewayd.net.head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
-from gatewayd.net.hops import Failed
-from gatewayd.net.supervisor import LINGER_SECONDS, Talk, supervise
+from gatewayd.net.hop_by_hop import Failed
+from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.tls import Handshakes, NotTls
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
-    from gatewayd.net.poll import Poll
-    from gatewayd.net.turn import Turn
+    from gatewayd.net.epoll import Poll
+    from gatewayd.net.tick import Turn
 
 LINGER_BYTES = 65536
 """What is still read of a client that is refused: a request head with what was pipelined behind it."""

@@ -16,8 +16,8 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from gatewayd.net.epoll import RECEIVE_BYTES, Heard, Poll, Take
 from gatewayd.net.gate import SHARE
-from gatewayd.net.poll import RECEIVE_BYTES, Heard, Poll, Take
 from gatewayd.net.transport import SocketTransport
 
 RECORD_BYTES = 16384

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
-from gatewayd.net.poll import RECEIVE_BYTES, Ear, Heard, Poll
+from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Heard, Poll
 
 DISMISSED_BYTES = 8192
 """How much is taken out of the socket of a client that is dismissed: a request head, and no more."""

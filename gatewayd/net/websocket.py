@@ -2,7 +2,7 @@
 
 Law 1: messages come out in the order in which their last frames came in, whichever lane they took.
 Law 2: what is a whole, plain text frame, ping, pong or close is dealt with here; whatever is not is given, byte by
-byte as it came, to `library.Library`, and its judgement stands.
+byte as it came, to `slow_lane.Library`, and its judgement stands.
 Law 3: every frame passes the bounds first: its size, the fragments of its message, the control frames per second.
 Law 4: every byte counts as it is read, whatever it is part of; the clock is asked only once a burst is used up.
 """
@@ -18,13 +18,13 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import IDENTIFIED
 from gatewayd.net import frames
 from gatewayd.net.controls import Controls
-from gatewayd.net.library import Library
+from gatewayd.net.slow_lane import Library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gatewayd.core.connection import Connection
-    from gatewayd.net.poll import Heard, Take
+    from gatewayd.net.epoll import Heard, Take
     from gatewayd.net.writer import Writer
 
     Later = Coroutine[Any, Any, None] | None

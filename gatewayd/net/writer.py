@@ -17,7 +17,7 @@ from gatewayd.net.transport import SocketTransport
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
-    from gatewayd.net.turn import Turn
+    from gatewayd.net.tick import Turn
 
 WRITE_SECONDS = 10.0
 """How long one write may be blocked; `outbox_age` where that is less."""

@@ -16,7 +16,7 @@ import trio
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol, Timing, Wire
 from gatewayd.core.quota import Intake
-from gatewayd.net import listener, supervisor, websocket
+from gatewayd.net import client, listener, websocket
 from tests.server import serving
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -47,7 +47,7 @@ def frame(message: str | bytes) -> bytes:
     return bytes((0x80 | opcode,)) + length + payload
 
 
-class EchoTalk(supervisor.Talk):
+class EchoTalk(client.Talk):
     """Says each message again, text as text and binary as binary."""
 
     __slots__ = ()

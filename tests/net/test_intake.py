@@ -16,8 +16,8 @@ from gatewayd.core.quota import Intake
 from gatewayd.parts import settings_of
 from gatewayd.protocols import oxyl, utilbot
 from gatewayd.protocols.registry import installed
+from tests.net.test_client import closed, identified, raw_client, read_to_end
 from tests.net.test_listener import GOOD, masked
-from tests.net.test_supervisor import closed, identified, raw_client, read_to_end
 from tests.server import client, hear, say, serving
 
 OXYL = '[[listeners]]\nname = "main"\nprotocol = "oxyl"\nbind = "127.0.0.1:1"\n'

@@ -8,8 +8,8 @@ import pytest
 
 from gatewayd.net import frames
 from gatewayd.protocols import utilbot
+from tests.net.test_client import identified, raw_client, read_to_end
 from tests.net.test_listener import changed, masked
-from tests.net.test_supervisor import identified, raw_client, read_to_end
 from tests.server import client, hear, say, serving
 
 

@@ -15,7 +15,7 @@ import trio
 import trustme
 
 from gatewayd.net import frames
-from gatewayd.net.poll import Poll
+from gatewayd.net.epoll import Poll
 from gatewayd.net.tls import RECORD_BYTES, Handshakes, TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.protocols import utilbot

@@ -11,7 +11,7 @@ import trio.testing
 from gatewayd.core.close import Cause
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
-from gatewayd.net.supervisor import CATCH_UP_SECONDS, watch
+from gatewayd.net.client import CATCH_UP_SECONDS, watch
 from gatewayd.protocols import oxyl, utilbot
 
 SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)

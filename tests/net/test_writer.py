@@ -16,8 +16,8 @@ from gatewayd.core.session import Missed, Session
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
+from gatewayd.net.tick import Turn
 from gatewayd.net.transport import SocketTransport
-from gatewayd.net.turn import Turn
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import utilbot
 

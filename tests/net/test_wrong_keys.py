@@ -8,8 +8,8 @@ from websockets.exceptions import InvalidStatus
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.protocols import rooms, utilbot
+from tests.net.test_client import closed, identified
 from tests.net.test_listener import answer, changed
-from tests.net.test_supervisor import closed, identified
 from tests.server import client, hear, say, serving
 
 WRONG = {"op": 1, "t": "identify", "d": {"type": "x", "key": "wrong"}}

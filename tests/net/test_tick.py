@@ -7,7 +7,7 @@ import logging
 import pytest
 import trio
 
-from gatewayd.net.turn import Turn
+from gatewayd.net.tick import Turn
 
 
 class Fake:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatewayd.net.head import BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.request_head import BadHead, Head, HeadReader, accepted, response
 from tests.net.test_listener import GOOD, KEY, changed
 
 MAX_HEAD, MAX_TARGET = 8192, 4096  # as designed, not as the code has them

@@ -19,7 +19,7 @@ from http import HTTPStatus
 
 from attrs import field, frozen
 
-from gatewayd.net import target
+from gatewayd.net import request_target
 
 MAX_HEAD = 8192
 MAX_TARGET = 4096
@@ -157,7 +157,7 @@ class HeadReader:
         if "host" not in self._headers:
             raise BadHead(400, "no Host header: send exactly one")
         try:
-            path, query = target.split(self._target)
+            path, query = request_target.split(self._target)
         except ValueError as bad:
             raise BadHead(400, str(bad)) from None
         # Both are lists (RFC 9110 §7.6.1, §7.8) that must contain the word (RFC 6455 §4.2.1).

@@ -18,8 +18,8 @@ from trio.lowlevel import checkpoint
 
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.exchange import Exchange
-from gatewayd.admin.places import Place
-from gatewayd.net.head import FOUL, BadHead, response
+from gatewayd.admin.slots import Place
+from gatewayd.net.request_head import FOUL, BadHead, response
 from gatewayd.net.transport import SocketTransport
 
 Asgi = Callable[..., Awaitable[None]]

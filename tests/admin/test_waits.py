@@ -10,7 +10,7 @@ import trio
 from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError
-from gatewayd.admin.waiting import DEFAULT_WAIT, Wait, arrived, reached
+from gatewayd.admin.waits import DEFAULT_WAIT, Wait, arrived, reached
 from gatewayd.ctl.client import TIMEOUT
 from gatewayd.ctl.parser import GOALS
 from gatewayd.hub.following import Followed, Goal, Watch

@@ -11,9 +11,9 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.admin.asgi import Asgi, Gone, HttpConnection
 from gatewayd.admin.bounds import Bounds
-from gatewayd.admin.places import Share
+from gatewayd.admin.http_connection import Asgi, Gone, HttpConnection
+from gatewayd.admin.slots import Share
 from gatewayd.net.transport import SocketTransport
 
 HOST = b"Host: gatewayd\r\n"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import h11
 
 from gatewayd.net import origin
-from gatewayd.net.head import Head, tokens
-from gatewayd.net.target import climbs
+from gatewayd.net.request_head import Head, tokens
+from gatewayd.net.request_target import climbs
 
 LENGTH_DIGITS = 15
 HOP_BY_HOP = frozenset(

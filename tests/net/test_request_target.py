@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.net.target import MAX_PARAMETERS, climbs, split
+from gatewayd.net.request_target import MAX_PARAMETERS, climbs, split
 
 
 def test_path_and_query_are_decoded_and_the_last_of_a_repeated_parameter_counts() -> None:

@@ -18,7 +18,8 @@ from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
-from gatewayd.net import frames, supervisor
+from gatewayd.net import client as net_client
+from gatewayd.net import frames
 from gatewayd.net.controls import MAX_CONTROLS
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
@@ -176,7 +177,7 @@ async def test_frames_and_pings_after_a_close_are_ignored() -> None:
 
 async def test_a_peer_that_never_answers_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 48."""
-    monkeypatch.setattr(supervisor, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(net_client, "CLOSE_SECONDS", 0.1)
     async with serving(utilbot.PROTOCOL) as served:
         stream = await raw_client(served)
         await stream.send_all(masked(b"{}"))

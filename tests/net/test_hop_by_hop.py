@@ -7,8 +7,8 @@ from typing import Any
 import h11
 import pytest
 
-from gatewayd.net.head import Head, HeadReader
-from gatewayd.net.hops import Failed, answer_of, client_side, framing_of, request_of
+from gatewayd.net.hop_by_hop import Failed, answer_of, client_side, framing_of, request_of
+from gatewayd.net.request_head import Head, HeadReader
 
 
 def head(*lines: str, request: str = "POST /a?b=%20c HTTP/1.1") -> Head:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.admin.places import Full, Place, Share
+from gatewayd.admin.slots import Full, Place, Share
 
 
 class Crowd:

@@ -11,7 +11,7 @@ import pytest
 import trio
 from attrs import define
 
-from gatewayd.net.poll import MOST, Poll
+from gatewayd.net.epoll import MOST, Poll
 from gatewayd.net.transport import SocketTransport
 
 
