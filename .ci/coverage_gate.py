@@ -1,10 +1,11 @@
-"""The coverage gate: all branches of core, protocols, hub and config; 95 % of the rest."""
+"""The coverage gate: all branches of the parts below; 95 % of the rest."""
 
 import json
 import sys
 from pathlib import Path
 
-WHOLE = tuple(f"gatewayd/{floor}/" for floor in ("core", "protocols", "hub", "config", "journal", "backend"))
+PARTS = ("core", "protocols", "config", "webhook", "auth", "backend", "journal", "hub")
+WHOLE = tuple(f"gatewayd/{part}/" for part in PARTS)
 SHELL_PERCENT = 95.0
 
 files = json.loads(Path(sys.argv[1]).read_text())["files"]
@@ -24,5 +25,5 @@ percent = 100 * covered / total if total else 100.0
 print(f"shell: {percent:.1f} % of lines and branches")
 if percent < SHELL_PERCENT:
     failures.append(f"the shell is covered {percent:.1f} %, less than {SHELL_PERCENT} %")
-print("\n".join(failures) or "core, protocols, hub, config, journal, backend: 100 %")
+print("\n".join(failures) or f"{', '.join(PARTS)}: 100 %")
 sys.exit(bool(failures))

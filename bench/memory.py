@@ -21,7 +21,7 @@ import trio
 
 from bench.clients import identified
 from bench.servers import raise_files
-from gatewayd.backend.static import OpenAuth
+from gatewayd.auth.static import OpenAuth
 from gatewayd.net.gate import Gate
 from gatewayd.protocols import utilbot
 from tests.server import serving

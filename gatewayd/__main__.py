@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from gatewayd import __version__, stopping
+from gatewayd import __version__
+from gatewayd.daemon import stopping
 
 if sys.argv[1:2] == ["run"] and (__name__ == "__main__" or sys.argv[0].endswith("gatewayd")):
     stopping.exit_when_told()  # now: the imports below take most of a start
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import trio
 
-from gatewayd import describe
 from gatewayd.config.credentials import outside_the_unit
 from gatewayd.config.embedded import default_toml, embedded_default
 from gatewayd.config.find import find, runtime_socket, socket_candidates
@@ -27,10 +27,11 @@ from gatewayd.config.load import ConfigError, load
 from gatewayd.config.model import Config
 from gatewayd.config.show import dump
 from gatewayd.core.protocol import Protocol
-from gatewayd.daemon import Daemon
+from gatewayd.daemon.build import StartError, url
+from gatewayd.daemon.log import logging_to_stderr
+from gatewayd.daemon.run import Daemon
 from gatewayd.journal.look import kept_for
-from gatewayd.log import logging_to_stderr
-from gatewayd.parts import StartError, url
+from gatewayd.protocols import describe
 from gatewayd.protocols.registry import installed
 
 DONE, FAILED, BAD_CONFIG = 0, 1, 2

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from gatewayd.backend.static import OpenAuth, StaticAuth
+from gatewayd.auth.static import OpenAuth, StaticAuth
 from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect

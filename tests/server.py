@@ -14,14 +14,15 @@ import trio
 from attrs import define
 from websockets.trio.client import ClientConnection, connect
 
-from gatewayd.backend.brake import Brake
+from gatewayd.auth.brake import Brake
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.protocol import Protocol
+from gatewayd.core.sampled import Sampled
 from gatewayd.core.settings import Settings
+from gatewayd.daemon.upkeep import run_timers
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
-from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.epoll import Poll
@@ -30,7 +31,6 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.tick import Turn
 from gatewayd.net.tls import Handshakes
-from gatewayd.upkeep import run_timers
 from tests.playbook import STATIC, no_backend
 
 

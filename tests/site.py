@@ -14,8 +14,8 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.daemon.test_run import Running, finished, identify, running
 from tests.server import free_port
-from tests.test_daemon import Running, finished, identify, running
 
 HEAD = """
 [gateway]

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.daemon.test_run import finished
 from tests.server import free_port
 from tests.site import Site
-from tests.test_daemon import finished
 
 API = """
 [api]

@@ -21,13 +21,13 @@ from gatewayd.config.load import parse
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Verdict
 from gatewayd.core.session import Missed, Session
-from gatewayd.daemon import Daemon
+from gatewayd.daemon.run import Daemon
+from gatewayd.daemon.upkeep import LoginJudge
 from gatewayd.hub.grants import LOGIN_EXPIRED
 from gatewayd.protocols.registry import PROTOCOLS
-from gatewayd.upkeep import LoginJudge
 from tests.backend.answers import Backend, backend, say
+from tests.daemon.test_run import Running, finished, running
 from tests.server import free_port
-from tests.test_daemon import Running, finished, running
 from tests.tokens import pem, token
 
 CONFIG = """

@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.backend.conftest import SECRET, Backend
+from tests.daemon.test_run import CONFIG, finished, identify, running
 from tests.server import free_port
-from tests.test_daemon import CONFIG, finished, identify, running
 
 HANDLERS = """
 from gatewayd.backend import App

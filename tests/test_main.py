@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gatewayd.__main__ import main
-from gatewayd.log import BoundedHandler, JournalFormatter, logging_to_stderr
+from gatewayd.daemon.log import BoundedHandler, JournalFormatter, logging_to_stderr
 from gatewayd.protocols.registry import PROTOCOLS
 
 ROOT = Path(__file__).parent.parent

@@ -9,8 +9,8 @@ from typing import Any
 
 from websockets.sync.client import connect
 
+from tests.daemon.test_run import CONFIG, identify, running
 from tests.server import free_port
-from tests.test_daemon import CONFIG, identify, running
 
 API = '[api]\nbind = "127.0.0.1:{port}"\ntokens = [{{ name = "backend", token = "t0ken", scopes = ["publish"] }}]\n'
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gatewayd.config.embedded import FIRST_PORT, NAMES, default_toml
+from tests.daemon.test_run import Running, running
 from tests.server import free_port
-from tests.test_daemon import Running, running
 
 TOUR = (Path(__file__).parent.parent / "README.md").read_text().partition("## Two minutes")[2].partition("\n## ")[0]
 SNIPPETS = dict(

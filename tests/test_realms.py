@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.daemon.test_run import running
 from tests.server import free_port
-from tests.test_daemon import running
 
 CONFIG = '[admin]\nsocket = "{admin}"\n[api]\nbind = "127.0.0.1:{api}"\ntokens = [{{ name = "x", token = "t0ken", scopes = ["admin"] }}]\n'
 TENANT = """

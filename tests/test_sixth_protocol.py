@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.admin import views
-from gatewayd.describe import describe
+from gatewayd.protocols.describe import describe
 from tests import sixth
 from tests.playbook import Person, Playbook
 from tests.server import client, hear, say, serving

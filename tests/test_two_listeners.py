@@ -19,13 +19,13 @@ from gatewayd.config.load import parse
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.structure import keys_of
 from gatewayd.core.rate import Rate
-from gatewayd.daemon import Daemon
-from gatewayd.parts import listener_view
+from gatewayd.daemon.build import listener_view
+from gatewayd.daemon.run import Daemon
 from gatewayd.protocols import dmod
 from gatewayd.protocols.registry import PROTOCOLS
+from tests.daemon.test_run import running
 from tests.playbook import Person, Playbook
 from tests.server import free_port
-from tests.test_daemon import running
 
 LOGIN = {"op": 1, "d": {"token": "user-token", "uid": "000"}}
 BEAT = {"op": 4, "t": None, "d": None}

@@ -23,8 +23,8 @@ from gatewayd.admin.http import ApiError, Bodies, Body, answer
 from gatewayd.admin.http_connection import Asgi, HttpConnection, turn_away
 from gatewayd.admin.reach import whole_node
 from gatewayd.admin.slots import Full, Share
+from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
-from gatewayd.log import Sampled
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.origin import address_of
 from gatewayd.net.request_head import response
@@ -76,7 +76,7 @@ class _Door:
     ) -> None:  # fmt: skip
         self.app = app
         self.refused: Counter[str] = Counter() if refused is None else refused
-        self.lines = lines or Sampled()
+        self.lines = lines or Sampled(trio.current_time)
         self.bounds = bounds = bounds or Bounds()
         self.bodies = Bodies(bounds.bodies_bytes)
         self.known = Share(bounds.each, bounds.most)

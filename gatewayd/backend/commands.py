@@ -21,8 +21,8 @@ from gatewayd.backend.places import Places
 from gatewayd.backend.request import Asked
 from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
+from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
-from gatewayd.log import Sampled
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection

@@ -15,8 +15,8 @@ import trio
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer, parse
 from gatewayd.backend.errors import BackendError
-from gatewayd.backend.post import Broken, Post, Unreachable, client_for
 from gatewayd.backend.request import Asked, Entry
+from gatewayd.webhook.post import Broken, Post, Unreachable, client_for
 
 LATER = frozenset({408, 429})
 """Statuses among 4xx that say "not now"."""

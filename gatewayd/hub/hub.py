@@ -19,7 +19,7 @@ from gatewayd.hub.giving import Given, Giving
 from gatewayd.hub.grants import release, settle
 from gatewayd.hub.keeper import Keeper
 from gatewayd.hub.realm import Realm
-from gatewayd.journal.memory import NotificationLimits
+from gatewayd.hub.stores import NotificationLimits
 
 NOTIFICATION = "NOTIFICATION"
 

@@ -12,8 +12,8 @@ from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.kept import Resource
 from gatewayd.core.record import Key, Row, Store, Within, parts
 from gatewayd.hub.rooms import Rooms
+from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications, NotificationLimits
 from gatewayd.hub.waiting import Waiting
-from gatewayd.journal.memory import MemoryDocuments, MemoryNotifications, NotificationLimits
 
 if TYPE_CHECKING:
     from gatewayd.core.session import Session

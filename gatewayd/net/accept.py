@@ -14,7 +14,7 @@ from collections import Counter
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable
 
-from gatewayd.log import Sampled
+from gatewayd.core.sampled import Sampled
 from gatewayd.net.request_head import response
 from gatewayd.net.transport import SocketTransport
 
@@ -39,7 +39,7 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
     ) -> None:  # fmt: skip
         self.name = name
         self._sock = sock
-        self._lines = Sampled() if lines is None else lines
+        self._lines = Sampled(trio.current_time) if lines is None else lines
         self.refused: Counter[str] = Counter() if refused is None else refused
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._pause = FIRST_PAUSE

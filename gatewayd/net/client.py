@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour, Handshake
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Identify
+    from gatewayd.core.sampled import Sampled
     from gatewayd.hub.hub import Hub
-    from gatewayd.log import Sampled
     from gatewayd.net.gate import Ticket
     from gatewayd.net.websocket import WebSocket
     from gatewayd.net.writer import Writer

@@ -13,8 +13,8 @@ import trio
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
+from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable, redacted
-from gatewayd.log import Sampled
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.client import LINGER_SECONDS, Talk, supervise

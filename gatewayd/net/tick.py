@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from gatewayd.clock import SteadyClock
+from gatewayd.net.clock import SteadyClock
 
 log = logging.getLogger("gatewayd.client")
 

@@ -15,11 +15,11 @@ import trio
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.publishing import LARGE, MOST_EVENTS, Turn, Turns
-from gatewayd.clock import SteadyClock
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
 from gatewayd.hub import following
+from gatewayd.net.clock import SteadyClock
 from gatewayd.protocols import dmod, utilbot
 from tests.admin.served import Api, api, bot
 from tests.playbook import Person, Playbook

@@ -16,14 +16,14 @@ from trio.testing import wait_all_tasks_blocked
 from websockets.sync.client import connect
 
 from gatewayd.backend.service import Service
-from gatewayd.backend.signature import sign
 from gatewayd.config.backend import BackendConfig
 from gatewayd.core.events import Command
 from gatewayd.hub.answers import apply
 from gatewayd.protocols.registry import PROTOCOLS
+from gatewayd.webhook.signature import sign
+from tests.daemon.test_run import CONFIG, identify, running
 from tests.playbook import Person, Playbook
 from tests.server import free_port
-from tests.test_daemon import CONFIG, identify, running
 
 DOCS = Path(__file__).parents[2] / "docs" / "backend.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)

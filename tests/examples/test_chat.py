@@ -20,9 +20,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from tests.daemon.test_run import Running, running
 from tests.server import free_port
 from tests.test_backend import status_of
-from tests.test_daemon import Running, running
 
 CHAT = Path(__file__).parents[2] / "examples" / "chat"
 

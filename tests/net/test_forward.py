@@ -13,7 +13,7 @@ import pytest
 import trio
 import trustme
 
-from gatewayd.backend.static import OpenAuth
+from gatewayd.auth.static import OpenAuth
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.protocols import discodo, utilbot

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from gatewayd.config.load import parse
 from gatewayd.core.close import Cause
 from gatewayd.core.quota import Intake
-from gatewayd.parts import settings_of
+from gatewayd.daemon.build import settings_of
 from gatewayd.protocols import oxyl, utilbot
 from gatewayd.protocols.registry import installed
 from tests.net.test_client import closed, identified, raw_client, read_to_end

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from gatewayd.backend.static import StaticAuth
+from gatewayd.auth.static import StaticAuth
 from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Verdict

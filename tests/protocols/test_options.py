@@ -12,7 +12,7 @@ from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Refused
-from gatewayd.parts import rest_of
+from gatewayd.daemon.build import rest_of
 from gatewayd.protocols import discodo, oxyl
 from gatewayd.protocols.oxyl import Route
 from gatewayd.protocols.registry import PROTOCOLS

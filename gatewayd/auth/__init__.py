@@ -1,0 +1,1 @@
+"""Who judges what a client claims to be."""

@@ -1,0 +1,1 @@
+"""Requests to an application over HTTP: signed, and their answers read within bounds."""

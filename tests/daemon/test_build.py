@@ -1,0 +1,99 @@
+"""What a listener's table says reaches the parts that go by it, and is shown to people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gatewayd.config.load import parse
+from gatewayd.core.quota import FRAMING, Intake
+from gatewayd.daemon.build import listener_view, notification_limits, settings_of, url
+from gatewayd.daemon.run import Daemon
+from gatewayd.protocols.registry import PROTOCOLS
+
+TEXT = """
+[[listeners]]
+name = "pages"
+protocol = "dmod"
+bind = "127.0.0.1:1"
+[[listeners]]
+name = "bots"
+protocol = "utilbot"
+bind = "127.0.0.1:2"
+[[listeners]]
+name = "quiet"
+protocol = "utilbot"
+bind = "127.0.0.1:3"
+heartbeat = "off"
+"""
+
+
+def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -> None:
+    daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
+    modes = {"pages": "lenient", "bots": "strict", "quiet": "off"}
+    assert {item.config.name: item.settings.heartbeat for item in daemon.listeners} == modes
+    views = [listener_view(item, daemon.gate, "") for item in daemon.listeners]
+    assert {view.name: view.settings["heartbeat"] for view in views} == modes
+
+
+def test_a_list_of_publishes_is_joined_by_the_turn_that_writes(tmp_path: Path) -> None:
+    daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
+    assert not daemon.turn.held
+    daemon._view().hold()
+    assert daemon.turn.held
+
+
+def test_one_address_does_not_hold_all_of_few_places(tmp_path: Path) -> None:
+    for most, unidentified in ((10, 64), (500, 500), (15000, 4096)):
+        config = parse(f"[limits]\nmax_clients = {most}\n{TEXT}", "a.toml", PROTOCOLS, environ={})
+        gate = Daemon(config, PROTOCOLS, tmp_path / "admin.sock").gate
+        assert (gate.max_clients, gate.max_unidentified) == (most, unidentified)
+
+
+def test_an_oxyl_sharder_may_say_more_than_other_clients() -> None:
+    text = """
+        [[listeners]]
+        name = "fleet"
+        protocol = "oxyl"
+        bind = "127.0.0.1:7101"
+        [[listeners]]
+        name = "small"
+        protocol = "oxyl"
+        bind = "127.0.0.1:7111"
+        max_message_bytes = 1000
+        bytes_per_second = 2000
+        burst_bytes = 20000
+    """
+    fleet, small = (settings_of(item) for item in parse(text, "a.toml", PROTOCOLS).listeners)
+    assert (fleet.max_message_bytes, fleet.intake) == (1 << 20, Intake(65536 + FRAMING, 16 << 20, 4 << 20))
+    assert (small.max_message_bytes, small.intake) == (1000, Intake(65536, 20000, 2000))
+
+
+def test_the_url_has_the_listeners_own_path() -> None:
+    text = """
+        [[listeners]]
+        name = "rooms"
+        protocol = "rooms"
+        bind = "127.0.0.1:7102"
+        [[listeners]]
+        name = "elsewhere"
+        protocol = "rooms"
+        bind = "127.0.0.1:7112"
+        options.path = "/talk"
+        [[listeners]]
+        name = "bots"
+        protocol = "utilbot"
+        bind = "unix:/run/bots"
+    """
+    config = parse(text, "a.toml", PROTOCOLS)
+    assert [url(item, PROTOCOLS[item.protocol].path) for item in config.listeners] == [
+        "ws://127.0.0.1:7102/gateway",
+        "ws://127.0.0.1:7112/talk",
+        "ws+unix:/run/bots:/?v=1",
+    ]
+
+
+def test_each_realm_has_an_equal_share_of_all_notifications() -> None:
+    one = "[limits]\nnotifications_bytes = 1000\nnotifications_total_bytes = 30000\n" + TEXT
+    for text, share in ((one, 30000), (one + 'realm = "staging"\n', 15000)):
+        limits = notification_limits(parse(text, "a.toml", PROTOCOLS, environ={}))
+        assert (limits.bytes_per_user, limits.bytes) == (1000, share)
