@@ -25,11 +25,11 @@ from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
-from gatewayd.net.epoll import Poll
+from gatewayd.net.epoll import Epoll
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 from gatewayd.net.tls import Handshakes
 from tests.playbook import STATIC, no_backend
 
@@ -88,7 +88,7 @@ async def serving(
         **settings,
     }
     hub = Hub(trio.current_time)
-    turn, poll = Turn(), Poll()
+    tick, epoll = Tick(), Epoll()
     gate = gate or Gate(max_clients=1000, max_unidentified=1000)
     hold_back = hold_back or Brake().hold_back
     port = ListenerPort(
@@ -104,8 +104,8 @@ async def serving(
         behaviour=behaviour,
         hub=hub,
         gate=gate,
-        turn=turn,
-        poll=poll,
+        tick=tick,
+        epoll=epoll,
         lines=Sampled(trio.current_time, hub.timers.at),
         tls=tls,
         handshakes=handshakes or Handshakes(),
@@ -114,12 +114,12 @@ async def serving(
     )
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]
-    with turn, poll:
+    with tick, epoll:
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as accepting:
-                clients.start_soon(poll.run)
+                clients.start_soon(epoll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(run_timers, hub, poll)
+                accepting.start_soon(run_timers, hub, epoll)
                 yield Served(number, hub, gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()

@@ -12,15 +12,15 @@ from starlette.routing import Route
 
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.node import NodeView
-from gatewayd.admin.publishing import Publishing, Turns
+from gatewayd.admin.publishing import Publishing, TimeSlices
 from gatewayd.admin.routes import Routes
 
 log = logging.getLogger("gatewayd.admin")
 
 
-def make_app(node: NodeView, *, turns: Turns | None = None) -> Starlette:
+def make_app(node: NodeView, *, slices: TimeSlices | None = None) -> Starlette:
     """The application over one node."""
-    do, say = Routes(node), Publishing(node, turns or Turns())
+    do, say = Routes(node), Publishing(node, slices or TimeSlices())
 
     def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, ApiError)

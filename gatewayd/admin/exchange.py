@@ -77,7 +77,7 @@ class Exchange:
             return b"".join(parts)
         if type(event) is h11.EndOfMessage:
             self.read = True
-            self._connection.place.busy()
+            self._connection.slot.mark_busy()
             self._connection.put_back(self._http.trailing_data[0])
         return b"".join(parts)
 

@@ -18,7 +18,7 @@ from trio.lowlevel import checkpoint
 
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.exchange import Exchange
-from gatewayd.admin.slots import Place
+from gatewayd.admin.slots import Slot
 from gatewayd.net.request_head import FOUL, BadHead, response
 from gatewayd.net.transport import SocketTransport
 
@@ -38,10 +38,10 @@ class Gone(OSError):
 class HttpConnection:
     """One accepted connection; `state` is what the application finds in the scope of every request."""
 
-    def __init__(self, app: Asgi, stream: SocketTransport, place: Place, bounds: Bounds, state: dict[str, Any]) -> None:
+    def __init__(self, app: Asgi, stream: SocketTransport, slot: Slot, bounds: Bounds, state: dict[str, Any]) -> None:
         self._app = app
         self._stream = stream
-        self.place = place
+        self.slot = slot
         self.bounds = bounds
         self.state = state
         self._ahead = bytearray()  # what came and belongs to no request yet
@@ -56,12 +56,12 @@ class HttpConnection:
             return not self._exchange.answered
         return bool(self._ahead) or not self._served
 
-    def move(self, place: Place) -> None:
-        """Have another place instead of the present one."""
-        self.place.leave()
-        self.place = place
+    def move(self, slot: Slot) -> None:
+        """Have another slot instead of the present one."""
+        self.slot.release()
+        self.slot = slot
         if self._exchange is not None and self._exchange.read:
-            place.busy()
+            slot.mark_busy()
 
     async def run(self) -> None:
         """Serve until the client or a bound ends it. Raises `trio.BrokenResourceError` when the connection is lost."""
@@ -69,7 +69,7 @@ class HttpConnection:
             while (head := await self._read_head()) is not None:
                 self._exchange = exchange = Exchange(self, head)
                 await self._app(exchange.scope, exchange.receive, exchange.send)
-                self.place.idle()
+                self.slot.mark_idle()
                 if self._gone:
                     return  # the application may have taken it for a normal end
                 if not exchange.complete:

@@ -1,6 +1,6 @@
 """Publishing over the admin API: one event, a list or NDJSON, each with an answer of its own.
 
-Law: a long request is worked off in turns, decoded and encoded event by event, so that clients are served meanwhile.
+Law: a long request runs in time slices, decoded and encoded event by event, so that clients are served in between.
 """
 
 from __future__ import annotations
@@ -49,40 +49,40 @@ class Answers:
 
 
 @define(eq=False)
-class Turns:
-    """The loop belongs to all requests at work for so many seconds together; then everybody else has a turn.
+class TimeSlices:
+    """The loop runs requests for `seconds` in all, then everything else for one tick.
 
-    By the machine's clock: the daemon's own stands still within a turn of the loop, which is what this ends.
+    Measured by the machine's clock: the daemon's own clock stands still within a tick, and a slice is a part of one.
     """
 
     seconds: float = 0.02
     requests: int = 0
-    reading: trio.Lock = field(factory=trio.Lock)
-    """Held while a large body is taken apart, which is done in one step: one of them in a turn."""
+    parsing: trio.Lock = field(factory=trio.Lock)
+    """Held while a large body is split into events, which is one step: one such step in a tick."""
 
     @property
     def share(self) -> float:
-        """Seconds of one request."""
+        """Seconds for each of the requests that run."""
         return self.seconds / max(1, self.requests)
 
 
 @define(eq=False)
-class Turn:
-    """The part that one request has in the turns; it is at work within the block."""
+class TimeSlice:
+    """One request's time slice; the request counts as running within the block."""
 
-    turns: Turns
+    slices: TimeSlices
     began: float = field(factory=time.perf_counter)
 
     def __enter__(self) -> Self:
-        self.turns.requests += 1
+        self.slices.requests += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.turns.requests -= 1
+        self.slices.requests -= 1
 
-    async def next(self) -> None:
-        """To be awaited between any two steps."""
-        if time.perf_counter() - self.began >= self.turns.share:
+    async def checkpoint(self) -> None:
+        """Await this between two steps: it yields to other tasks when the slice is used up."""
+        if time.perf_counter() - self.began >= self.slices.share:
             await trio.lowlevel.checkpoint()
             self.began = time.perf_counter()
 
@@ -90,17 +90,17 @@ class Turn:
 class Publishing:
     """The endpoints that say something to sessions."""
 
-    def __init__(self, node: NodeView, turns: Turns) -> None:
+    def __init__(self, node: NodeView, slices: TimeSlices) -> None:
         self.node = node
         self.hub = node.hub
-        self.turns = turns
+        self.slices = slices
 
     async def publish(self, request: Request) -> Response:
         """One event, a list, or NDJSON; a list is answered by a list in the same order."""
         wait = Wait.of(request)
         body = await body_of(request)
         if len(body) > LARGE:
-            async with self.turns.reading:
+            async with self.slices.parsing:
                 items = _items(request, body)
         else:
             items = _items(request, body)
@@ -110,25 +110,25 @@ class Publishing:
             if items is None:
                 answers.items.append(self._publish(parse(body), answers))
             else:
-                with Turn(self.turns) as turn:
-                    await self._publish_all(items, answers, turn)
+                with TimeSlice(self.slices) as time_slice:
+                    await self._publish_all(items, answers, time_slice)
             durable = await lasting(self.node)
             if wait is not None and watch is not None:
                 await arrived(request, watch, wait.timeout)
-            with Turn(self.turns) as turn:
-                await self._add_progress(answers, turn)
-                return answered(await _encoded(answers.items, turn, durable=durable, whole=items is not None))
+            with TimeSlice(self.slices) as time_slice:
+                await self._add_progress(answers, time_slice)
+                return answered(await _encoded(answers.items, time_slice, durable=durable, whole=items is not None))
 
-    async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, turn: Turn) -> None:
+    async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, time_slice: TimeSlice) -> None:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
         for item in items:
-            self.node.hold()  # each turn anew: without it every event to many clients would be a turn of its own
+            self.node.hold()  # in each tick anew: without it every event to many clients would be a write of its own
             try:
                 answers.items.append(self._publish(parse(item), answers))
             except ApiError as error:
                 self.node.refused[error.code] += 1
                 answers.items.append(msgspec.Raw(msgspec.json.encode(error.body)))
-            await turn.next()
+            await time_slice.checkpoint()
 
     def _publish(self, value: Any, answers: Answers) -> dict[str, Any]:
         item = fields(value, EVENT, ("channel", "event"))
@@ -162,13 +162,13 @@ class Publishing:
             answers.followed.append((key, scope, counts, watch.followed[-1]))
         return counts
 
-    async def _add_progress(self, answers: Answers, turn: Turn) -> None:
+    async def _add_progress(self, answers: Answers, time_slice: TimeSlice) -> None:
         """Say how far the events have got, now and to whoever sends the same id again."""
         for key, scope, counts, followed in answers.followed:
             counts |= reached(followed)
             if key is not None:
                 self.node.remembered.put(key, counts, self.hub.clock(), scope)
-            await turn.next()
+            await time_slice.checkpoint()
 
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
@@ -223,12 +223,14 @@ def _lines(body: bytes) -> Iterator[bytes]:
         start = end + 1
 
 
-async def _encoded(items: Sequence[dict[str, Any] | msgspec.Raw], turn: Turn, *, durable: bool, whole: bool) -> bytes:
+async def _encoded(
+    items: Sequence[dict[str, Any] | msgspec.Raw], time_slice: TimeSlice, *, durable: bool, whole: bool
+) -> bytes:
     """One answer, or the list of all."""
     if not whole:
         return msgspec.json.encode(marked(items[0], durable=durable))
     parts = []
     for start in range(0, len(items), CHUNK):
         parts.append(msgspec.json.encode(marked(items[start : start + CHUNK], durable=durable))[1:-1])
-        await turn.next()
+        await time_slice.checkpoint()
     return b"[" + b",".join(parts) + b"]"

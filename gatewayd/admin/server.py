@@ -1,7 +1,7 @@
 """The doors of the admin API: a Unix socket for whoever its file lets in, TCP for whoever holds a token.
 
 Law 1: a fault ends its own connection and nothing else; a client that still waits for an answer is told why it ends.
-Law 2: connections that have not shown a valid token share a few places for a short time, and take none from the others.
+Law 2: connections that have not shown a valid token share a few slots for a short time, and take none from the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, Bodies, Body, answer
 from gatewayd.admin.http_connection import Asgi, HttpConnection, turn_away
 from gatewayd.admin.reach import whole_node
-from gatewayd.admin.slots import Full, Share
+from gatewayd.admin.slots import NoSlot, SlotPool
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 from gatewayd.net.accept import Acceptor
@@ -34,7 +34,7 @@ OPEN_PATHS = ("/healthz", "/readyz")
 PUBLISHING = ("/v1/publish", "/v1/notify")
 CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 NO_ROOM = "no_room"
-"""Counts connections that found no place, or gave theirs up before their request was answered."""
+"""Counts connections that found no slot, or were evicted before their request was answered."""
 QUIET = "this connection was quiet for too long, or gave way to newer ones"
 
 log = logging.getLogger("gatewayd.admin")
@@ -79,9 +79,9 @@ class _Door:
         self.lines = lines or Sampled(trio.current_time)
         self.bounds = bounds = bounds or Bounds()
         self.bodies = Bodies(bounds.bodies_bytes)
-        self.known = Share(bounds.each, bounds.most)
-        self.strangers = Share(bounds.strangers_each, bounds.strangers, kept=False)
-        self._leaving = Share(bounds.refused, bounds.refused)
+        self.known = SlotPool(bounds.each, bounds.most)
+        self.strangers = SlotPool(bounds.strangers_each, bounds.strangers, evict_busy=True)
+        self._leaving = SlotPool(bounds.refused, bounds.refused)
 
     async def greet_peer(self, stream: SocketTransport) -> None:
         """Whoever may open the Unix socket is known."""
@@ -92,9 +92,9 @@ class _Door:
         """Whoever connects over TCP is a stranger until it shows a token."""
         await self._contain(stream, self.strangers, Visitor(self, party=address_of(stream.remote)))
 
-    async def _contain(self, stream: SocketTransport, share: Share, visitor: Visitor) -> None:
+    async def _contain(self, stream: SocketTransport, pool: SlotPool, visitor: Visitor) -> None:
         try:
-            await self._serve(stream, share, visitor)
+            await self._serve(stream, pool, visitor)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the other end went away
         except* Exception:  # a bug of ours must end this connection alone, and be seen
@@ -102,21 +102,21 @@ class _Door:
         finally:
             stream.abort()
 
-    async def _serve(self, stream: SocketTransport, share: Share, visitor: Visitor) -> None:
+    async def _serve(self, stream: SocketTransport, pool: SlotPool, visitor: Visitor) -> None:
         with visitor.life:
             try:
-                place = share.enter(visitor.party, visitor.life.cancel)
-            except Full as full:
+                slot = pool.acquire(visitor.party, visitor.life.cancel)
+            except NoSlot as full:
                 await self._turn_away(stream, visitor, str(full))
                 return
-            if share is self.strangers:
+            if pool is self.strangers:
                 visitor.life.deadline = trio.current_time() + self.bounds.stranger_seconds
-            connection = HttpConnection(self.app, stream, place, self.bounds, {"visitor": visitor})
+            connection = HttpConnection(self.app, stream, slot, self.bounds, {"visitor": visitor})
             visitor.connection = connection
             try:
                 await connection.run()
             finally:
-                connection.place.leave()
+                connection.slot.release()
         if visitor.life.cancelled_caught and connection.unanswered:
             self._count(visitor, QUIET)
             stream.dismiss(response(503, QUIET))
@@ -128,11 +128,11 @@ class _Door:
     async def _turn_away(self, stream: SocketTransport, visitor: Visitor, reason: str) -> None:
         self._count(visitor, reason)
         with trio.CancelScope() as hurry:
-            place = self._leaving.enter(None, hurry.cancel)
+            slot = self._leaving.acquire(None, hurry.cancel)
             try:
                 await turn_away(stream, 503, reason, self.bounds)
             finally:
-                place.leave()
+                slot.release()
 
 
 @define(eq=False)
@@ -154,10 +154,10 @@ class Visitor:
     life: trio.CancelScope = field(factory=trio.CancelScope)
 
     def show(self, token: Any) -> None:
-        """A valid token: the connection leaves the strangers' places. Raises `Full`."""
+        """A valid token: the connection leaves the strangers' slots. Raises `NoSlot`."""
         self.token = token
         if not self.known and self.connection is not None:
-            self.connection.move(self.door.known.enter((self.party, token.name), self.life.cancel))
+            self.connection.move(self.door.known.acquire((self.party, token.name), self.life.cancel))
             self.life.deadline = math.inf
             self.known = True
 
@@ -230,7 +230,7 @@ class _Guarded:
         token = held[0]
         try:
             scope["state"]["visitor"].show(token)
-        except Full as full:
+        except NoSlot as full:
             return ApiError(503, NO_ROOM, str(full))
         if token.realms is not None and whole_node(scope["path"]):
             names = ", ".join(token.realms)

@@ -1,8 +1,8 @@
-"""How many connections to the admin API each party may hold, and which one gives way to a new one.
+"""Connection slots of the admin API: how many each party may hold, and which connection is evicted for a new one.
 
-Law 1: a connection on which no request is being answered (idle, silent, or with half a request) gives way when its
-place is needed, the quietest first. A new one is refused only where all that could give way are busy.
-Law 2: no party (a uid, an address, a token at an address) holds more than its part of a share.
+Law 1: a connection on which no request is being answered (idle, silent, or with half a request) is evicted when its
+slot is needed, the longest idle first. A new connection is refused only when every candidate is busy.
+Law 2: no party (a uid, an address, a token at an address) holds more than its part of a pool.
 """
 
 from __future__ import annotations
@@ -13,71 +13,72 @@ from collections.abc import Callable, Hashable, Iterator
 from attrs import define, field
 
 
-class Full(Exception):  # noqa: N818, RUF100
-    """No room, and nobody who could give way; the text says which bound was met."""
+class NoSlot(Exception):  # noqa: N818, RUF100
+    """No slot is free and no connection can be evicted; the text says which bound was met."""
 
 
 @define(eq=False)
-class Place:
-    """One connection's place in a share."""
+class Slot:
+    """One connection's slot in a pool."""
 
-    share: Share
+    pool: SlotPool
     party: Hashable
-    give_way: Callable[[], None]
-    """Ends the connection; it has no place any more when this is called."""
+    evict: Callable[[], None]
+    """Ends the connection; its slot is already released when this is called."""
     held: bool = True
 
-    def busy(self) -> None:
-        """A whole request is being answered: from now on it does not give way."""
-        if self.share.kept:
-            self.share.quiet.pop(self, None)
+    def mark_busy(self) -> None:
+        """A whole request is being answered: the connection is not evicted until it is idle again."""
+        if not self.pool.evict_busy:
+            self.pool.idle.pop(self, None)
 
-    def idle(self) -> None:
-        """Nothing is being done for it; of all that are idle it is the last to give way."""
+    def mark_idle(self) -> None:
+        """Nothing is being done for the connection: of all that are idle it is the last to be evicted."""
         if self.held:
-            self.share.quiet.pop(self, None)
-            self.share.quiet[self] = None
+            self.pool.idle.pop(self, None)
+            self.pool.idle[self] = None
 
-    def leave(self) -> None:
-        """The connection is over, or has found another place. Safe to call twice."""
+    def release(self) -> None:
+        """The connection is over, or has moved to another pool. Safe to call twice."""
         if self.held:
             self.held = False
-            self.share.quiet.pop(self, None)
-            self.share.parties[self.party] -= 1
-            if not self.share.parties[self.party]:
-                del self.share.parties[self.party]  # a table that clients can grow holds no zeroes
-            self.share.taken -= 1
+            self.pool.idle.pop(self, None)
+            self.pool.parties[self.party] -= 1
+            if not self.pool.parties[self.party]:
+                del self.pool.parties[self.party]  # a table that clients can grow holds no zeroes
+            self.pool.taken -= 1
 
 
 @define(eq=False)
-class Share:
-    """Places of one kind. `most` in all and `each` for one party; where none is `kept`, a busy one gives way too."""
+class SlotPool:
+    """At most `total` slots, and `per_party` for one party; with `evict_busy`, busy ones are evicted too."""
 
-    each: int
-    most: int
-    kept: bool = True
+    per_party: int
+    total: int
+    evict_busy: bool = False
     taken: int = 0
     parties: Counter[Hashable] = field(factory=Counter)
-    quiet: dict[Place, None] = field(factory=dict)
-    """Who may give way, longest quiet first."""
+    idle: dict[Slot, None] = field(factory=dict)
+    """The candidates for eviction, longest idle first."""
 
-    def enter(self, party: Hashable, give_way: Callable[[], None]) -> Place:
-        """A connection has come. Raises `Full` where nobody can give way to it."""
-        if self.parties[party] >= self.each:
-            self._make_room((place for place in self.quiet if place.party == party), f"{self.each} of yours")
-        elif self.taken >= self.most:
+    def acquire(self, party: Hashable, evict: Callable[[], None]) -> Slot:
+        """A slot for a new connection. Raises `NoSlot` when nobody can be evicted for it."""
+        if self.parties[party] >= self.per_party:
+            self._evict_one((slot for slot in self.idle if slot.party == party), f"{self.per_party} of yours")
+        elif self.taken >= self.total:
             # Of the party that holds most, so that one that holds few is not pushed out by one that keeps coming.
-            crowd = max(self.quiet, key=lambda place: self.parties[place.party], default=None)
-            self._make_room(iter(() if crowd is None else (crowd,)), f"{self.most} in all")
-        place = Place(self, party, give_way)
+            largest = max(self.idle, key=lambda slot: self.parties[slot.party], default=None)
+            self._evict_one(iter(() if largest is None else (largest,)), f"{self.total} in all")
+        slot = Slot(self, party, evict)
         self.parties[party] += 1
         self.taken += 1
-        self.quiet[place] = None
-        return place
+        self.idle[slot] = None
+        return slot
 
-    def _make_room(self, candidates: Iterator[Place], bound: str) -> None:
-        place = next(candidates, None)
-        if place is None:
-            raise Full(f"too many connections ({bound}), and requests are being answered on all: try again in a moment")
-        place.leave()
-        place.give_way()
+    def _evict_one(self, candidates: Iterator[Slot], bound: str) -> None:
+        slot = next(candidates, None)
+        if slot is None:
+            text = f"too many connections ({bound}), and requests are being answered on all: try again in a moment"
+            raise NoSlot(text)
+        slot.release()
+        slot.evict()

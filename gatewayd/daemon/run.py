@@ -42,10 +42,10 @@ from gatewayd.journal.pinned import JournalError
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError
 from gatewayd.net.clock import SteadyClock
-from gatewayd.net.epoll import Poll
+from gatewayd.net.epoll import Epoll
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 from gatewayd.net.tls import Handshakes
 
 log = logging.getLogger("gatewayd")
@@ -80,8 +80,8 @@ class Daemon:
         self.lines = Sampled(trio.current_time, self.hub.timers.at)
         self.remembered = Remembered()
         self.backend = self._service()
-        self.turn = Turn(self.clock)
-        self.poll = Poll()
+        self.tick = Tick(self.clock)
+        self.epoll = Epoll()
         self.brake = Brake()
         self.handshakes = Handshakes(limits.tls_handshakes)
         self.auths = {name: make(name, item, self.lines) for name, item in config.auth.items()}
@@ -139,8 +139,8 @@ class Daemon:
             behaviour=behaviour,
             hub=self.hub,
             gate=self.gate,
-            turn=self.turn,
-            poll=self.poll,
+            tick=self.tick,
+            epoll=self.epoll,
             lines=self.lines,
             handshakes=self.handshakes,
             tls=tls_of(config),
@@ -171,15 +171,15 @@ class Daemon:
         """
         try:
             self._take_up()
-            with self.turn, self.poll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+            with self.tick, self.epoll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
                 stopping.release()
                 told = aiter(signals)
                 async with closing(self.auths), self._outlive_clients(told), trio.open_nursery() as keep:
-                    keep.start_soon(self.poll.run)
+                    keep.start_soon(self.epoll.run)
                     self.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
                     judge = upkeep.LoginJudge(self.hub).judge
                     self.hub.judge_again = lambda session: keep.start_soon(judge, session)
-                    keep.start_soon(upkeep.run_timers, self.hub, self.poll)
+                    keep.start_soon(upkeep.run_timers, self.hub, self.epoll)
                     if self.backend is not None:
                         await keep.start(self.backend.run)
                     announce()
@@ -297,5 +297,5 @@ class Daemon:
             committed=None if self.keeping is None or not self._always() else self.keeping.committed,
             remembered=self.remembered,
             loop=self.clock.status,
-            hold=self.turn.hold,
+            hold=self.tick.hold,
         )

@@ -9,7 +9,7 @@ import trio
 from gatewayd.core.session import Session
 from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
-from gatewayd.net.epoll import Poll
+from gatewayd.net.epoll import Epoll
 
 JUDGED_AGAIN = 16
 """Expired logins that are asked about at the same time: auth is needed for those who are new, too."""
@@ -20,7 +20,7 @@ CATCH_UP_SECONDS = 1.0
 log = logging.getLogger("gatewayd")
 
 
-async def run_timers(hub: Hub, poll: Poll) -> None:
+async def run_timers(hub: Hub, epoll: Epoll) -> None:
     """Make the hub's calls when they are due, until cancelled.
 
     What lies in the sockets is read first: it may be the sign of life that a call asks about.
@@ -31,7 +31,7 @@ async def run_timers(hub: Hub, poll: Poll) -> None:
         timers.woken = woken.set
         if timers.next <= trio.current_time():
             with trio.move_on_after(CATCH_UP_SECONDS):
-                await poll.caught_up()
+                await epoll.caught_up()
         while (call := timers.pop_due(trio.current_time())) is not None:
             try:
                 call()

@@ -1,6 +1,6 @@
 """One client's life: a nursery with its reader, heartbeat deadline and writer, one verdict, one goodbye.
 
-Whatever happens to a client ends that client alone; only cancellation leaves `supervise`.
+Whatever happens to a client ends that client alone; only cancellation leaves `serve_client`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ IDENTIFIED_LINES, STRANGERS_LINES = 1000, 10
 log = logging.getLogger("gatewayd.client")
 
 
-class Talk:
+class Client:
     """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it; it goes, as
     the handshake does, once the client was greeted.
     """
@@ -101,7 +101,7 @@ class Talk:
         )  # fmt: skip
 
     def act_aloud(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
-        """As `act`, with a line for the log: what came, and what it did to the talk. Never what was said."""
+        """As `act`, with a line for the log: what came, and what it did to the client. Never what was said."""
         before = self.connection.state
         try:
             return self.act(message)
@@ -139,33 +139,33 @@ async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
         connection.end(verdict)
 
 
-async def supervise(talk: Talk, writer: Writer, websocket: WebSocket) -> None:
+async def serve_client(client: Client, writer: Writer, websocket: WebSocket) -> None:
     """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
-        talk.connection.pings = websocket.controls
-        verdict = await _converse(talk, writer, websocket)
-        if not await _part(talk, writer, websocket, verdict):
+        client.connection.pings = websocket.controls
+        verdict = await _converse(client, writer, websocket)
+        if not await _part(client, writer, websocket, verdict):
             await writer.socket.linger(LINGER_SECONDS, DRAIN_BYTES)
     finally:
         writer.socket.abort()
-        talk.connection.release()
+        client.connection.release()
         websocket.release()
-        if talk.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
-            talk.hub.left(talk.connection, Disconnect(Cause.SHUTDOWN))
+        if client.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
+            client.hub.left(client.connection, Disconnect(Cause.SHUTDOWN))
 
 
-async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconnect:
+async def _converse(client: Client, writer: Writer, websocket: WebSocket) -> Disconnect:
     """Read, beside the heartbeat deadline and the writer, until one of them, or somebody outside, has the verdict."""
-    connection = talk.connection
+    connection = client.connection
     verdict: Disconnect | None = None
     try:
         async with trio.open_nursery() as tasks:
             connection.stop = tasks.cancel_scope.cancel
             writer.serve(tasks)
             try:
-                await talk.greet()
-                tasks.start_soon(watch, talk.connection, writer.socket.behind)
-                act = talk.act_aloud if log.isEnabledFor(logging.DEBUG) else talk.act
+                await client.greet()
+                tasks.start_soon(watch, client.connection, writer.socket.behind)
+                act = client.act_aloud if log.isEnabledFor(logging.DEBUG) else client.act
                 await websocket.hear(tasks, act, connection.end)
             except Disconnect as exc:
                 connection.end(exc)  # at once: until all tasks are gone, much may be published
@@ -176,10 +176,10 @@ async def _converse(talk: Talk, writer: Writer, websocket: WebSocket) -> Disconn
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         verdict = Disconnect(Cause.PEER_GONE)
     except* Exception:  # noqa: BLE001  # a bug of ours must end this client alone, and be seen
-        talk.hub.totals.faults += 1
+        client.hub.totals.faults += 1
         session = connection.session.id if connection.session else "none"
-        where = talk.behaviour.listener
-        talk.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
+        where = client.behaviour.listener
+        client.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
         verdict = Disconnect(Cause.INTERNAL)
     return connection.verdict or verdict or Disconnect(Cause.PEER_GONE)
 
@@ -193,11 +193,11 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
     return found
 
 
-async def _part(talk: Talk, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
+async def _part(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then say goodbye; False when the client may still be talking."""
-    said = entry.part(talk.hub, talk.connection, verdict)
+    said = entry.part(client.hub, client.connection, verdict)
     cause = said.cause.value
-    talk.log("left", f"cause={cause} reason={printable(said.reason)}", cause)
+    client.log("left", f"cause={cause} reason={printable(said.reason)}", cause)
     try:
         with trio.move_on_after(CLOSE_SECONDS):
             if websocket.controls.reply is not None:

@@ -19,7 +19,7 @@ import trio
 
 RECEIVE_BYTES = 65536
 MOST = 64
-"""So many sockets are heard before the rest of the daemon has a turn."""
+"""So many sockets are heard before other tasks run."""
 
 Take = Callable[[bytes], bool]
 """Takes what has come, b"" at the end; True when the waiting may go on."""
@@ -34,7 +34,7 @@ class Heard(Protocol):
         """Have `take` called with all that comes, until it returns False."""
 
 
-class Poll:
+class Epoll:
     """The sockets of one node. Use as a context manager, and keep `run` running inside it."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Poll:
         self._ears: dict[int, Ear] = {}
         self._all_heard: trio.Event | None = None
 
-    def __enter__(self) -> Poll:
+    def __enter__(self) -> Epoll:
         self._epoll = select.epoll()
         return self
 
@@ -87,12 +87,12 @@ class Poll:
 
 
 class Ear:
-    """One socket's place in the poll, for the one task that reads it."""
+    """One socket's place in the epoll, for the one task that reads it."""
 
-    __slots__ = ("_listed", "_number", "_poll", "_recv", "_take", "_task")
+    __slots__ = ("_epoll", "_listed", "_number", "_recv", "_take", "_task")
 
-    def __init__(self, poll: Poll, sock: socket.socket) -> None:
-        self._poll = poll
+    def __init__(self, epoll: Epoll, sock: socket.socket) -> None:
+        self._epoll = epoll
         self._number = sock.fileno()
         self._recv = sock.recv
         self._listed = False
@@ -106,7 +106,7 @@ class Ear:
         self._task = trio.lowlevel.current_task()
         if not self._listed:
             self._listed = True
-            self._poll.add(self._number, self)
+            self._epoll.add(self._number, self)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
@@ -156,4 +156,4 @@ class Ear:
         """Take the socket out. Safe to call twice."""
         if self._listed:
             self._listed = False
-            self._poll.remove(self._number)
+            self._epoll.remove(self._number)

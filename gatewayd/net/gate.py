@@ -27,7 +27,7 @@ UNIDENTIFIED_PER_IP = (
 )  # fmt: skip
 
 
-class Full(Exception):  # noqa: N818, RUF100
+class NotAdmitted(Exception):  # noqa: N818, RUF100
     """No room for this client now: the HTTP status, the bound that was met, and a sentence that says so."""
 
     def __init__(self, status: int, bound: str, reason: str) -> None:
@@ -58,17 +58,17 @@ class Gate:
     """Clients that were refused before their upgrade, by reason: a bound, or whatever else the listener found."""
 
     def enter(self, listener: ListenerConfig, address: str | None) -> Ticket:
-        """A connection was accepted. Raises `Full` where a bound is met; then nothing was counted."""
+        """A connection was accepted. Raises `NotAdmitted` where a bound is met; then nothing was counted."""
         name = listener.name
         if self.draining:
-            raise Full(*DRAINING)
+            raise NotAdmitted(*DRAINING)
         if address is not None:
             self.judge(listener, address)
         if self.clients >= self.max_clients or self.by_listener[name] >= listener.max_clients:
-            raise Full(*MAX_CLIENTS)
+            raise NotAdmitted(*MAX_CLIENTS)
         here = self.unidentified_by_listener[name]
         if self.unidentified >= self.max_unidentified or here >= listener.max_unidentified:
-            raise Full(*MAX_UNIDENTIFIED)
+            raise NotAdmitted(*MAX_UNIDENTIFIED)
         self.clients += 1
         self.unidentified += 1
         self.by_listener[name] += 1
@@ -79,12 +79,12 @@ class Gate:
         return ticket
 
     def judge(self, listener: ListenerConfig, address: str) -> None:
-        """Raise `Full` where this address may have no further client."""
+        """Raise `NotAdmitted` where this address may have no further client."""
         if self.by_address[address] >= listener.max_clients_per_ip:
-            raise Full(*MAX_CLIENTS_PER_IP)
+            raise NotAdmitted(*MAX_CLIENTS_PER_IP)
         share = min(self.max_unidentified, listener.max_unidentified) // SHARE
         if self.unidentified_by_address[address] >= max(1, share):
-            raise Full(*UNIDENTIFIED_PER_IP)
+            raise NotAdmitted(*UNIDENTIFIED_PER_IP)
 
 
 @define(eq=False)

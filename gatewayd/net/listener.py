@@ -17,8 +17,8 @@ from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable, redacted
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.client import LINGER_SECONDS, Talk, supervise
-from gatewayd.net.gate import DRAINING, Full, Gate, Ticket
+from gatewayd.net.client import LINGER_SECONDS, Client, serve_client
+from gatewayd.net.gate import DRAINING, Gate, NotAdmitted, Ticket
 from gatewayd.net.hop_by_hop import Failed
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
 from gatewayd.net.tls import Handshakes, NotTls
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gatewayd.core.protocol import Wire
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
-    from gatewayd.net.epoll import Poll
-    from gatewayd.net.tick import Turn
+    from gatewayd.net.epoll import Epoll
+    from gatewayd.net.tick import Tick
 
 LINGER_BYTES = 65536
 """What is still read of a client that is refused: a request head with what was pipelined behind it."""
@@ -55,7 +55,7 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, turn: Turn, poll: Poll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: Handshakes,
+        gate: Gate, tick: Tick, epoll: Epoll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: Handshakes,
         fast_lane: bool = True, rest: Rest | None = None,
     ) -> None:  # fmt: skip
         self.config = config
@@ -64,8 +64,8 @@ class Listener:
         self.behaviour = behaviour
         self.hub = hub
         self.gate = gate
-        self.turn = turn
-        self.poll = poll
+        self.tick = tick
+        self.epoll = epoll
         self.lines = lines
         self.tls = tls
         self.handshakes = handshakes
@@ -100,10 +100,10 @@ class Listener:
         proxied = origin.is_trusted(socket.remote, self._proxies)
         try:
             ticket = self.gate.enter(self.config, None if proxied else origin.address_of(socket.remote))
-        except Full as full:
-            self._count(full.bound, socket.remote, full.status, full.reason)
+        except NotAdmitted as refused:
+            self._count(refused.bound, socket.remote, refused.status, refused.reason)
             # No task waits for one of them to read its answer, and to TLS it could not be said in words.
-            socket.dismiss(b"" if self.tls is not None else _answer(full))
+            socket.dismiss(b"" if self.tls is not None else _answer(refused))
             return
         try:
             await self._welcome(socket, ticket)
@@ -155,9 +155,9 @@ class Listener:
                 ticket.identify()
                 return partial(self._forward, transport, head, reader.rest, remote)
             claim = await self._admit(head, handshake)
-        except Full as full:
-            self._count(full.bound, remote, full.status, full.reason)
-            await _say(transport, _answer(full))
+        except NotAdmitted as refused:
+            self._count(refused.bound, remote, refused.status, refused.reason)
+            await _say(transport, _answer(refused))
             return None
         except Refused as refused:
             self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
@@ -165,12 +165,12 @@ class Listener:
             await _say(transport, response(refused.status, refused.reason, headers=headers, plain=not head.upgrades))
             return None
         connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
-        writer = Writer(transport, connection, self.turn)
-        ear = transport.listen(self.poll)
+        writer = Writer(transport, connection, self.tick)
+        ear = transport.listen(self.epoll)
         websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
-        talk = Talk(self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines)
+        client = Client(self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines)
         await transport.send_all(accepted(head))
-        return partial(supervise, talk, writer, websocket)
+        return partial(serve_client, client, writer, websocket)
 
     async def _forward(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> None:
         assert self.rest is not None, "the protocol admits what nobody answers"
@@ -197,9 +197,9 @@ class Listener:
             return verdict
 
     def _locate(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
-        """The head is here. Raises `Full`: behind a trusted proxy only it tells whose bounds are to be judged."""
+        """Raises `NotAdmitted`: behind a trusted proxy only the head names the address whose bounds are judged."""
         if self.gate.draining:
-            raise Full(*DRAINING)
+            raise NotAdmitted(*DRAINING)
         if ticket.address is None and (address := origin.address_of(remote)) is not None:
             self.gate.judge(self.config, address)
             ticket.locate(address)
@@ -217,8 +217,8 @@ class Listener:
         )  # fmt: skip
 
 
-def _answer(full: Full) -> bytes:
-    return response(full.status, full.reason, headers=(("Retry-After", "5"),))
+def _answer(refused: NotAdmitted) -> bytes:
+    return response(refused.status, refused.reason, headers=(("Retry-After", "5"),))
 
 
 async def _say(transport: SocketTransport, answer: bytes) -> None:

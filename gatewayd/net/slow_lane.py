@@ -67,7 +67,7 @@ class _Tap(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
 
-class Library:
+class SlowLane:
     """One client's slow lane. `run` in a nursery of the client; then `eat` raw bytes, and take each `message`."""
 
     def __init__(self, writer: Writer, max_message_bytes: int) -> None:

@@ -1,7 +1,7 @@
-"""What is said within one turn of the loop has left at its end, joined into as few writes as can be.
+"""What is said within one tick of the loop has left at its end, joined into as few writes as can be.
 
-Law 1: nothing waits longer than the turn in which it was said, whoever said it: no scope to open, no flush to forget.
-Law 2: at the end of a turn nothing may be scheduled, since Trio has already decided how long to sleep. What the
+Law 1: nothing waits longer than the tick in which it was said, whoever said it: no scope to open, no flush to forget.
+Law 2: at the end of a tick nothing may be scheduled, since Trio has already decided how long to sleep. What the
 kernel does not take at once is handed to the client's own writer task, over the one call that wakes the loop.
 """
 
@@ -18,7 +18,7 @@ log = logging.getLogger("gatewayd.client")
 
 
 class Speaker(Protocol):
-    """Who has something to say at the end of the turn."""
+    """Who has something to say at the end of the tick."""
 
     def write_now(self) -> bool:
         """Write without waiting; False when that is not all of it."""
@@ -27,8 +27,8 @@ class Speaker(Protocol):
         """Have the rest written by a task."""
 
 
-class Turn(trio.abc.Instrument):
-    """The speakers of the running turn, and the `Pace` of every outbox. One serves the whole node.
+class Tick(trio.abc.Instrument):
+    """The speakers of the running tick, and the `Pace` of every outbox. One serves the whole node.
 
     Use as a context manager inside `trio.run`.
     """
@@ -41,7 +41,7 @@ class Turn(trio.abc.Instrument):
         self.number = 0
         self.held = False
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Tick:
         self._token = trio.lowlevel.current_trio_token()
         trio.lowlevel.add_instrument(self)
         return self
@@ -51,15 +51,15 @@ class Turn(trio.abc.Instrument):
         self._token = None
 
     def add(self, speaker: Speaker) -> None:
-        """Write for this one when the turn ends. A speaker sees to it that it is added once."""
+        """Write for this one when the tick ends. A speaker sees to it that it is added once."""
         self._speakers.append(speaker)
 
     def hold(self) -> None:
-        """More is being said in this turn: even a lone frame waits for its end, to leave with what follows."""
+        """More is being said in this tick: even a lone frame waits for its end, to leave with what follows."""
         self.held = True
 
     def before_io_wait(self, _timeout: float) -> None:
-        """Trio is about to wait for the outside: the turn is over."""
+        """Trio is about to wait for the outside: the tick is over."""
         self.number += 1
         self.held = False
         self._clock.stale = True
@@ -70,7 +70,7 @@ class Turn(trio.abc.Instrument):
             try:
                 done = speaker.write_now()
             except Exception:  # an exception that left here would switch the whole instrument off
-                log.exception("fault while writing at the end of a turn")
+                log.exception("fault while writing at the end of a tick")
                 done = False
             if not done:
                 self._blocked.append(speaker)

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from gatewayd.net.epoll import RECEIVE_BYTES, Heard, Poll, Take
+from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Heard, Take
 from gatewayd.net.gate import SHARE
 from gatewayd.net.transport import SocketTransport
 
@@ -33,7 +33,7 @@ class NotTls(trio.BrokenResourceError):
 
 
 class Handshakes:
-    """The handshakes of a node: `most` at a time, an eighth of them of one address; the others wait for their turn.
+    """The handshakes of a node: `most` at a time, an eighth of them of one address; the others wait in line.
 
     Each keeps some 50 KB, for `seconds` at most. Whoever finds no place has the oldest end after `hurried`, so that no
     number of silent clients shuts the others out for long.
@@ -44,7 +44,7 @@ class Handshakes:
         self._seconds = seconds
         self._hurried = hurried
         self._all = trio.CapacityLimiter(most)
-        self._turn = trio.Lock()
+        self._computing = trio.Lock()
         self._by_address: WeakValueDictionary[str, trio.CapacityLimiter] = WeakValueDictionary()
         self._patient: dict[trio.CancelScope, float] = {}  # with the end that each has in a hurry, oldest first
 
@@ -65,7 +65,7 @@ class Handshakes:
         try:
             with trio.move_on_after(self._seconds) as patience:
                 self._patient[patience] = trio.current_time() + self._hurried
-                await transport.handshake(self._turn)
+                await transport.handshake(self._computing)
                 agreed = True
         finally:
             self._patient.pop(patience, None)
@@ -89,15 +89,15 @@ class TlsTransport(SocketTransport):
         self._cipher = b""  # encrypted, and not yet taken by the kernel
         self._over = False  # the peer has said that nothing more comes
 
-    async def handshake(self, turn: trio.Lock) -> None:
+    async def handshake(self, computing: trio.Lock) -> None:
         """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up.
 
-        A signature takes a millisecond: with one `turn` for all, hundreds that begin at once do not stall the loop.
+        A signature takes a millisecond: with one lock for all, hundreds that begin at once do not stall the loop.
         """
         left = MOST_HELLO
         while True:
             try:
-                async with turn:
+                async with computing:
                     self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._send_out()
@@ -189,9 +189,9 @@ class TlsTransport(SocketTransport):
             if not self.drained():
                 self.wake()
 
-    def listen(self, poll: Poll) -> Heard:
-        """Have this socket heard by the node's poll."""
-        super().listen(poll)
+    def listen(self, epoll: Epoll) -> Heard:
+        """Have this socket heard by the node's epoll."""
+        super().listen(epoll)
         return self
 
     async def wait(self, take: Take) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
-from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Heard, Poll
+from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Epoll, Heard
 
 DISMISSED_BYTES = 8192
 """How much is taken out of the socket of a client that is dismissed: a request head, and no more."""
@@ -37,9 +37,9 @@ class SocketTransport(trio.abc.Stream):
         self.ear: Ear | None = None
         """Where it is heard from the upgrade on."""
 
-    def listen(self, poll: Poll) -> Heard:
-        """Have this socket heard by the node's poll; nobody may call `receive_some` while somebody waits there."""
-        self.ear = Ear(poll, self.sock)
+    def listen(self, epoll: Epoll) -> Heard:
+        """Have this socket heard by the node's epoll; nobody may call `receive_some` while somebody waits there."""
+        self.ear = Ear(epoll, self.sock)
         return self.ear
 
     def behind(self) -> bool:

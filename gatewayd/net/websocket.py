@@ -2,7 +2,7 @@
 
 Law 1: messages come out in the order in which their last frames came in, whichever lane they took.
 Law 2: what is a whole, plain text frame, ping, pong or close is dealt with here; whatever is not is given, byte by
-byte as it came, to `slow_lane.Library`, and its judgement stands.
+byte as it came, to `slow_lane.SlowLane`, and its judgement stands.
 Law 3: every frame passes the bounds first: its size, the fragments of its message, the control frames per second.
 Law 4: every byte counts as it is read, whatever it is part of; the clock is asked only once a burst is used up.
 """
@@ -18,7 +18,7 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import IDENTIFIED
 from gatewayd.net import frames
 from gatewayd.net.controls import Controls
-from gatewayd.net.slow_lane import Library
+from gatewayd.net.slow_lane import SlowLane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_FRAGMENTS = 1024
 FAIR_SHARE = 16
-"""So many messages of one client are acted on before the others have a turn."""
+"""So many messages of one client are acted on before other clients are served."""
 DRAIN_BYTES = 1048576
 """How much is still read from a peer that has been told goodbye."""
 DRAIN_FRAMES = 64
@@ -45,8 +45,8 @@ class WebSocket:
 
     __slots__ = (
         "_act", "_allowance", "_at", "_begun", "_connection", "_data", "_ear", "_fast", "_fragments", "_later",
-        "_left", "_library", "_max_bytes", "_nursery", "_refilled", "_share", "_size", "_sound", "_writer", "answered",
-        "controls",
+        "_left", "_max_bytes", "_nursery", "_refilled", "_share", "_size", "_slow_lane", "_sound", "_writer",
+        "answered", "controls",
     )  # fmt: skip
 
     def __init__(self, ear: Heard, writer: Writer, connection: Connection, *, rest: bytes, fast: bool) -> None:
@@ -60,7 +60,7 @@ class WebSocket:
         self._act: Act | None = None
         self._later: Later = None  # what the last message asked for that could not be done at once
         self._nursery: trio.Nursery | None = None
-        self._library: Library | None = None
+        self._slow_lane: SlowLane | None = None
         self._data = rest
         self._at = 0  # where the next frame begins in what was read
         self._left = 0  # bytes of a frame of the slow lane that are still to come
@@ -205,31 +205,31 @@ class WebSocket:
             return None
         self._at += len(piece)
         self._left -= len(piece)
-        library = await self._judge()
-        await library.eat(piece)
-        self._sound = not library.closed
-        if library.closed or (not self._left and not self._fragments):
-            return await library.message()
+        slow_lane = await self._judge()
+        await slow_lane.eat(piece)
+        self._sound = not slow_lane.closed
+        if slow_lane.closed or (not self._left and not self._fragments):
+            return await slow_lane.message()
         return None
 
     async def _violation(self) -> str | bytes:
         """A frame that RFC 6455 does not allow: the library says when, and with which code, the talk ends."""
         self._sound = False
-        library = await self._judge()
-        while not library.closed:
+        slow_lane = await self._judge()
+        while not slow_lane.closed:
             rest, self._data, self._at = self._data[self._at :], b"", 0
             if rest:
-                await library.eat(rest)
+                await slow_lane.eat(rest)
             else:
                 await self._read()
-        return await library.message()
+        return await slow_lane.message()
 
-    async def _judge(self) -> Library:
-        if self._library is None:
+    async def _judge(self) -> SlowLane:
+        if self._slow_lane is None:
             assert self._nursery is not None
-            self._library = Library(self._writer, self._max_bytes)
-            await self._nursery.start(self._library.run)
-        return self._library
+            self._slow_lane = SlowLane(self._writer, self._max_bytes)
+            await self._nursery.start(self._slow_lane.run)
+        return self._slow_lane
 
     # --- control frames -------------------------------------------------------------------------------------
 
@@ -296,5 +296,5 @@ class WebSocket:
     def release(self) -> None:
         """The client is gone: let go of what it sent, and of all that holds this object."""
         self._data = b""
-        self._act = self._begun = self._ear = self._library = self._nursery = None
+        self._act = self._begun = self._ear = self._slow_lane = self._nursery = None
         self.controls.release()

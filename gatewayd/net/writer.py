@@ -2,7 +2,7 @@
 
 Law 1: nothing follows a close frame.
 Law 2: a write that makes no progress in time is the slow-consumer verdict.
-Law 3: a lone frame is written as it is said, what follows in the same turn at the turn's end, in one write; the writer
+Law 3: a lone frame is written as it is said, what follows in the same tick at the tick's end, in one write; the writer
 task exists only while the kernel takes no more.
 """
 
@@ -17,7 +17,7 @@ from gatewayd.net.transport import SocketTransport
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
-    from gatewayd.net.tick import Turn
+    from gatewayd.net.tick import Tick
 
 WRITE_SECONDS = 10.0
 """How long one write may be blocked; `outbox_age` where that is less."""
@@ -27,15 +27,15 @@ class Writer:
     """Writes one connection's outbox to its socket."""
 
     __slots__ = (
-        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_turn",
+        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tick",
         "closing", "socket",
     )  # fmt: skip
 
-    def __init__(self, transport: SocketTransport, connection: Connection, turn: Turn) -> None:
+    def __init__(self, transport: SocketTransport, connection: Connection, tick: Tick) -> None:
         self.socket = transport
         self._connection = connection
         self._outbox = connection.outbox
-        self._turn = turn
+        self._tick = tick
         self._patience = min(WRITE_SECONDS, connection.settings.outbox_age)
         self._nursery: trio.Nursery | None = None
         self._listed = False
@@ -44,17 +44,17 @@ class Writer:
         """A close frame is in the outbox or out."""
         transport.wake = self._wake
         connection.outbox.send = transport.send
-        connection.outbox.pace = turn
+        connection.outbox.pace = tick
         connection.outbox.wake = self._wake
 
     def _wake(self) -> None:
         if not self._listed and not self._task:
             self._listed = True
-            self._turn.add(self)
+            self._tick.add(self)
 
     def hold(self) -> None:
-        """More is being said in this turn: join all of it, to everybody."""
-        self._turn.hold()
+        """More is being said in this tick: join all of it, to everybody."""
+        self._tick.hold()
 
     def serve(self, nursery: trio.Nursery | None) -> None:
         """Where the writer task may live; None when there is no such place any more, and `flush` is called instead."""

@@ -16,7 +16,7 @@ from gatewayd.admin import server
 from gatewayd.admin.app import make_app
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.node import ListenerView, NodeView
-from gatewayd.admin.publishing import Turns
+from gatewayd.admin.publishing import TimeSlices
 from gatewayd.net.bind import bind_tcp, bind_unix
 from gatewayd.protocols import rooms, utilbot
 from tests.playbook import Person, Playbook
@@ -40,7 +40,7 @@ class Api:
         self._connect = connect
         self.place: Any = None
         """The socket's path, or host and port."""
-        self.turns = Turns()
+        self.slices = TimeSlices()
         self.node = node
         self.talk = talk
         self.draining = False
@@ -82,7 +82,7 @@ async def api(
     bots: int = 0,
     talk: Playbook | None = None,
     bounds: Bounds | None = None,
-    turn: float = 0.005,
+    seconds: float = 0.005,
 ) -> AsyncIterator[Api]:
     talk = talk or Playbook(utilbot.PROTOCOL)
     Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", realm=talk.realm.name, options={"ad_hoc": True})
@@ -109,8 +109,8 @@ async def api(
             )
         ],
     )
-    turns = Turns(turn)
-    app = make_app(node, turns=turns)
+    slices = TimeSlices(seconds)
+    app = make_app(node, slices=slices)
     sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
     place = sock.getsockname()
     connect = (
@@ -119,7 +119,7 @@ async def api(
         else lambda: http.client.HTTPConnection(place[0], place[1], timeout=5)
     )
     holder.append(Api(connect, node, talk))
-    holder[0].turns = turns
+    holder[0].slices = slices
     holder[0].place = place
     async with trio.open_nursery() as nursery:
         if tokens is None:

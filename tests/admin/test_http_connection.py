@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http_connection import Asgi, Gone, HttpConnection
-from gatewayd.admin.slots import Share
+from gatewayd.admin.slots import SlotPool
 from gatewayd.net.transport import SocketTransport
 
 HOST = b"Host: gatewayd\r\n"
@@ -96,7 +96,7 @@ async def early(scope: Any, receive: Any, send: Any) -> None:
 
 
 def connection(app: Asgi, line: Line, **bounds: Any) -> HttpConnection:
-    return HttpConnection(app, line, Share(9, 9).enter("me", lambda: None), Bounds(**bounds), {"who": "me"})
+    return HttpConnection(app, line, SlotPool(9, 9).acquire("me", lambda: None), Bounds(**bounds), {"who": "me"})
 
 
 def answers(said: bytes | bytearray, *methods: bytes) -> list[tuple[int, bytes, dict[bytes, bytes]]]:
@@ -371,26 +371,26 @@ async def test_when_it_gives_way(autojump_clock: trio.abc.Clock) -> None:
     """A connection may give way until the request is whole, and from the answer on."""
     states: list[Any] = []
     line = Line()
-    share = Share(1, 1)
+    pool = SlotPool(1, 1)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        states.append((bool(share.quiet), served.unanswered))
+        states.append((bool(pool.idle), served.unanswered))
         await body_of(receive)
-        states.append((bool(share.quiet), served.unanswered))
+        states.append((bool(pool.idle), served.unanswered))
         await reply(send, b"")
-        states.append((bool(share.quiet), served.unanswered))
+        states.append((bool(pool.idle), served.unanswered))
 
-    served = HttpConnection(app, line, share.enter("me", lambda: None), Bounds(), {})
+    served = HttpConnection(app, line, pool.acquire("me", lambda: None), Bounds(), {})
     assert served.unanswered
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.run)
         line.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\n", b"one")
         await trio.testing.wait_all_tasks_blocked()
         assert states == [(True, True), (False, True), (False, False)]
-        assert (bool(share.quiet), served.unanswered) == (True, False)
+        assert (bool(pool.idle), served.unanswered) == (True, False)
         line.feed(b"GET")
         await trio.testing.wait_all_tasks_blocked()
-        assert (bool(share.quiet), served.unanswered) == (True, True)
+        assert (bool(pool.idle), served.unanswered) == (True, True)
         nursery.cancel_scope.cancel()
 
 

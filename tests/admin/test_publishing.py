@@ -14,7 +14,7 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
-from gatewayd.admin.publishing import LARGE, MOST_EVENTS, Turn, Turns
+from gatewayd.admin.publishing import LARGE, MOST_EVENTS, TimeSlice, TimeSlices
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
@@ -88,7 +88,7 @@ async def test_a_list_is_worked_off_in_turns(tmp_path: Path, lines: bool) -> Non
     events[7] = 1
     body: Any = b"\n\n".join(json.dumps(event).encode() for event in events) + b"\n \n" if lines else events
     kind = "application/x-ndjson" if lines else "application/json"
-    async with api(tmp_path, bots=1, turn=0.0) as node:
+    async with api(tmp_path, bots=1, seconds=0.0) as node:
         seen = [0]
 
         async def look() -> None:
@@ -129,9 +129,9 @@ def test_a_turn_ends_though_the_clock_of_the_daemon_stands_still_within_it() -> 
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
-            turn, until = Turn(Turns(0.005)), time.perf_counter() + 10.0
+            time_slice, until = TimeSlice(TimeSlices(0.005)), time.perf_counter() + 10.0
             while not seen and time.perf_counter() < until:
-                await turn.next()
+                await time_slice.checkpoint()
             seen.append("mine")
         return seen
 
@@ -140,14 +140,14 @@ def test_a_turn_ends_though_the_clock_of_the_daemon_stands_still_within_it() -> 
 
 def test_many_requests_share_one_turn() -> None:
     """24 long lists at once held everybody up for half a second."""
-    turns = Turns(0.006)
-    with Turn(turns), Turn(turns):
-        assert turns.share == 0.003
-        with pytest.raises(ZeroDivisionError), Turn(turns):
-            assert turns.share == 0.002
+    slices = TimeSlices(0.006)
+    with TimeSlice(slices), TimeSlice(slices):
+        assert slices.share == 0.003
+        with pytest.raises(ZeroDivisionError), TimeSlice(slices):
+            assert slices.share == 0.002
             raise ZeroDivisionError
-        assert turns.share == 0.003
-    assert turns.share == 0.006
+        assert slices.share == 0.003
+    assert slices.share == 0.006
 
 
 async def test_the_bodies_of_one_publisher_have_a_bound_together(tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ async def test_the_bodies_of_one_publisher_have_a_bound_together(tmp_path: Path)
     large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
     async with api(tmp_path, bots=1, bounds=Bounds(bodies_bytes=100_000)) as node:
         async with trio.open_nursery() as nursery:
-            async with node.turns.reading:
+            async with node.slices.parsing:
                 nursery.start_soon(node.ask, "POST", "/v1/publish", large)
                 with trio.fail_after(5):
-                    while not node.turns.reading.statistics().tasks_waiting:
+                    while not node.slices.parsing.statistics().tasks_waiting:
                         await trio.sleep(0.01)
                 status, value = await node.ask("POST", "/v1/publish", large)
                 assert (status, value["error"]["code"]) == (503, "busy")
@@ -173,15 +173,15 @@ async def test_large_bodies_are_taken_apart_one_in_a_turn(tmp_path: Path) -> Non
     small = [{"channel": "user:b0", "event": "E", "data": "x"}]
     large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
     async with api(tmp_path, bots=1) as node:
-        reading = node.turns.reading
+        parsing = node.slices.parsing
         async with trio.open_nursery() as nursery:
-            async with reading:
+            async with parsing:
                 nursery.start_soon(node.ask, "POST", "/v1/publish", large)
                 with trio.fail_after(5):
-                    while not reading.statistics().tasks_waiting:
+                    while not parsing.statistics().tasks_waiting:
                         await trio.sleep(0.01)
                 assert (await node.ask("POST", "/v1/publish", small))[0] == 200
-        assert not reading.locked()
+        assert not parsing.locked()
         assert node.talk.hub.totals.published == 2
 
 

@@ -47,7 +47,7 @@ def frame(message: str | bytes) -> bytes:
     return bytes((0x80 | opcode,)) + length + payload
 
 
-class EchoTalk(client.Talk):
+class EchoClient(client.Client):
     """Says each message again, text as text and binary as binary."""
 
     __slots__ = ()
@@ -68,7 +68,7 @@ PROTOCOL = Protocol(
 async def main() -> None:
     """Serve on a free loopback port."""
     with (
-        mock.patch.object(listener, "Talk", EchoTalk),
+        mock.patch.object(listener, "Client", EchoClient),
         mock.patch.object(websocket, "MAX_FRAGMENTS", MAX_FRAGMENTS),
     ):
         async with serving(

@@ -37,9 +37,9 @@ def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -
 
 def test_a_list_of_publishes_is_joined_by_the_turn_that_writes(tmp_path: Path) -> None:
     daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
-    assert not daemon.turn.held
+    assert not daemon.tick.held
     daemon._view().hold()
-    assert daemon.turn.held
+    assert daemon.tick.held
 
 
 def test_one_address_does_not_hold_all_of_few_places(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.daemon.state import NUMBERS_AHEAD, JournalQueue, Keeping
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import JournalError
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
@@ -125,14 +125,14 @@ async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_pa
 
 
 async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take(tmp_path: Path) -> None:
-    """That it took only half is known when the turn is over, and not before."""
+    """That it took only half is known when the tick is over, and not before."""
     node = Node(tmp_path)
     near, far = socket.socketpair()
     near.setblocking(False)
     async with node.running():
-        with far, Turn() as turn:
+        with far, Tick() as tick:
             person = ready(node.book)
-            writer = Writer(SocketTransport(near, "test"), person.connection, turn)
+            writer = Writer(SocketTransport(near, "test"), person.connection, tick)
             async with trio.open_nursery() as nursery:
                 writer.serve(nursery)
                 assert await node.keeping.committed()

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from gatewayd.net.clock import SteadyClock
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 
 
 class Source:
@@ -122,7 +122,7 @@ def test_a_busy_loop_does_not_stop_the_clock() -> None:
     """It never sleeps, so it never asks how long it may: the turns are told by their instrument."""
 
     async def main() -> None:
-        with Turn(clock), trio.move_on_after(0.05) as patience:
+        with Tick(clock), trio.move_on_after(0.05) as patience:
             while True:
                 await trio.lowlevel.checkpoint()
         assert patience.cancelled_caught

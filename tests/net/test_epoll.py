@@ -11,7 +11,7 @@ import pytest
 import trio
 from attrs import define
 
-from gatewayd.net.epoll import MOST, Poll
+from gatewayd.net.epoll import MOST, Epoll
 from gatewayd.net.transport import SocketTransport
 
 
@@ -25,20 +25,20 @@ class Wire:
 
 @asynccontextmanager
 async def polling() -> AsyncIterator[Callable[[], Wire]]:
-    """A poll that runs for as long as the block, and a way to make sockets that are heard by it."""
+    """A epoll that runs for as long as the block, and a way to make sockets that are heard by it."""
     wires: list[Wire] = []
-    with Poll() as poll:
+    with Epoll() as epoll:
 
         def pair() -> Wire:
             near, far = socket.socketpair()
             near.setblocking(False)
             transport = SocketTransport(near, "test")
-            transport.listen(poll)
+            transport.listen(epoll)
             wires.append(Wire(transport, far))
             return wires[-1]
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(poll.run)
+            nursery.start_soon(epoll.run)
             yield pair
             nursery.cancel_scope.cancel()
     for wire in wires:
@@ -96,17 +96,17 @@ async def test_what_goes_wrong_goes_wrong_in_the_reader_and_nowhere_else() -> No
 
 
 async def test_a_lost_connection_is_a_broken_resource() -> None:
-    with Poll() as poll:
+    with Epoll() as epoll:
         listener = socket.create_server(("127.0.0.1", 0))
         far = socket.create_connection(listener.getsockname())
         near, _ = listener.accept()
         near.setblocking(False)
         transport = SocketTransport(near, "test")
-        ear = transport.listen(poll)
+        ear = transport.listen(epoll)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         far.close()  # a reset
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(poll.run)
+            nursery.start_soon(epoll.run)
             with pytest.raises(trio.BrokenResourceError), trio.fail_after(5):
                 await ear.wait(bool)
             nursery.cancel_scope.cancel()
@@ -182,14 +182,14 @@ async def test_whether_something_lies_in_a_socket() -> None:
 
 
 async def test_a_reset_that_was_not_heard_yet() -> None:
-    with Poll() as poll:  # which does not run
+    with Epoll() as epoll:  # which does not run
         listener = socket.create_server(("127.0.0.1", 0))
         far = socket.create_connection(listener.getsockname())
         near, _ = listener.accept()
         near.setblocking(False)
         transport = SocketTransport(near, "test")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(transport.listen(poll).wait, bool)
+            nursery.start_soon(transport.listen(epoll).wait, bool)
             await trio.testing.wait_all_tasks_blocked()
             far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             far.close()
@@ -207,14 +207,14 @@ async def test_caught_up_means_that_everything_was_heard() -> None:
                 nursery.start_soon(partial(listen, wire, heard, until=b"end"))
             await trio.testing.wait_all_tasks_blocked()
             assert wires[0].near.ear is not None
-            poll = wires[0].near.ear._poll
+            epoll = wires[0].near.ear._epoll
             with trio.fail_after(5):
-                await poll.caught_up()  # at once: there is nothing
+                await epoll.caught_up()  # at once: there is nothing
                 for wire in wires:
                     wire.far.send(b"x")
                 async with trio.open_nursery() as several:
-                    several.start_soon(poll.caught_up)
-                    several.start_soon(poll.caught_up)
+                    several.start_soon(epoll.caught_up)
+                    several.start_soon(epoll.caught_up)
                 assert len(heard) == len(wires)
             for wire in wires:
                 wire.far.send(b"end")
@@ -222,7 +222,7 @@ async def test_caught_up_means_that_everything_was_heard() -> None:
 
 async def test_a_poll_that_is_over_has_nothing_to_catch_up() -> None:
     with trio.fail_after(1):
-        await Poll().caught_up()
+        await Epoll().caught_up()
 
 
 async def test_more_sockets_than_one_round_hears() -> None:

@@ -12,7 +12,7 @@ import trio
 
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
-from gatewayd.net.gate import Full, Gate, Ticket
+from gatewayd.net.gate import Gate, NotAdmitted, Ticket
 from gatewayd.protocols import utilbot
 from tests.net.test_listener import GOOD
 from tests.server import Served, serving
@@ -24,7 +24,7 @@ def limits(name: str = "main", **values: Any) -> ListenerConfig:
 
 @contextmanager
 def full(bound: str, status: int) -> Iterator[None]:
-    with pytest.raises(Full) as caught:
+    with pytest.raises(NotAdmitted) as caught:
         yield
     assert (caught.value.bound, caught.value.status) == (bound, status)
     assert caught.value.reason

@@ -1,4 +1,4 @@
-"""What is said in one turn of the loop leaves at its end, and what does not fit is handed to a task at once."""
+"""What is said in one tick of the loop leaves at its end, and what does not fit is handed to a task at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import pytest
 import trio
 
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 
 
 class Fake:
@@ -31,46 +31,46 @@ class Fake:
 
 
 async def test_at_the_end_of_the_turn_and_not_before() -> None:
-    with Turn() as turn:
+    with Tick() as tick:
         speaker = Fake()
-        turn.add(speaker)
+        tick.add(speaker)
         assert speaker.asked == []
         await trio.lowlevel.checkpoint()
         assert speaker.asked == ["now"]
         await trio.lowlevel.checkpoint()
         assert speaker.asked == ["now"]
-    turn.add(speaker)
+    tick.add(speaker)
     await trio.lowlevel.checkpoint()
     assert speaker.asked == ["now"]
 
 
 async def test_what_is_left_wakes_a_loop_that_is_about_to_sleep() -> None:
-    with Turn() as turn:
+    with Tick() as tick:
         first, second = Fake(), Fake(done=False)
-        turn.add(first)
-        turn.add(second)
+        tick.add(first)
+        tick.add(second)
         with trio.fail_after(2):  # the loop has nothing else to do
             await second.later.wait()
         assert (first.asked, second.asked) == (["now"], ["now", "later"])
 
 
 async def test_a_turn_is_held_until_its_end() -> None:
-    with Turn() as turn:
-        number = turn.number
-        turn.held = True
+    with Tick() as tick:
+        number = tick.number
+        tick.held = True
         await trio.lowlevel.checkpoint()
-        assert not turn.held
-        assert turn.number > number
+        assert not tick.held
+        assert tick.number > number
 
 
 async def test_a_fault_in_one_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    with Turn() as turn, caplog.at_level(logging.CRITICAL):
+    with Tick() as tick, caplog.at_level(logging.CRITICAL):
         broken, fine = Fake(broken=True), Fake()
-        turn.add(broken)
-        turn.add(fine)
+        tick.add(broken)
+        tick.add(fine)
         with trio.fail_after(2):
             await broken.later.wait()
         assert fine.asked == ["now"]
-        turn.add(fine)
+        tick.add(fine)
         await trio.lowlevel.checkpoint()
         assert fine.asked == ["now", "now"]

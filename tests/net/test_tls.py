@@ -15,7 +15,7 @@ import trio
 import trustme
 
 from gatewayd.net import frames
-from gatewayd.net.epoll import Poll
+from gatewayd.net.epoll import Epoll
 from gatewayd.net.tls import RECORD_BYTES, Handshakes, TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.protocols import utilbot
@@ -177,8 +177,8 @@ async def test_a_peer_that_asks_and_does_not_read_is_let_go(contexts: Contexts) 
     near, far = socket.socketpair()
     near.setblocking(False)
     transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
-    with Poll() as poll, near, far:
-        transport.listen(poll)
+    with Epoll() as epoll, near, far:
+        transport.listen(epoll)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with pytest.raises(trio.BrokenResourceError, match="more than it reads"):
             for _ in range(100):
@@ -190,8 +190,8 @@ async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds
     near, far = socket.socketpair()
     near.setblocking(False)
     transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
-    with Poll() as poll:
-        transport.listen(poll)
+    with Epoll() as epoll:
+        transport.listen(epoll)
         transport.abort()
         transport.abort()
         far.close()

@@ -16,7 +16,7 @@ from gatewayd.core.session import Missed, Session
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
-from gatewayd.net.tick import Turn
+from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import utilbot
@@ -25,7 +25,7 @@ from gatewayd.protocols import utilbot
 class Pair:
     """A writer on one end of a socket pair, and the peer's end."""
 
-    def __init__(self, turn: Turn, **settings: Any) -> None:
+    def __init__(self, tick: Tick, **settings: Any) -> None:
         near, far = socket.socketpair()
         near.setblocking(False)
         far.setblocking(False)
@@ -33,7 +33,7 @@ class Pair:
         values = {"interval": 60.0, "patience": 65.0, "identify_timeout": None, "resume_window": 60.0, **settings}
         self.connection = Connection(utilbot.WIRE, Settings(**values), trio.current_time())
         self.connection.state = State.READY
-        self.writer = Writer(SocketTransport(near, "test"), self.connection, turn)
+        self.writer = Writer(SocketTransport(near, "test"), self.connection, tick)
         self.far = far
 
     def __enter__(self) -> Pair:
@@ -68,7 +68,7 @@ class Pair:
 
 
 async def test_a_lone_frame_leaves_at_once_and_what_follows_in_the_turn_is_one_write() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         said = pair.event(10)
         assert pair.far.recv(65536) == said
         pair.writer.say(frames.control(frames.PONG, b"p"))
@@ -76,12 +76,12 @@ async def test_a_lone_frame_leaves_at_once_and_what_follows_in_the_turn_is_one_w
         assert pair.nothing()
         await trio.lowlevel.checkpoint()
         assert pair.far.recv(65536) == said
-        said = pair.event(5)  # another turn
+        said = pair.event(5)  # another tick
         assert pair.far.recv(65536) == said
 
 
 async def test_in_a_turn_that_is_held_all_is_one_write() -> None:
-    with Turn() as turn, Pair(turn) as pair, Pair(turn) as other:
+    with Tick() as tick, Pair(tick) as pair, Pair(tick) as other:
         pair.writer.hold()
         said = pair.event(10) + pair.event(20)
         other.event(1)
@@ -90,13 +90,13 @@ async def test_in_a_turn_that_is_held_all_is_one_write() -> None:
         await trio.lowlevel.checkpoint()
         assert pair.far.recv(65536) == said
         assert not other.nothing()
-        said = pair.event(5)  # the next turn is not held
+        said = pair.event(5)  # the next tick is not held
         assert pair.far.recv(65536) == said
 
 
 async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
     """Its rest goes out before anything else, and its event is not said again."""
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         said = pair.event(50_000)
         unsent = pair.event(7)
         assert [event.data for event in pair.connection.outbox.cut()] == ["x" * 50_000, "x" * 7]
@@ -108,7 +108,7 @@ async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
 
 
 async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         connection = pair.connection
         session = Session(
             id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
@@ -126,7 +126,7 @@ async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None
 
 
 async def test_nothing_follows_a_close_frame() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         pair.writer.say_close(frames.close(1000))
         pair.writer.say(frames.control(frames.PONG, b""))
         pair.writer.say_close(frames.close(1001))
@@ -136,21 +136,21 @@ async def test_nothing_follows_a_close_frame() -> None:
 
 
 async def test_what_the_kernel_does_not_take_is_written_by_a_task_that_ends_with_it() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         async with trio.open_nursery() as nursery:
             pair.writer.serve(nursery)
             said = b"".join(pair.event(50_000) for _ in range(5))
             await trio.lowlevel.checkpoint()
-            said += pair.event(7)  # behind the rest, though nothing was waiting in this turn
+            said += pair.event(7)  # behind the rest, though nothing was waiting in this tick
             assert await pair.heard(len(said)) == said
-            said = pair.event(3)  # and now there is a turn again
+            said = pair.event(3)  # and now there is a tick again
             await trio.lowlevel.checkpoint()
             assert await pair.heard(len(said)) == said
         assert len(pair.connection.outbox) == 0
 
 
 async def test_a_peer_that_is_gone_is_told_in_the_nursery_of_the_client() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         pair.far.close()
         with pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:
@@ -164,7 +164,7 @@ async def test_a_peer_that_is_gone_is_told_in_the_nursery_of_the_client() -> Non
 
 
 async def test_a_peer_that_does_not_read_is_a_slow_consumer() -> None:
-    with Turn() as turn, Pair(turn, outbox_age=0.1) as pair:
+    with Tick() as tick, Pair(tick, outbox_age=0.1) as pair:
         ended: list[bool] = []
         pair.connection.stop = lambda: ended.append(True)
         with pytest.raises(ExceptionGroup):
@@ -182,7 +182,7 @@ async def test_a_peer_that_does_not_read_is_a_slow_consumer() -> None:
 
 async def test_a_client_that_is_leaving_starts_no_task() -> None:
     """Its nursery may be closing: who says goodbye writes the rest."""
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         async with trio.open_nursery() as nursery:
             pair.writer.serve(nursery)
         pair.writer.serve(None)
@@ -195,7 +195,7 @@ async def test_a_client_that_is_leaving_starts_no_task() -> None:
 
 
 async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of_it() -> None:
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         told: list[int] = []
         async with trio.open_nursery() as nursery:
             pair.writer.serve(nursery)
@@ -210,7 +210,7 @@ async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of
 
 async def test_the_journal_is_told_of_what_went_out_after_all() -> None:
     """Taken back while it was half out: its session has it after all, and whoever keeps the session has to look."""
-    with Turn() as turn, Pair(turn) as pair:
+    with Tick() as tick, Pair(tick) as pair:
         told: list[bool] = []
         session = Hub(lambda: 0.0).open(pair.connection, "main", "main", "r")
         pair.connection.lags = lambda connection: told.append(connection is pair.connection)
