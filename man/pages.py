@@ -170,7 +170,7 @@ def gatewayd_toml() -> str:
     page.section("Protocols", "What a listener leaves out is its protocol's own default, then that of [limits].")
     for protocol in PROTOCOLS.values():
         page.subsection(protocol.name, f"{protocol.summary[:1].upper()}{protocol.summary[1:]}.", timings(protocol))
-        page.say(f"[listeners.options]: {_dotted(str(protocol.options.__doc__))}")
+        page.say(f"{str(protocol.options.__doc__).rstrip('.')}, under [listeners.options]:")
         page.items((_term(key), key.text) for key in keys(protocol.options))
     page.section("Example")
     page.verbatim(

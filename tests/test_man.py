@@ -42,9 +42,11 @@ def test_the_unit_names_the_pages() -> None:
     assert {f"{page[4:-3]}.{page[-2]}" for page in named} == set(PAGES)
 
 
-@pytest.mark.parametrize(
-    "cls", [cls for tables in TABLES.values() for _, cls, _ in tables], ids=lambda cls: cls.__name__
-)
+CLASSES = {cls.__name__: cls for tables in TABLES.values() for _, cls, _ in tables}
+OPTIONS = {name: protocol.options for name, protocol in PROTOCOLS.items()}
+
+
+@pytest.mark.parametrize("cls", (CLASSES | OPTIONS).values(), ids=CLASSES | OPTIONS)
 def test_every_key_is_explained(cls: type) -> None:
     assert [key.name for key in keys(cls) if not key.text] == []
 

@@ -1,12 +1,23 @@
-"""What `gatewayd protocols` prints: opcodes, timings, close codes and the state diagram, from the code's own tables."""
+"""What a protocol says of itself, as tables: opcodes, timings, close codes. `gatewayd protocols` and the pages under
+docs/protocols/ show them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import frozen
+
 from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
 from gatewayd.core.machine import diagram
 from gatewayd.core.protocol import Protocol
+
+
+@frozen
+class Table:
+    """A heading for each column, and the rows."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
 
 
 def overview(protocols: Mapping[str, Protocol]) -> str:
@@ -18,8 +29,21 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
     """Everything a client developer needs of one protocol."""
     if with_diagram:
         return diagram(protocol.name)
+    tables = (opcodes(protocol), timings(protocol), endings(protocol))
+    shown = (columns([title.upper() for title in table.head], table.rows) for table in tables)
+    return "\n\n".join((f"{protocol.name}: {protocol.summary}", *shown))
+
+
+def opcodes(protocol: Protocol) -> Table:
+    """Every opcode, its name, and who sends it."""
+    rows = [(str(op.value), op.name, op.sender) for op in protocol.wire.opcodes]
+    return Table((protocol.wire.opcode_field, "name", "sent by"), rows)
+
+
+def timings(protocol: Protocol) -> Table:
+    """The times and bounds that a listener of this protocol has unless its configuration says otherwise."""
     timing = protocol.timing
-    times = [
+    rows = [
         ("heartbeat interval", f"{timing.interval:g} s"),
         ("dead after silence of", f"{timing.patience(timing.interval):g} s"),
         ("heartbeats are judged", timing.heartbeat),
@@ -27,21 +51,24 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
         ("resume window", f"{timing.resume_window:g} s"),
     ]
     if timing.rate_limit is not None:
-        times.append(("rate limit", f"{timing.rate_limit.count} messages in {timing.rate_limit.period:g} s"))
+        rows.append(("rate limit", f"{timing.rate_limit.count} messages in {timing.rate_limit.period:g} s"))
     if timing.max_message_bytes is not None:
-        times.append(("largest message", f"{timing.max_message_bytes} bytes"))
+        rows.append(("largest message", f"{timing.max_message_bytes} bytes"))
     if timing.bytes_per_second is not None:
-        times.append(("most from a client", f"{timing.bytes_per_second} bytes a second"))
-    codes = [(str(op.value), op.name, op.sender) for op in protocol.wire.opcodes]
-    causes = [(cause.value, *_told(cause, ending)) for cause, ending in _endings(protocol)]
-    return "\n\n".join(
-        (
-            f"{protocol.name}: {protocol.summary}",
-            columns((protocol.wire.opcode_field.upper(), "NAME", "SENT BY"), codes),
-            columns(("TIMING", "DEFAULT"), times),
-            columns(("CAUSE", "CLOSE", "REASON"), causes),
-        )
-    )
+        rows.append(("most from a client", f"{timing.bytes_per_second} bytes a second"))
+    return Table(("timing", "default"), rows)
+
+
+def endings(protocol: Protocol) -> Table:
+    """What a client is told for every cause that can end it."""
+    rows = [(cause.value, *_told(cause, ending)) for cause, ending in causes(protocol)]
+    return Table(("cause", "close", "reason"), rows)
+
+
+def causes(protocol: Protocol) -> list[tuple[Cause, Ending]]:
+    """Every cause that is said on the wire, with what the protocol makes of it."""
+    table = {**COMMON_ENDINGS, **protocol.wire.endings}
+    return [(cause, table[cause]) for cause in Cause if cause in table]
 
 
 def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -60,17 +87,11 @@ def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
     return lines
 
 
-def _endings(protocol: Protocol) -> Iterable[tuple[Cause, Ending]]:
-    table = {**COMMON_ENDINGS, **protocol.wire.endings}
-    return [(cause, table[cause]) for cause in Cause if cause in table]
-
-
 def _told(cause: Cause, ending: Ending) -> tuple[str, str]:
-    payload = "" if ending.payload is None else " after an error payload"
     if ending.code is None:
         return "-", "ignored" if ending.payload is None else "error reply, the client stays"
-    example = Disconnect(cause).reason
-    return str(ending.code), f"{ending.reason or example}{payload}"
+    reasons = " or ".join((ending.reason or Disconnect(cause).reason, *ending.words))
+    return str(ending.code), reasons if ending.payload is None else f"{reasons}, after an error payload"
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

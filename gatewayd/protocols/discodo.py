@@ -1,6 +1,7 @@
 """discodo: audio nodes' clients, each with the voice clients of its bot.
 
-Source: seed 003_f991dfa16e5f8745. Operations are names; most faults are answered, and the client stays.
+The node of discodo (github.com/kijk2869/discodo, docs/node/connection.rst). docs/protocols/discodo.md says what was
+chosen here. Operations are names; most faults are answered, and the client stays.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from gatewayd.core.session import Session
 
 SILENCE = 60.0
-"""Seconds of silence after which a client is dead (orig)."""
+"""Seconds of silence after which a client is dead, as in the original."""
 MAX_VOICE_CLIENTS = 10_000
 """Voice clients of one session."""
 INITIALIZED = "ClientManager initialized."
-"""The data of IDENTIFIED (orig). discodo.js reads a property of it: `null` ends its process."""
+"""The data of IDENTIFIED, as in the original. discodo.js reads a property of it: `null` ends its process."""
 
 MISSING, WRONG = "Authorization header is missing", "Authorization header is wrong"
 NO_REST = (
@@ -119,20 +120,22 @@ def _rest(instance: object, attribute: Attribute[str], value: str) -> None:
 
 @frozen(kw_only=True)
 class Options:
-    """`path`; `version` to put into HELLO; `resumed_format` of voice clients; `documents`: prefix.
-
-    The clients that want a version (3.x) read a map of voice clients, so `version` makes `map` the default. Their REST
-    calls come to the same port: they go to the server at `rest`, with bodies of at most `rest_max_body` bytes.
-    """
+    """Options of a discodo listener."""
 
     path: str = "/ws"
+    """The endpoint; any other path is refused with 404."""
     version: str = ""
+    """The version that HELLO tells; the 3.x clients need one."""
     resumed_format: Literal["pairs", "map"] = field(
         default=Factory(lambda self: "map" if self.version else "pairs", takes_self=True)
     )
+    """The form of the voice clients in RESUMED. The 3.x clients read a map, so it is the default with a version."""
     documents: str = ""
+    """Prefix of its documents; discodo uses none so far."""
     rest: str = field(default="", validator=_rest)
+    """URL of the server that answers REST calls to this port. Without it they are refused with 426."""
     rest_max_body: int = field(default=10 * 1024 * 1024, validator=validators.gt(0))
+    """Bytes of the largest body of a REST call."""
 
 
 class Discodo(Behaviour[Options]):

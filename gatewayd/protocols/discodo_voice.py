@@ -58,7 +58,7 @@ def id_of(data: Mapping[str, Any], name: str, *, null: bool = False) -> Id | Non
 
 
 def _idle_state(client: VoiceClient) -> dict[str, Any]:
-    """The state of a player that plays nothing, with the options a player starts with (orig)."""
+    """The state of a player that plays nothing, with the options a player of the original starts with."""
     return {
         "id": client.id,
         "channel_id": client.channel,

@@ -1,6 +1,7 @@
 """dmod: dashboard pages of a guild application: one guild at a time, missed notifications, live application sessions.
 
-Source: seed 002_ce4a88f6de75e35b. The misspellings are the protocol's own.
+The socket of dmod (github.com/TeamDmod/beta-socket, README.md). docs/protocols/dmod.md says what was chosen here. The
+misspellings are the protocol's own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Live application sessions of dmod: their heartbeats, their re-authentication, and how they end.
 
-Source: seed 002_ce4a88f6de75e35b, section Commands. They belong to a session, and outlive its client by the window.
+docs/protocols/dmod.md describes them. They belong to a session, and outlive its client by the resume window.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ UNKNOWN = "Unknown data"
 
 @frozen(kw_only=True)
 class Options:
-    """`reauth_timeout`: seconds to answer APPLICATION_SESSION_REAUTH; `documents`: prefix of the documents served.
-
-    `unknown_guild`: what CONNECT_GUILD does where nobody knows the guild, "null" in the reply or a "close";
-    `application_bytes`: how large a document may become by patches.
-    """
+    """Options of a dmod listener."""
 
     reauth_timeout: Seconds = field(default=REAUTH_SECONDS, validator=validators.gt(Seconds(0)))
+    """How long a client has to answer APPLICATION_SESSION_REAUTH."""
     documents: str = ""
+    """Prefix of the documents that answer CONNECT_GUILD, and that patches change."""
     unknown_guild: Literal["null", "close"] = "null"
+    """The answer to CONNECT_GUILD for a guild that nobody knows: a null in the reply, or a close."""
     application_bytes: int = field(default=65536, validator=validators.gt(0))
+    """How large the document of an application may become by patches."""
 
 
 def texts(command: e.Command, *names: str) -> tuple[str, ...]:

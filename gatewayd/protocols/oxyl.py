@@ -1,6 +1,7 @@
 """oxyl: services of a bot fleet; sharders run blocks of shards, events are routed by service type.
 
-Source: seed 000_ae711d0f3c0467b2.
+The gateway of oxylbot (github.com/oxylbot/gateway, doc/ws/payloads.md). docs/protocols/oxyl.md says what was chosen
+here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ NESTED: Mapping[str, Mapping[str, str]] = {
     "guild": {"roles": "role", "channels": "channel", "members": "member", "voiceStates": "voiceState"},
     "member": {"user": "user"},
 }
-"""Fields of a cached object that hold others, or one other, and their kind (orig): each is a document too."""
+"""Fields of a cached object that hold others, or one other, and their kind; the original stores each of them too."""
 OBJECTS_A_TURN = 200
 """Cached objects between two turns of everybody else, some 2 ms: one message can hold 100,000."""
 
@@ -126,16 +127,19 @@ EXECUTE_COMMAND = Route(senders=(SHARDER,), receivers=("commands",))
 
 @frozen(kw_only=True)
 class Options:
-    """Service types, the shards to share out, more routes by event name, and the prefix of its documents.
-
-    A route has `senders` and `receivers`, lists of service types, and `deliver`: "one" of the receivers, or "all".
-    """
+    """Options of an oxyl listener."""
 
     service_types: tuple[str, ...] = ("feeds", "dashboard", "panel", SHARDER, "commands")
+    """The types of service that may identify."""
     shards_total: int = 1
+    """How many shards there are in all."""
     shards_per_sharder: int = 1
+    """How many shards one sharder is given."""
     routes: Mapping[str, Route] = field(factory=dict)
+    """More events that services may send, by name. A route has `senders` and `receivers`, both lists of service types,
+    and `deliver`: "one" of the receivers or "all" of them."""
     documents: str = ""
+    """Prefix of the documents that the cache writes."""
 
     def __attrs_post_init__(self) -> None:
         if self.shards_total < 0 or self.shards_per_sharder < 1:
@@ -268,7 +272,7 @@ def _cached(kind: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_command(data: Any) -> None:
-    """The seed's fields; `shard` is a string in its table and a number in its example."""
+    """The document's fields; `shard` is a string in its table and a number in its example."""
     if type(data) is not dict:
         raise Disconnect(Cause.INVALID_PAYLOAD, "d must be an object")
     need(data, {"command": (str,), "raw": (str,), "ids": (dict,)})

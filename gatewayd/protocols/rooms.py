@@ -1,6 +1,7 @@
 """rooms: participants of rooms, who hear what the backend says to their room.
 
-Source: seed 001_7e65c1ffe18b594c. The claim is the request's query; nothing but heartbeats comes from a client.
+The gateway of anonroom (github.com/GoogleFeud/anonroom, src/backend/websocket/readme.md). docs/protocols/rooms.md says
+what was chosen here. The claim is the request's query; nothing but heartbeats comes from a client.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ EVENTS: Mapping[str, tuple[int, Shape]] = {
     "participant_kick": (5, {"userId": ((str,), True)}),
     "participant_update": (
         6,
-        # The seed's table says boolean for all three; a colour is a string elsewhere, and both are relayed.
+        # The document's table says boolean for all three; a colour is a string elsewhere, and both are relayed.
         {
             "userId": ((str,), True),
             "banned": ((bool,), False),
@@ -101,11 +102,14 @@ WIRE = Wire(
 
 @frozen(kw_only=True)
 class Options:
-    """`path`: the endpoint; `ad_hoc`: any roomId is a room; `documents`: prefix of the documents it uses."""
+    """Options of a rooms listener."""
 
     path: str = "/gateway"
+    """The endpoint; any other path is refused with 404."""
     ad_hoc: bool = False
+    """Whether any roomId is a room. If not, a room has to be created over the admin API first."""
     documents: str = ""
+    """Prefix of its documents; rooms uses none so far."""
 
 
 class RoomsBehaviour(Behaviour[Options]):

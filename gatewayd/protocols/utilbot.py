@@ -1,6 +1,7 @@
 """utilbot: bots that identify by a key, report their guilds, and hear the sum of all reports.
 
-Source: seed 004_bf8093807e0c3923.
+The gateway of UtilBot (github.com/utilbot/documentation, docs/topics/opcodes.md). docs/protocols/utilbot.md says what
+was chosen here.
 """
 
 from __future__ import annotations
@@ -94,10 +95,12 @@ WIRE = Wire(
 
 @frozen(kw_only=True)
 class Options:
-    """`require_version`: refuse a client whose query has no `v`; `documents`: prefix of the documents it uses."""
+    """Options of a utilbot listener."""
 
     require_version: bool = False
+    """Whether a client whose query has no `v` is refused."""
     documents: str = ""
+    """Prefix of its documents; utilbot uses none so far."""
 
 
 @define
