@@ -40,7 +40,7 @@ heartbeat_interval = "10m"
 heartbeat_tolerance = "10m"
 """
 OPTIONS = {
-    # The seed's own event, to every commands service instead of one: the only event that a client gives to many.
+    # The document's own event, to every commands service instead of one: the only event that a client gives to many.
     "oxyl": """
 [listeners.options.routes.EXECUTE_COMMAND]
 senders = ["sharder"]

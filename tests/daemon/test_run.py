@@ -125,7 +125,7 @@ def test_sigint_stops_with_0_as_well(config: Path) -> None:
 
 
 def test_stuck_clients_do_not_hold_the_stop(config: Path) -> None:
-    """Row 85: they read nothing and answer nothing; and a second signal does not even wait for the grace."""
+    """They read nothing and answer nothing; and a second signal does not even wait for the grace."""
     with running("--config", config) as daemon:
         host, _, port = bind_of(config).partition(":")
         stuck = [socket.create_connection((host, int(port))) for _ in range(20)]

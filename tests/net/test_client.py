@@ -176,7 +176,6 @@ async def test_frames_and_pings_after_a_close_are_ignored() -> None:
 
 
 async def test_a_peer_that_never_answers_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 48."""
     monkeypatch.setattr(net_client, "CLOSE_SECONDS", 0.1)
     async with serving(utilbot.PROTOCOL) as served:
         stream = await raw_client(served)
@@ -186,7 +185,6 @@ async def test_a_peer_that_never_answers_the_close_is_let_go(monkeypatch: pytest
 
 
 async def test_binary_is_not_json() -> None:
-    """Row 52."""
     async with serving(utilbot.PROTOCOL) as served, client(served) as bot:
         await hear(bot)
         await bot.send(b'{"op": 10}')
@@ -229,7 +227,7 @@ async def test_a_slow_consumer_is_cut_off_and_loses_nothing() -> None:
 
 
 async def test_a_client_that_reads_nothing_at_all_is_let_go() -> None:
-    """Row 69: a blocked write has a deadline, and its end is the verdict."""
+    """A blocked write has a deadline, and its end is the verdict."""
     async with serving(utilbot.PROTOCOL, outbox_age=0.2, outbox_bytes=50_000_000, outbox_events=100_000) as served:
         stream = await raw_client(served)
         await stream.send_all(masked(b'{"op":1,"t":"identify","d":{"type":"x","key":"s3cret","id":"a"}}'))
@@ -267,7 +265,6 @@ class Faulty(utilbot.Utilbot):
 
 
 async def test_a_bug_of_ours_ends_that_client_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """Row 72."""
     faulty = attrs.evolve(utilbot.PROTOCOL, behaviour=Faulty)
     async with serving(faulty) as served, client(served) as other:
         await hear(other)
@@ -284,7 +281,6 @@ async def test_a_bug_of_ours_ends_that_client_alone(caplog: pytest.LogCaptureFix
 
 
 async def test_shutdown_says_1001_to_everyone() -> None:
-    """Row 84."""
     async with serving(utilbot.PROTOCOL) as served, client(served) as one, client(served) as two:
         await identified(served, one)
         await hear(two)

@@ -283,5 +283,5 @@ def test_bounds(fast: bool) -> None:
 
 
 def test_close_1014_is_echoed() -> None:
-    """Row 44: the library does not know this code yet."""
+    """The library does not know this code yet."""
     assert run(ours, [frame(8, (1014).to_bytes(2, "big"))], fast=True)[2] == 1014

@@ -1,4 +1,4 @@
-"""discodo as its document has it (seed 003): password, heartbeats, sessions by pair, voice clients, error replies."""
+"""discodo as its document has it: password, heartbeats, sessions by pair, voice clients, error replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dmod as its document has it (seed 002): authentication, guilds, notifications, live application sessions."""
+"""dmod as its document has it: authentication, guilds, notifications, live application sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every payload of dmod's document (seed 002), as it stands there: ours byte for byte, a client's understood."""
+"""Every payload of dmod's document (linked in docs/protocols/dmod.md), as it stands there: ours byte for byte, a client's
+understood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""oxyl as its document has it (seed 000): payloads, heartbeats, routes, shard blocks, cache."""
+"""oxyl as its document has it: payloads, heartbeats, routes, shard blocks, cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""rooms as its document has it (seed 001): the handshake, heartbeats both ways, and what the backend's events do."""
+"""rooms as its document has it: the handshake, heartbeats both ways, and what the backend's events do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""utilbot as its document has it (seed 004): identify, errors, the guild-count sum, IDs and their clashes."""
+"""utilbot as its document has it: identify, errors, the guild-count sum, IDs and their clashes."""
 
 from __future__ import annotations
 

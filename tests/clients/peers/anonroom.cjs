@@ -1,4 +1,4 @@
-// The page of GoogleFeud/anonroom, whose document seed 001 is, from the checkout named by ANONROOM: WebSocketClient.ts and
+// The page of GoogleFeud/anonroom, whose document rooms follows, from the checkout named by ANONROOM: WebSocketClient.ts and
 // handleSocketState.ts against a rooms listener. Run by tests/clients. Its address has no place for a secret, so the
 // listener is one without `auth`. It knows room_close as 7 where its checkout is of the document's time; since
 // 25 September 2020 its 7 is participant_join.
