@@ -18,6 +18,7 @@ from gatewayd.config.checks import named as _named
 from gatewayd.config.checks import not_empty as _not_empty
 from gatewayd.config.checks import not_negative as _not_negative
 from gatewayd.config.checks import positive as _positive
+from gatewayd.config.limits import ApiLimits, NetLimits
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
 from gatewayd.core.settings import Judging
@@ -171,7 +172,7 @@ class ListenerLimits:
 
 @attrs.frozen(kw_only=True)
 class LimitsConfig(ListenerLimits):
-    """[limits] with what only the node as a whole can have."""
+    """[limits] with what only the node as a whole can have; what is `LOADED` here, the TOML cannot set."""
 
     tls_handshakes: int = attrs.field(default=512, validator=_positive)
     """TLS handshakes at a time, of some 50 KB each. One address has at most an eighth; the others wait."""
@@ -179,6 +180,10 @@ class LimitsConfig(ListenerLimits):
     """Of the notifications that wait for one user: they stand in one answer to its login."""
     notifications_total_bytes: int = attrs.field(default=67108864, validator=_positive)
     """Of all that wait, an equal share for each realm: users who never come cannot fill the memory."""
+    net: NetLimits = attrs.field(default=NetLimits(), metadata={LOADED: True})
+    """Of the sockets of clients."""
+    api: ApiLimits = attrs.field(default=ApiLimits(), metadata={LOADED: True})
+    """Of the admin API."""
 
 
 @attrs.frozen(kw_only=True)
