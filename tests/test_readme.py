@@ -1,4 +1,4 @@
-"""The tour of the README: every snippet as it stands, against the defaults that a newcomer starts."""
+"""The tour, in the README and in docs/tour.md: every snippet as it stands, against the defaults that a newcomer starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from gatewayd.config.embedded import FIRST_PORT, NAMES, default_toml
 from tests.daemon.test_run import Running, running
 from tests.server import free_port
 
-TOUR = (Path(__file__).parent.parent / "README.md").read_text().partition("## Two minutes")[2].partition("\n## ")[0]
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+TOUR = README.partition("## Two minutes")[2].partition("\n## ")[0] + (ROOT / "docs" / "tour.md").read_text()
 SNIPPETS = dict(
     zip(
         re.findall(r"^\*\*(\w+)\*\*", TOUR, re.MULTILINE),
@@ -84,6 +86,13 @@ def pasted(name: str, ports: dict[str, str]) -> Iterator[Pasted]:
             process.kill()
 
 
+def test_it_is_short_and_begins_with_the_two_commands() -> None:
+    first_screen = README.partition("## Install and run")[0]
+    assert "pip install . && gatewayd run\n" in first_screen
+    assert "pip install '.[test]' && pytest\n" in README.partition("## Two minutes")[0]
+    assert len(README.splitlines()) <= 200
+
+
 def test_there_is_one_for_each_protocol_of_the_default() -> None:
     assert sorted(SNIPPETS) == sorted(NAMES)
 
@@ -112,5 +121,5 @@ def test_the_tour(daemon: Running, ports: dict[str, str], tmp_path: Path) -> Non
     with pasted("rooms", ports) as room:
         room.says("elsewhere")
         assert publish(tmp_path, room.said) == "delivered 2, buffered 0, dropped 0"
-        room.says("ann hears")
-        room.says("bob hears")
+        room.says("ann receives")
+        room.says("bob receives")

@@ -26,10 +26,7 @@ from tests.playbook import Person, Playbook
 from tests.server import free_port
 
 DOCS = Path(__file__).parents[2] / "docs" / "backend.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-
-
-README = DOCS.parents[1] / "README.md"
+SERVER, *BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 
 def examples() -> dict[str, Any]:
@@ -55,15 +52,14 @@ async def command(talk: Playbook, person: Person, op: int | str, name: str, data
     return person.heard()
 
 
-def test_the_backend_of_the_readme(tmp_path: Path) -> None:
+def test_the_whole_backend(tmp_path: Path) -> None:
     port, bind = free_port(), f"127.0.0.1:{free_port()}"
-    text = README.read_text().partition("## A backend")[2].partition("```python\n")[2].partition("```")[0]
     config = tmp_path / "gatewayd.toml"
     config.write_text(
         CONFIG.format(admin=tmp_path / "admin.sock", bind=bind) + f'[backend]\nurl = "http://127.0.0.1:{port}/"\n'
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", text.replace("8000", str(port))],
+        [sys.executable, "-c", SERVER.replace("8000", str(port))],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -44,11 +44,11 @@ def test_the_embedded_default_loads_with_the_real_protocols() -> None:
     assert len(config.listeners) == 5
 
 
-def test_the_tenants_of_the_readme_share_nothing(tmp_path: Path) -> None:
-    text = (EXAMPLE.parents[1] / "README.md").read_text().partition("### Tenants")[2].partition("```toml\n")[2]
+def test_the_two_tenants_of_the_documents_share_nothing(tmp_path: Path) -> None:
+    text = (EXAMPLE.parents[1] / "docs" / "realms.md").read_text().partition("```toml\n")[2]
     toml = text.partition("```")[0].replace("/etc/gatewayd", str(tmp_path))
     for name in ("prod", "staging"):
         (tmp_path / f"{name}.secrets").write_text("s\n")
         (tmp_path / f"{name}.secrets").chmod(0o600)
-    config = parse(toml, "README", PROTOCOLS, environ={})
+    config = parse(toml, "realms.md", PROTOCOLS, environ={})
     assert [listener.realm for listener in config.listeners] == ["prod", "staging"]

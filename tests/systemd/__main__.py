@@ -1,4 +1,4 @@
-"""The README's systemd section, walked on a booted system: `python -m tests.systemd`. As root; minutes the first time.
+"""The steps of docs/systemd.md, walked on a booted system: `python -m tests.systemd`. As root; minutes the first time.
 
 Each check is a function; they run in order on one machine, and the first one that fails ends the run.
 """
@@ -43,10 +43,10 @@ print(opened, refused)
 
 
 def shell_of(section: str) -> str:
-    """The first block of shell commands in a section of the README."""
-    text = (REPOSITORY / "README.md").read_text()
+    """The first block of shell commands in a section of docs/systemd.md."""
+    text = (REPOSITORY / "docs" / "systemd.md").read_text()
     found = re.search(rf"^## {re.escape(section)}$.*?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no section {section!r} with a block of sh"
+    assert found, f"docs/systemd.md has no section {section!r} with a block of sh"
     return found[1]
 
 
@@ -69,9 +69,9 @@ def refused(machine: Machine, script: str, code: int, words: str, *, user: str =
 
 
 def installs(machine: Machine) -> None:
-    """The README's steps, pasted."""
+    """The steps, pasted."""
     machine.do("cp -r /source /root/gatewayd")
-    machine.do("cd /root/gatewayd\n" + shell_of("Running under systemd"), seconds=300)
+    machine.do("cd /root/gatewayd\n" + shell_of("Installing"), seconds=300)
     same(prop(machine, "ActiveState"), "active")
     machine.file("/root/client.py", CLIENT)
     machine.file("/root/connects.py", CONNECTS)
