@@ -15,6 +15,7 @@ from attrs import define
 from websockets.trio.client import ClientConnection, connect
 
 from gatewayd.auth.brake import Brake
+from gatewayd.config.limits import NetLimits
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.protocol import Protocol
@@ -25,6 +26,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
+from gatewayd.net.client import Client
 from gatewayd.net.epoll import Epoll
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
@@ -72,6 +74,8 @@ async def serving(
     handshakes: Handshakes | None = None,
     hold_back: Callable[[str], Awaitable[None]] | None = None,
     rest: Forwarder | None = None,
+    limits: NetLimits = NetLimits(),
+    new_client: Callable[..., Client] = Client,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve one protocol for as long as the block runs; afterwards no fault of ours may have been counted."""
@@ -111,6 +115,8 @@ async def serving(
         handshakes=handshakes or Handshakes(),
         fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
         rest=rest,
+        limits=limits,
+        new_client=new_client,
     )
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]

@@ -119,7 +119,7 @@ class _Door:
                 connection.slot.release()
         if visitor.life.cancelled_caught and connection.unanswered:
             self._count(visitor, QUIET)
-            stream.dismiss(response(503, QUIET))
+            stream.dismiss(response(503, QUIET), self.bounds.head_bytes)
 
     def _count(self, visitor: Visitor, reason: str) -> None:
         self.refused[NO_ROOM] += 1

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 
 from gatewayd.admin.node import ListenerView
+from gatewayd.config.limits import ForwardLimits
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.quota import Intake
 from gatewayd.core.record import Store
@@ -78,10 +79,10 @@ def settings_of(config: ListenerConfig) -> Settings:
     )
 
 
-def rest_of(config: ListenerConfig) -> Forwarder | None:
+def rest_of(config: ListenerConfig, limits: ForwardLimits) -> Forwarder | None:
     """Who answers plain requests to a listener whose protocol takes them; None where nobody is named."""
     url: str = getattr(config.options, "rest", "")
-    return Forwarder(url, max_body=config.options.rest_max_body) if url else None  # type: ignore[attr-defined]
+    return Forwarder(url, max_body=config.options.rest_max_body, limits=limits) if url else None  # type: ignore[attr-defined]
 
 
 def notification_limits(config: Config) -> NotificationLimits:

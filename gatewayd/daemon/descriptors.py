@@ -15,7 +15,6 @@ from attrs import frozen
 from gatewayd.admin.bounds import Bounds
 from gatewayd.config.auth import HttpConfig
 from gatewayd.config.model import Config
-from gatewayd.net.forward import AT_ONCE
 
 OWN = 64
 """Listening sockets and files; connections to backends come to that, as many as are configured."""
@@ -52,7 +51,8 @@ def raise_limit() -> int:
 
 def share_for(config: Config, limit: int) -> Share:
     """What a node has that is configured so; the log says where that is less than it asks for."""
-    backends = AT_ONCE * sum(bool(getattr(item.options, "rest", "")) for item in config.listeners)
+    forwarding = [item for item in config.listeners if getattr(item.options, "rest", "")]
+    backends = config.limits.net.forward.calls * len(forwarding)
     backends += 0 if config.backend is None else config.backend.max_concurrent
     backends += sum(item.max_connections for item in config.auth.values() if isinstance(item, HttpConfig))
     wanted, doors = config.limits.max_clients, 1 if config.api is None else 2

@@ -72,7 +72,7 @@ class Daemon:
         limits = config.limits
         share = descriptors.share_for(config, descriptors.raise_limit())
         unidentified = min(limits.max_unidentified, max(FEW_UNIDENTIFIED, share.clients))
-        self.gate = Gate(max_clients=share.clients, max_unidentified=unidentified)
+        self.gate = Gate(share.clients, unidentified, limits.net.address_share)
         self.bounds = Bounds().within(share.door)
         self.keeping = self._keeping()
         store = None if self.keeping is None else self.keeping.journal
@@ -81,15 +81,15 @@ class Daemon:
         self.remembered = Remembered()
         self.backend = self._service()
         self.tick = Tick(self.clock)
-        self.epoll = Epoll()
+        self.epoll = Epoll(limits.net.sockets_in_a_row)
         self.brake = Brake()
-        self.handshakes = Handshakes(limits.tls_handshakes)
+        self.handshakes = Handshakes(limits.tls_handshakes, limits.net.tls, address_share=limits.net.address_share)
         self.auths = {name: make(name, item, self.lines) for name, item in config.auth.items()}
         self.started = time.time()
         self.deadline = math.inf
         self.listeners = [self._listener(item, protocols[item.protocol]) for item in config.listeners]
         self._by_name = {listener.config.name: listener for listener in self.listeners}
-        self.sockets = Sockets()
+        self.sockets = Sockets(limits.net.socket)
 
     def _keeping(self) -> Keeping | None:
         gateway = self.config.gateway
@@ -145,7 +145,8 @@ class Daemon:
             handshakes=self.handshakes,
             tls=tls_of(config),
             fast_lane=self.config.gateway.fast_lane,
-            rest=rest_of(config),
+            rest=rest_of(config, self.config.limits.net.forward),
+            limits=self.config.limits.net,
         )
 
     def prepare(self, environ: Mapping[str, str]) -> None:
@@ -205,7 +206,7 @@ class Daemon:
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
                     for name, sock in self.sockets.clients:
-                        acceptor = Acceptor(name, sock, self.lines, self.gate.refused)
+                        acceptor = Acceptor(name, sock, self.lines, self.gate.refused, self.config.limits.net.socket)
                         accepting.start_soon(self._by_name[name].serve, acceptor, clients)
                     systemd.notify("READY=1", f"STATUS={self._state()}")
                     watching.start_soon(systemd.beat, self._state)

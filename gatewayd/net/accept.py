@@ -14,12 +14,11 @@ from collections import Counter
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable
 
+from gatewayd.config.limits import SocketLimits
 from gatewayd.core.sampled import Sampled
 from gatewayd.net.request_head import response
 from gatewayd.net.transport import SocketTransport
 
-FIRST_PAUSE = 0.01
-LONGEST_PAUSE = 1.0
 PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
 """The one connection failed, not the listener (accept(2))."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -35,14 +34,16 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
     """
 
     def __init__(
-        self, name: str, sock: socket.socket, lines: Sampled | None = None, refused: Counter[str] | None = None
+        self, name: str, sock: socket.socket, lines: Sampled | None = None, refused: Counter[str] | None = None,
+        limits: SocketLimits = SocketLimits(),
     ) -> None:  # fmt: skip
         self.name = name
         self._sock = sock
         self._lines = Sampled(trio.current_time) if lines is None else lines
         self.refused: Counter[str] = Counter() if refused is None else refused
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._pause = FIRST_PAUSE
+        self._limits = limits
+        self._pause = limits.accept_pause
 
     async def accept(self) -> SocketTransport:
         """The next client."""
@@ -58,7 +59,7 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
                     raise trio.ClosedResourceError from None
                 await self._trouble(exc)
                 continue
-            self._pause = FIRST_PAUSE
+            self._pause = self._limits.accept_pause
             sock.setblocking(False)
             return SocketTransport(sock, _address(sock, address))
 
@@ -75,7 +76,7 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
                 await wait_readable(self._sock)  # accept(2) fails so even where nobody is there
             return
         await trio.sleep(self._pause)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        self._pause = min(self._pause * 2, self._limits.longest_accept_pause)
 
     def _hold_reserve(self) -> bool:
         """Whether there is a reserve; one that was lost is taken again as soon as that is possible."""
@@ -98,7 +99,7 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         else:
             self.refused["no_descriptors"] += 1
             sock.setblocking(False)
-            SocketTransport(sock, "").dismiss(BUSY)
+            SocketTransport(sock, "").dismiss(BUSY, self._limits.dismissed_bytes)
             return True
         finally:
             self._hold_reserve()

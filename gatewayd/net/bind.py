@@ -10,14 +10,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-BACKLOG = 1024
-UNSENT_BYTES = 131072
-"""How much the kernel takes beyond what is on its way: a socket with megabytes in it says for ten seconds that a slow
-reader reads nothing, and what it holds is lost with the connection."""
-USER_TIMEOUT_MS = 15_000
-"""A peer that acknowledges nothing for so long is gone (tcp(7), TCP_USER_TIMEOUT)."""
-KEEPALIVE = (5, 2, 3)
-"""Idle seconds, seconds between probes, probes: an idle peer that vanished is gone in about ten seconds."""
+from gatewayd.config.limits import SocketLimits
+
 FIRST_FD = 3
 """systemd passes its sockets from this descriptor on (sd_listen_fds(3))."""
 
@@ -26,7 +20,9 @@ class BindError(Exception):
     """A listening socket could not be had; the text is one sentence for the operator."""
 
 
-def bind_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def bind_tcp(
+    host: str, port: int, *, shared: bool = False, limits: SocketLimits = SocketLimits()
+) -> socket.socket:  # fmt: skip
     """A listening TCP socket on a host name or address; a `shared` port is open to our other processes, too.
 
     The kernel spreads the clients of a shared port over its sockets, which must all belong to one user
@@ -50,10 +46,12 @@ def bind_tcp(host: str, port: int, *, shared: bool = False) -> socket.socket:
         sock.close()
         hint = ": is another program, or another gatewayd, using it?" if exc.errno == errno.EADDRINUSE else ""
         raise BindError(f"cannot listen on {host}:{port}: {exc.strerror}{hint}") from exc
-    return _listening(sock)
+    return _listening(sock, limits)
 
 
-def bind_unix(path: Path, mode: int = 0o600, group: str | None = None) -> socket.socket:
+def bind_unix(
+    path: Path, mode: int = 0o600, group: str | None = None, *, limits: SocketLimits = SocketLimits()
+) -> socket.socket:  # fmt: skip
     """A listening Unix socket. A dead socket file in the way is unlinked, one that answers is not.
 
     It is never wider open than asked: bound under a strict umask, and widened only then.
@@ -75,7 +73,7 @@ def bind_unix(path: Path, mode: int = 0o600, group: str | None = None) -> socket
         raise BindError(f"cannot listen on {path}: {exc.strerror}") from exc
     finally:
         os.umask(before)
-    return _listening(sock)
+    return _listening(sock, limits)
 
 
 def _make_way(path: Path) -> None:
@@ -105,7 +103,9 @@ def _make_way(path: Path) -> None:
     raise BindError(f"cannot listen on {path}: another daemon answers there; stop it or choose another path")
 
 
-def inherited(environ: Mapping[str, str]) -> dict[str, list[socket.socket]]:
+def inherited(
+    environ: Mapping[str, str], *, first: int = FIRST_FD, limits: SocketLimits = SocketLimits()
+) -> dict[str, list[socket.socket]]:  # fmt: skip
     """The sockets that systemd passed to this process, by their FileDescriptorName= (sd_listen_fds(3))."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
@@ -114,27 +114,29 @@ def inherited(environ: Mapping[str, str]) -> dict[str, list[socket.socket]]:
     found: dict[str, list[socket.socket]] = {}
     for index in range(count):
         try:
-            sock = socket.socket(fileno=FIRST_FD + index)
+            sock = socket.socket(fileno=first + index)
         except OSError as exc:
-            raise BindError(f"LISTEN_FDS promises a socket as descriptor {FIRST_FD + index}: {exc.strerror}") from exc
+            raise BindError(f"LISTEN_FDS promises a socket as descriptor {first + index}: {exc.strerror}") from exc
         os.set_inheritable(sock.fileno(), False)
         name = names[index] if index < len(names) and names[index] else "unknown"
-        found.setdefault(name, []).append(_listening(sock))
+        found.setdefault(name, []).append(_listening(sock, limits))
     return found
 
 
-def _listening(sock: socket.socket) -> socket.socket:
+def _listening(sock: socket.socket, limits: SocketLimits) -> socket.socket:
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in zip(
-            (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT), KEEPALIVE, strict=True
+        for option, value in (
+            (socket.TCP_NODELAY, 1),
+            (socket.TCP_USER_TIMEOUT, int(limits.unacknowledged_seconds * 1000)),
+            (socket.TCP_NOTSENT_LOWAT, limits.unsent_bytes),
+            (socket.TCP_KEEPIDLE, limits.keepalive_idle),
+            (socket.TCP_KEEPINTVL, limits.keepalive_interval),
+            (socket.TCP_KEEPCNT, limits.keepalive_probes),
         ):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
     sock.setblocking(False)
-    sock.listen(BACKLOG)
+    sock.listen(limits.backlog)
     return sock
 
 

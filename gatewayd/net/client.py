@@ -15,11 +15,11 @@ from gatewayd.core.machine import IDENTIFIED
 from gatewayd.core.protocol import loads
 from gatewayd.core.text import printable
 from gatewayd.hub import entry
-from gatewayd.net.websocket import DRAIN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gatewayd.config.limits import ClientLimits
     from gatewayd.core.behaviour import Behaviour, Handshake
     from gatewayd.core.connection import Connection
     from gatewayd.core.events import Identify
@@ -29,44 +29,34 @@ if TYPE_CHECKING:
     from gatewayd.net.websocket import WebSocket
     from gatewayd.net.writer import Writer
 
-CLOSE_SECONDS = 4.0
-"""How long a client has to answer our close frame."""
-LINGER_SECONDS = 1.0
-CATCH_UP_SECONDS, CATCH_UP_PAUSE = 5.0, 0.01
-"""How long a late client whose socket still holds something is spared, and how often it is looked at meanwhile."""
-IDENTIFIED_LINES, STRANGERS_LINES = 1000, 10
-"""How many lines of a kind are logged in ten seconds: all but in a storm, where only a number is left to be read."""
-
 log = logging.getLogger("gatewayd.client")
 
 
 class Client:
-    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it; it goes, as
-    the handshake does, once the client was greeted.
-    """
+    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
 
-    __slots__ = ("behaviour", "claim", "connection", "handshake", "hub", "lines", "remote", "ticket")
+    __slots__ = ("_opening", "behaviour", "connection", "hub", "limits", "lines", "remote", "ticket")
 
     def __init__(
         self, hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake,
-        claim: Identify | Disconnect | None, ticket: Ticket, remote: str, lines: Sampled,
+        claim: Identify | Disconnect | None, ticket: Ticket, remote: str, lines: Sampled, limits: ClientLimits,
     ) -> None:  # fmt: skip
         self.hub = hub
         self.behaviour = behaviour
         self.connection = connection
-        self.handshake: Handshake | None = handshake
-        self.claim = claim
+        self._opening: tuple[Handshake, Identify | Disconnect | None] | None = (handshake, claim)
         self.ticket = ticket
         self.remote = remote
         self.lines = lines
+        self.limits = limits
 
     async def greet(self) -> None:
         """Say hello, or pass the verdict that the request has earned."""
         if self.ticket.gate.draining:
             raise Disconnect(Cause.SHUTDOWN)
-        handshake, claim = self.handshake, self.claim
-        self.handshake = self.claim = None
-        assert handshake is not None, "a client is greeted once"
+        assert self._opening is not None, "a client is greeted once"
+        handshake, claim = self._opening
+        self._opening = None  # it holds the request's headers
         if isinstance(claim, Disconnect):
             raise claim
         realm = self.behaviour.port.realm
@@ -92,12 +82,12 @@ class Client:
         """Log what a client did; who it is, is known once it has identified."""
         if not log.isEnabledFor(logging.INFO):
             return
-        session, identified = self.connection.session, self.ticket.identified
+        session, identified, limits = self.connection.session, self.ticket.identified, self.limits
         who = printable(session.identity or "-", 64) if identified and session is not None else "-"
         self.lines.log(
             log, logging.INFO, "%s listener=%s session=%s identity=%s remote=%s %s",
             what, self.behaviour.listener, session.id if session else "-", who, printable(self.remote), more,
-            kind=f"{what} {cause} {identified}", first=IDENTIFIED_LINES if identified else STRANGERS_LINES,
+            kind=f"{what} {cause} {identified}", first=limits.identified_lines if identified else limits.stranger_lines,
         )  # fmt: skip
 
     def act_aloud(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
@@ -122,7 +112,7 @@ class Client:
         return printable(str(said.get(wire.opcode_field)), 40)
 
 
-async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
+async def watch(connection: Connection, behind: Callable[[], bool], limits: ClientLimits) -> None:
     """The heartbeat deadline: sleep until something is due, say it, or find that the client is late.
 
     `behind` tells whether the client has said what was not acted on yet: that is heard before it is judged.
@@ -131,9 +121,9 @@ async def watch(connection: Connection, behind: Callable[[], bool]) -> None:
         while True:
             await trio.sleep_until(connection.due)
             if connection.late(trio.current_time()):
-                with trio.move_on_after(CATCH_UP_SECONDS):
+                with trio.move_on_after(limits.catch_up_seconds):
                     while behind():  # noqa: ASYNC110  # nobody is told when a socket is empty
-                        await trio.sleep(CATCH_UP_PAUSE)
+                        await trio.sleep(limits.catch_up_pause)
             connection.tick(trio.current_time())
     except Disconnect as verdict:
         connection.end(verdict)
@@ -145,7 +135,7 @@ async def serve_client(client: Client, writer: Writer, websocket: WebSocket) -> 
         client.connection.pings = websocket.controls
         verdict = await _converse(client, writer, websocket)
         if not await _part(client, writer, websocket, verdict):
-            await writer.socket.linger(LINGER_SECONDS, DRAIN_BYTES)
+            await writer.socket.linger(client.limits.linger_seconds, client.limits.drain_bytes)
     finally:
         writer.socket.abort()
         client.connection.release()
@@ -164,7 +154,7 @@ async def _converse(client: Client, writer: Writer, websocket: WebSocket) -> Dis
             writer.serve(tasks)
             try:
                 await client.greet()
-                tasks.start_soon(watch, client.connection, writer.socket.behind)
+                tasks.start_soon(watch, connection, writer.socket.behind, client.limits)
                 act = client.act_aloud if log.isEnabledFor(logging.DEBUG) else client.act
                 await websocket.hear(tasks, act, connection.end)
             except Disconnect as exc:
@@ -199,7 +189,7 @@ async def _part(client: Client, writer: Writer, websocket: WebSocket, verdict: D
     cause = said.cause.value
     client.log("left", f"cause={cause} reason={printable(said.reason)}", cause)
     try:
-        with trio.move_on_after(CLOSE_SECONDS):
+        with trio.move_on_after(client.limits.close_seconds):
             if websocket.controls.reply is not None:
                 writer.say_close(websocket.controls.reply)
                 await writer.flush()

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
     from gatewayd.net.writer import Writer
 
-MAX_CONTROLS = 10
-"""Control frames in one second; of data frames, the protocol's own rate decides."""
-
 
 class Controls:
-    """Of one client. `close_detaches`: every close leaves its session to be resumed, 1000 included."""
+    """Of one client, `most` in a second. `close_detaches`: every close, 1000 included, leaves its session resumable."""
 
-    __slots__ = ("_close_detaches", "_count", "_pings", "_pong", "_since", "_unanswered", "_writer", "end", "reply")
+    __slots__ = (
+        "_close_detaches", "_count", "_most", "_pings", "_pong", "_since", "_unanswered", "_writer",
+        "end", "reply",
+    )  # fmt: skip
 
-    def __init__(self, writer: Writer, *, close_detaches: bool) -> None:
+    def __init__(self, writer: Writer, most: int, *, close_detaches: bool) -> None:
         self._writer = writer
+        self._most = most
         self._close_detaches = close_detaches
         self._count = 0
         self._since = 0.0
@@ -44,8 +45,8 @@ class Controls:
         if now - self._since >= 1:
             self._since, self._count = now, 0
         self._count += 1
-        if self._count > MAX_CONTROLS:
-            raise Disconnect(Cause.FLOOD, f"more than {MAX_CONTROLS} control frames in a second")
+        if self._count > self._most:
+            raise Disconnect(Cause.FLOOD, f"more than {self._most} control frames in a second")
 
     def ping(self, told: Callable[[], None]) -> None:
         """Ask for a pong; `told` is called when it comes: the client has read all that was said before the ping."""

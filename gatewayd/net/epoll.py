@@ -17,9 +17,9 @@ from typing import Protocol
 import outcome
 import trio
 
+from gatewayd.config.limits import NetLimits
+
 RECEIVE_BYTES = 65536
-MOST = 64
-"""So many sockets are heard before other tasks run."""
 
 Take = Callable[[bytes], bool]
 """Takes what has come, b"" at the end; True when the waiting may go on."""
@@ -35,9 +35,13 @@ class Heard(Protocol):
 
 
 class Epoll:
-    """The sockets of one node. Use as a context manager, and keep `run` running inside it."""
+    """The sockets of one node, `most` of them heard before other tasks run.
 
-    def __init__(self) -> None:
+    Use as a context manager, and keep `run` running inside it.
+    """
+
+    def __init__(self, most: int = NetLimits().sockets_in_a_row) -> None:
+        self._most = most
         self._epoll: select.epoll | None = None
         self._ears: dict[int, Ear] = {}
         self._all_heard: trio.Event | None = None
@@ -54,14 +58,15 @@ class Epoll:
     async def run(self) -> None:
         """Hear whoever has something to say, until cancelled."""
         assert self._epoll is not None
+        most = self._most
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            found = self._epoll.poll(0, MOST)
+            found = self._epoll.poll(0, most)
             for number, _ in found:
                 ear = self._ears.get(number)
                 if ear is not None:  # else it was taken out in this very round
                     ear.hear()
-            if self._all_heard is not None and len(found) < MOST:
+            if self._all_heard is not None and len(found) < most:
                 self._all_heard.set()
                 self._all_heard = None
 

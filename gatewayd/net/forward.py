@@ -19,22 +19,16 @@ from urllib.parse import urlsplit
 import h11
 import trio
 
-from gatewayd.net.client import LINGER_SECONDS
+from gatewayd.config.limits import ForwardLimits
 from gatewayd.net.hop_by_hop import Failed, announced, answer_of, client_side, framing_of, request_of
 from gatewayd.net.request_head import Head, response
 from gatewayd.net.transport import SocketTransport
 
-AT_ONCE = 64
-PIECE = 65536
-"""The most that is read at once."""
-READ_OUT = 32 * 1024 * 1024
-"""The most that is read in a second of a body that is refused: its client may write all of it before it reads why."""
-
 
 class Forwarder:
-    """To the server at `url`; `timeout` in seconds is for one whole call, `at_once` for the calls of one listener."""
+    """Forwards the calls of one listener to the server at `url`."""
 
-    def __init__(self, url: str, *, max_body: int, timeout: float = 30.0, at_once: int = AT_ONCE) -> None:
+    def __init__(self, url: str, *, max_body: int, limits: ForwardLimits = ForwardLimits()) -> None:
         parts = urlsplit(url)
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -42,8 +36,7 @@ class Forwarder:
         self.authority = parts.netloc
         self.path = parts.path.rstrip("/")
         self.max_body = max_body
-        self._timeout = timeout
-        self._at_once = at_once
+        self.limits = limits
         self.calls = 0
 
     async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
@@ -52,39 +45,46 @@ class Forwarder:
         `rest` is what came behind the head. Raises `trio.BrokenResourceError` when the client goes away.
         """
         try:
-            if self.calls >= self._at_once:
-                raise Failed(503, "rest_full", f"{self._at_once} REST calls are under way: try again in a moment")
+            if self.calls >= self.limits.calls:
+                raise Failed(503, "rest_full", f"{self.limits.calls} REST calls are under way: try again in a moment")
             call = _Call(self, transport, head, rest, remote)
         except Failed as failed:
-            await _refuse(transport, failed)
+            await self._refuse(transport, failed)
             return failed
         self.calls += 1
         try:
-            with trio.move_on_after(self._timeout) as time:
+            with trio.move_on_after(self.limits.call_seconds) as time:
                 await call.run()
         finally:
             self.calls -= 1
         if time.cancelled_caught:
             call.failed = call.too_late()
         if call.failed is not None and not call.begun:
-            await _refuse(transport, call.failed)
+            await self._refuse(transport, call.failed)
         elif call.failed is None and not call.heard:
-            await transport.linger(LINGER_SECONDS, READ_OUT)
+            await transport.linger(self.limits.linger_seconds, self.limits.refused_bytes)
         return call.failed
+
+    async def _refuse(self, transport: SocketTransport, failed: Failed) -> None:
+        """Answer in words."""
+        headers = (("Retry-After", "5"),) if failed.status == 503 else ()
+        answer = response(failed.status, failed.reason, headers=headers, plain=True)
+        await transport.hang_up(answer, self.limits.linger_seconds, self.limits.refused_bytes)
 
 
 class _Side:
     """One side of a call: a stream, and what h11 makes of it."""
 
-    def __init__(self, stream: trio.abc.Stream, wire: h11.Connection) -> None:
+    def __init__(self, stream: trio.abc.Stream, wire: h11.Connection, piece_bytes: int) -> None:
         self.stream = stream
+        self._piece_bytes = piece_bytes
         self.wire = wire
         self.over = False
 
     async def hear(self) -> Any:
         """The next event."""
         while (event := self.wire.next_event()) is h11.NEED_DATA:
-            data = bytes(await self.stream.receive_some(PIECE))
+            data = bytes(await self.stream.receive_some(self._piece_bytes))
             self.over = not data
             self.wire.receive_data(data)
         return event
@@ -105,7 +105,7 @@ class _Call:
         framing = framing_of(head)
         if int(framing.get("content-length", 0)) > to.max_body:
             raise self._too_big()
-        self.client = _Side(transport, client_side(head, framing, rest))
+        self.client = _Side(transport, client_side(head, framing, rest), to.limits.piece_bytes)
         self.request = request_of(head, framing, remote, to.authority, to.path)
         self.failed: Failed | None = None
         self.begun = False
@@ -132,7 +132,7 @@ class _Call:
         except OSError:
             self.failed = _broken("cannot be reached")
             return
-        server = _Side(stream, h11.Connection(h11.CLIENT))
+        server = _Side(stream, h11.Connection(h11.CLIENT), self.to.limits.piece_bytes)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ask, server, nursery.cancel_scope)
@@ -194,7 +194,7 @@ class _Call:
         while type(event := await _hear(server)) is not h11.EndOfMessage:
             if type(event) is h11.Response:
                 event = answer_of(event)
-                whole = announced(event) <= PIECE
+                whole = announced(event) <= self.to.limits.piece_bytes
             elif type(event) is not h11.Data:
                 continue
             if whole:
@@ -227,10 +227,3 @@ async def _hear(server: _Side) -> Any:
 
 def _broken(what: str) -> Failed:
     return Failed(502, "rest_backend", f"the server behind this listener {what}")
-
-
-async def _refuse(transport: SocketTransport, failed: Failed) -> None:
-    """Answer in words."""
-    headers = (("Retry-After", "5"),) if failed.status == 503 else ()
-    answer = response(failed.status, failed.reason, headers=headers, plain=True)
-    await transport.hang_up(answer, LINGER_SECONDS, READ_OUT)

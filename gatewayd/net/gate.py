@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from gatewayd.config.limits import NetLimits
+
 if TYPE_CHECKING:
     from gatewayd.config.model import ListenerConfig
-
-SHARE = 8
-"""One address holds at most an eighth of `max_unidentified`."""
 
 DRAINING = (503, "draining", "this node is shutting down: connect again in a moment")
 MAX_CLIENTS = (503, "max_clients", "no room for another client now: try again later")
@@ -39,7 +38,9 @@ class NotAdmitted(Exception):  # noqa: N818, RUF100
 
 @define
 class Gate:
-    """The node's bounds on connections. `draining` refuses everyone who comes.
+    """The node's bounds on connections; an `address_share`-th of `max_unidentified` is for one address.
+
+    `draining` refuses everyone who comes.
 
     An address is as `origin.address_of` gives it. None has no bounds of its own: a Unix socket, and a client behind a
     trusted proxy until its head has said where it comes from.
@@ -47,6 +48,7 @@ class Gate:
 
     max_clients: int
     max_unidentified: int
+    address_share: int = NetLimits().address_share
     draining: bool = False
     clients: int = 0
     unidentified: int = 0
@@ -82,7 +84,7 @@ class Gate:
         """Raise `NotAdmitted` where this address may have no further client."""
         if self.by_address[address] >= listener.max_clients_per_ip:
             raise NotAdmitted(*MAX_CLIENTS_PER_IP)
-        share = min(self.max_unidentified, listener.max_unidentified) // SHARE
+        share = min(self.max_unidentified, listener.max_unidentified) // self.address_share
         if self.unidentified_by_address[address] >= max(1, share):
             raise NotAdmitted(*UNIDENTIFIED_PER_IP)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
+from gatewayd.config.limits import NetLimits
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
@@ -17,7 +18,7 @@ from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable, redacted
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.client import LINGER_SECONDS, Client, serve_client
+from gatewayd.net.client import Client, serve_client
 from gatewayd.net.gate import DRAINING, Gate, NotAdmitted, Ticket
 from gatewayd.net.hop_by_hop import Failed
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from gatewayd.net.epoll import Epoll
     from gatewayd.net.tick import Tick
 
-LINGER_BYTES = 65536
-"""What is still read of a client that is refused: a request head with what was pipelined behind it."""
 ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
 
 log = logging.getLogger("gatewayd.listener")
@@ -56,7 +55,8 @@ class Listener:
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
         gate: Gate, tick: Tick, epoll: Epoll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: Handshakes,
-        fast_lane: bool = True, rest: Rest | None = None,
+        fast_lane: bool = True, rest: Rest | None = None, limits: NetLimits = NetLimits(),
+        new_client: Callable[..., Client] = Client,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -71,6 +71,8 @@ class Listener:
         self.handshakes = handshakes
         self.fast_lane = fast_lane
         self.rest = rest
+        self.limits = limits
+        self._new_client = new_client
         self._proxies = origin.networks(config.trusted_proxies)
         self._opening: set[trio.CancelScope] = set()
 
@@ -103,7 +105,8 @@ class Listener:
         except NotAdmitted as refused:
             self._count(refused.bound, socket.remote, refused.status, refused.reason)
             # No task waits for one of them to read its answer, and to TLS it could not be said in words.
-            socket.dismiss(b"" if self.tls is not None else _answer(refused))
+            answer = b"" if self.tls is not None else _answer(refused)
+            socket.dismiss(answer, self.limits.socket.dismissed_bytes)
             return
         try:
             await self._welcome(socket, ticket)
@@ -132,13 +135,13 @@ class Listener:
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise
-        reader = HeadReader(plain=self.behaviour.plain)
+        reader = HeadReader(self.limits.head, plain=self.behaviour.plain)
         try:
             head = await _read_head(transport, reader)
         except BadHead as bad:
             if bad.status != 200:
                 self._count("bad_request", socket.remote, bad.status, bad.reason)
-            await _say(transport, response(bad.status, bad.reason, headers=bad.headers))
+            await self._refuse(transport, response(bad.status, bad.reason, headers=bad.headers))
             return None
         if head is None:
             return None
@@ -157,18 +160,23 @@ class Listener:
             claim = await self._admit(head, handshake)
         except NotAdmitted as refused:
             self._count(refused.bound, remote, refused.status, refused.reason)
-            await _say(transport, _answer(refused))
+            await self._refuse(transport, _answer(refused))
             return None
         except Refused as refused:
             self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
             headers = (WEBSOCKET,) if refused.status == 426 else ()
-            await _say(transport, response(refused.status, refused.reason, headers=headers, plain=not head.upgrades))
+            await self._refuse(
+                transport, response(refused.status, refused.reason, headers=headers, plain=not head.upgrades)
+            )
             return None
         connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
-        writer = Writer(transport, connection, self.tick)
+        limits = self.limits.client
+        writer = Writer(transport, connection, self.tick, limits.write_seconds)
         ear = transport.listen(self.epoll)
-        websocket = WebSocket(ear, writer, connection, rest=reader.rest, fast=self.fast_lane)
-        client = Client(self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines)
+        websocket = WebSocket(ear, writer, connection, limits, rest=reader.rest, fast=self.fast_lane)
+        client = self._new_client(
+            self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits
+        )
         await transport.send_all(accepted(head))
         return partial(serve_client, client, writer, websocket)
 
@@ -207,6 +215,10 @@ class Listener:
         blamed = None if origin.is_trusted(remote, self._proxies) else ticket.address
         return Handshake(head.path, head.query, head.headers, blamed)
 
+    async def _refuse(self, transport: SocketTransport, answer: bytes) -> None:
+        """Answer over HTTP and hang up."""
+        await transport.hang_up(answer, self.limits.client.linger_seconds, self.limits.client.refused_bytes)
+
     def _count(self, reason: str, remote: str, status: int, words: str, target: str = "-") -> None:
         """A client is refused before its upgrade: count and log it."""
         self.gate.refused[reason] += 1
@@ -219,11 +231,6 @@ class Listener:
 
 def _answer(refused: NotAdmitted) -> bytes:
     return response(refused.status, refused.reason, headers=(("Retry-After", "5"),))
-
-
-async def _say(transport: SocketTransport, answer: bytes) -> None:
-    """Answer over HTTP and hang up."""
-    await transport.hang_up(answer, LINGER_SECONDS, LINGER_BYTES)
 
 
 async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:

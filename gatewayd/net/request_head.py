@@ -19,12 +19,11 @@ from http import HTTPStatus
 
 from attrs import field, frozen
 
+from gatewayd.config.limits import HeadLimits
 from gatewayd.net import request_target
 
-MAX_HEAD = 8192
-MAX_TARGET = 4096
-MAX_HEADERS = 64
-MAX_REQUEST_LINE = len(b"GET  HTTP/1.1\r\n") + MAX_TARGET
+BARE_LINE = len(b"GET  HTTP/1.1\r\n")
+"""A request line without its target."""
 NO_GET = "a WebSocket upgrade is a GET"
 WEBSOCKET = ("Upgrade", "websocket")
 WS_VERSION = ("Sec-WebSocket-Version", "13")
@@ -106,7 +105,8 @@ class HeadReader:
     With `plain`, requests are taken that are no upgrades as well.
     """
 
-    def __init__(self, *, plain: bool = False) -> None:
+    def __init__(self, limits: HeadLimits = HeadLimits(), *, plain: bool = False) -> None:
+        self._limits = limits
         self._plain = plain
         self._data = bytearray()
         self._scanned = 0  # what lies before it is never looked at again
@@ -119,14 +119,15 @@ class HeadReader:
     def feed(self, data: bytes) -> Head | None:
         """A `Head` when it is whole, None while more is needed. Raises `BadHead` as soon as it cannot become one."""
         self._data += data
+        most = self._limits.head_bytes
         while True:
-            newline = self._data.find(b"\n", self._scanned, MAX_HEAD)
-            end = newline + 1 or min(len(self._data), MAX_HEAD)
+            newline = self._data.find(b"\n", self._scanned, most)
+            end = newline + 1 or min(len(self._data), most)
             self._check_bytes(end)
             self._scanned = end
             if newline < 0:
-                if end == MAX_HEAD:
-                    raise BadHead(431, f"the request head is larger than {MAX_HEAD} bytes: send less in its headers")
+                if end == most:
+                    raise BadHead(431, f"the request head is larger than {most} bytes: send less in its headers")
                 return None
             line = bytes(self._data[self._line_start : end - 2])
             self._line_start = end
@@ -136,8 +137,8 @@ class HeadReader:
             elif not line:
                 self.rest = bytes(self._data[end:])
                 return self._head()
-            elif self._lines > MAX_HEADERS + 1:
-                raise BadHead(431, f"more than {MAX_HEADERS} headers: send fewer")
+            elif self._lines > self._limits.headers + 1:
+                raise BadHead(431, f"more than {self._limits.headers} headers: send fewer")
             else:
                 self._add_header(line)
 
@@ -157,7 +158,7 @@ class HeadReader:
         if "host" not in self._headers:
             raise BadHead(400, "no Host header: send exactly one")
         try:
-            path, query = request_target.split(self._target)
+            path, query = request_target.split(self._target, self._limits.parameters)
         except ValueError as bad:
             raise BadHead(400, str(bad)) from None
         # Both are lists (RFC 9110 §7.6.1, §7.8) that must contain the word (RFC 6455 §4.2.1).
@@ -177,8 +178,9 @@ class HeadReader:
                 raise BadHead(400, "this port speaks plain HTTP, not TLS: connect with ws://, or set tls_cert for it")
             if sound:
                 _check_beginning(beginning[:sound], plain=self._plain)
-            if sound > MAX_REQUEST_LINE:
-                raise BadHead(414, f"the request target is longer than {MAX_TARGET} bytes: shorten it")
+            most = self._limits.target_bytes
+            if sound > BARE_LINE + most:
+                raise BadHead(414, f"the request target is longer than {most} bytes: shorten it")
         if sound == end:
             return
         if sound and self._data[sound - 1] == ord("\r"):

@@ -8,24 +8,22 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, unquote_to_bytes
 
-MAX_PARAMETERS = 32
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SEGMENT_ENDS = re.compile(r"[/\\]")
 TWICE = 2
 """Some servers decode a path more than once."""
 
 
-def split(target: str) -> tuple[str, dict[str, str]]:
-    """Path and query, decoded; of a repeated parameter the last counts."""
+def split(target: str, most: int) -> tuple[str, dict[str, str]]:
+    """Path and query, decoded; of a repeated parameter the last counts. `most` bounds the parameters."""
     path, _, query = target.partition("?")
-    return _decoded(path, "path"), _query(query)
+    return _decoded(path, "path"), _query(query, most)
 
 
-def _query(text: str) -> dict[str, str]:
+def _query(text: str, most: int) -> dict[str, str]:
     pairs = [pair for pair in text.split("&") if pair]
-    if len(pairs) > MAX_PARAMETERS:  # refused, not cut: one of those left out might have been the token
-        raise ValueError(f"more than {MAX_PARAMETERS} query parameters: send fewer")
+    if len(pairs) > most:  # refused, not cut: one of those left out might have been the token
+        raise ValueError(f"more than {most} query parameters: send fewer")
     halves = [pair.partition("=") for pair in pairs]
     return {
         _decoded(name.replace("+", " "), "query"): _decoded(value.replace("+", " "), "query")

@@ -16,16 +16,12 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from gatewayd.config.limits import NetLimits, TlsLimits
 from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Heard, Take
-from gatewayd.net.gate import SHARE
 from gatewayd.net.transport import SocketTransport
 
 RECORD_BYTES = 16384
 """The most that one TLS record holds (RFC 8446 §5.1)."""
-MOST_UNSENT = 65536
-"""How much of what TLS itself has to say may wait for a peer that asks for it (new keys, say) and does not read."""
-MOST_HELLO = 32768
-"""How much a peer may say before keys are agreed on; we ask for no certificate of its own."""
 
 
 class NotTls(trio.BrokenResourceError):
@@ -33,16 +29,17 @@ class NotTls(trio.BrokenResourceError):
 
 
 class Handshakes:
-    """The handshakes of a node: `most` at a time, an eighth of them of one address; the others wait in line.
+    """The handshakes of a node: `most` at a time, an `address_share`-th of them of one address; others wait in line.
 
-    Each keeps some 50 KB, for `seconds` at most. Whoever finds no place has the oldest end after `hurried`, so that no
-    number of silent clients shuts the others out for long.
+    A handshake that finds no place lets the oldest one end after `crowded_seconds`, so that no number of silent clients
+    shuts the others out for long.
     """
 
-    def __init__(self, most: int = 512, *, seconds: float = 5.0, hurried: float = 1.0) -> None:
-        self._most = most
-        self._seconds = seconds
-        self._hurried = hurried
+    def __init__(
+        self, most: int = 512, limits: TlsLimits = TlsLimits(), *, address_share: int = NetLimits().address_share
+    ) -> None:  # fmt: skip
+        self._limits = limits
+        self._address_most = max(1, most // address_share)
         self._all = trio.CapacityLimiter(most)
         self._computing = trio.Lock()
         self._by_address: WeakValueDictionary[str, trio.CapacityLimiter] = WeakValueDictionary()
@@ -50,7 +47,7 @@ class Handshakes:
 
     async def begin(self, below: SocketTransport, context: ssl.SSLContext, address: str | None) -> TlsTransport:
         """Agree on keys with one client. Raises as `TlsTransport.handshake`, and `NotTls` when it takes too long."""
-        its_own = trio.CapacityLimiter(max(1, self._most // SHARE))
+        its_own = trio.CapacityLimiter(self._address_most)
         if address is not None:
             its_own = self._by_address.setdefault(address, its_own)
         async with its_own:
@@ -58,14 +55,14 @@ class Handshakes:
                 oldest = next(iter(self._patient))
                 oldest.deadline = min(oldest.deadline, self._patient.pop(oldest))
             async with self._all:
-                return await self._agree(TlsTransport(below, context))
+                return await self._agree(TlsTransport(below, context, self._limits.unsent_bytes))
 
     async def _agree(self, transport: TlsTransport) -> TlsTransport:
         agreed = False
         try:
-            with trio.move_on_after(self._seconds) as patience:
-                self._patient[patience] = trio.current_time() + self._hurried
-                await transport.handshake(self._computing)
+            with trio.move_on_after(self._limits.handshake_seconds) as patience:
+                self._patient[patience] = trio.current_time() + self._limits.crowded_seconds
+                await transport.handshake(self._computing, self._limits.hello_bytes)
                 agreed = True
         finally:
             self._patient.pop(patience, None)
@@ -79,22 +76,23 @@ class Handshakes:
 class TlsTransport(SocketTransport):
     """The server's side of TLS over a socket that nobody else uses from now on; `handshake` comes first."""
 
-    __slots__ = ("_cipher", "_in", "_out", "_over", "_tls")
+    __slots__ = ("_cipher", "_in", "_out", "_over", "_tls", "_unsent_bytes")
 
-    def __init__(self, below: SocketTransport, context: ssl.SSLContext) -> None:
+    def __init__(self, below: SocketTransport, context: ssl.SSLContext, unsent_bytes: int) -> None:
         super().__init__(below.sock, below.remote)
         self.send = self._send
+        self._unsent_bytes = unsent_bytes
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self._cipher = b""  # encrypted, and not yet taken by the kernel
         self._over = False  # the peer has said that nothing more comes
 
-    async def handshake(self, computing: trio.Lock) -> None:
+    async def handshake(self, computing: trio.Lock, hello_bytes: int) -> None:
         """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up.
 
         A signature takes a millisecond: with one lock for all, hundreds that begin at once do not stall the loop.
         """
-        left = MOST_HELLO
+        left = hello_bytes
         while True:
             try:
                 async with computing:
@@ -104,7 +102,7 @@ class TlsTransport(SocketTransport):
                 said = await super().receive_some(left)
                 left -= len(said)
                 if not left:
-                    raise NotTls(f"a TLS handshake of more than {MOST_HELLO} bytes") from None
+                    raise NotTls(f"a TLS handshake of more than {hello_bytes} bytes") from None
                 self._feed(said)
             except (ssl.SSLError, ssl.CertificateError) as exc:
                 await self._send_out()  # the alert says why
@@ -184,7 +182,7 @@ class TlsTransport(SocketTransport):
         """Write what TLS itself has to say to what came, such as new keys."""
         if self._out.pending:
             self._cipher += self._out.read()
-            if len(self._cipher) > MOST_UNSENT:
+            if len(self._cipher) > self._unsent_bytes:
                 raise trio.BrokenResourceError("the peer asks for more than it reads")
             if not self.drained():
                 self.wake()

@@ -14,9 +14,6 @@ from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writab
 
 from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Epoll, Heard
 
-DISMISSED_BYTES = 8192
-"""How much is taken out of the socket of a client that is dismissed: a request head, and no more."""
-
 
 def _nobody() -> None:
     """There is nobody to be told."""
@@ -116,12 +113,12 @@ class SocketTransport(trio.abc.Stream):
         except OSError:
             pass  # the peer is gone already: there is nobody to tell
 
-    def dismiss(self, answer: bytes) -> None:
-        """Say what can be said without waiting, and close: for a client that there is no room for."""
+    def dismiss(self, answer: bytes, most: int) -> None:
+        """Send what can be sent without waiting, and close: for a client that there is no room for."""
         try:
             self.sock.send(answer)
-            # What it has said already is taken out: closing over it would be a reset, which may overtake the answer.
-            self.sock.recv(DISMISSED_BYTES)
+            # Up to `most` bytes are read: a close over unread bytes would be a reset, which may overtake the answer.
+            self.sock.recv(most)
         except OSError:
             pass  # it did not wait for the answer, or has said nothing yet
         self.abort()

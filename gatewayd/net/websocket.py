@@ -23,6 +23,7 @@ from gatewayd.net.slow_lane import SlowLane
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gatewayd.config.limits import ClientLimits
     from gatewayd.core.connection import Connection
     from gatewayd.net.epoll import Heard, Take
     from gatewayd.net.writer import Writer
@@ -31,26 +32,21 @@ if TYPE_CHECKING:
     Act = Callable[[str | bytes], Later]
     """Acts on a message at once; what it cannot do at once, it returns to be awaited."""
 
-MAX_FRAGMENTS = 1024
-FAIR_SHARE = 16
-"""So many messages of one client are acted on before other clients are served."""
-DRAIN_BYTES = 1048576
-"""How much is still read from a peer that has been told goodbye."""
-DRAIN_FRAMES = 64
-"""Among how many frames its own close frame is looked for. Tiny frames by the million are what a flood is made of."""
-
 
 class WebSocket:
     """One upgraded client; `rest` came with its request. Without `fast` the library does it all."""
 
     __slots__ = (
         "_act", "_allowance", "_at", "_begun", "_connection", "_data", "_ear", "_fast", "_fragments", "_later",
-        "_left", "_max_bytes", "_nursery", "_refilled", "_share", "_size", "_slow_lane", "_sound", "_writer",
+        "_left", "_limits", "_max_bytes", "_nursery", "_refilled", "_share", "_size", "_slow_lane", "_sound", "_writer",
         "answered", "controls",
     )  # fmt: skip
 
-    def __init__(self, ear: Heard, writer: Writer, connection: Connection, *, rest: bytes, fast: bool) -> None:
+    def __init__(
+        self, ear: Heard, writer: Writer, connection: Connection, limits: ClientLimits, *, rest: bytes, fast: bool
+    ) -> None:  # fmt: skip
         self._writer = writer
+        self._limits = limits
         self._connection = connection
         self._max_bytes = connection.settings.max_message_bytes
         self._allowance: float = connection.settings.intake.unidentified - len(rest)
@@ -69,7 +65,7 @@ class WebSocket:
         self._begun: frames.Text | None = None  # the text frame of which a part is here
         self._share = 0
         self._sound = True  # no violation so far
-        self.controls = Controls(writer, close_detaches=connection.wire.close_detaches)
+        self.controls = Controls(writer, limits.control_frames, close_detaches=connection.wire.close_detaches)
         self.answered = False
         """The client's own close frame has come, or it has hung up."""
 
@@ -79,6 +75,7 @@ class WebSocket:
         Raises the `Disconnect` that a close or a violation is. The library lives in the nursery, should it be needed.
         """
         self._nursery, self._act, self.controls.end = nursery, act, end
+        in_a_row = self._limits.messages_in_a_row
         while True:
             message: str | bytes | None = None
             if self._at == len(self._data):
@@ -93,7 +90,7 @@ class WebSocket:
                 later, self._later = self._later, None
                 await later
             self._share += message is not None
-            if self._share >= FAIR_SHARE:
+            if self._share >= in_a_row:
                 self._share = 0
                 await trio.lowlevel.checkpoint()
 
@@ -134,7 +131,7 @@ class WebSocket:
         self._append(fresh)
         act = self._act
         assert act is not None
-        for _ in range(FAIR_SHARE):
+        for _ in range(self._limits.messages_in_a_row):
             message = self._plain()
             if message is None:
                 self._look_for_close()
@@ -188,8 +185,8 @@ class WebSocket:
         """Refuse at its header what would be too much."""
         if self._size + header.size > self._max_bytes:
             raise Disconnect(Cause.TOO_BIG, f"a message is larger than {self._max_bytes} bytes")
-        if self._fragments >= MAX_FRAGMENTS:
-            raise Disconnect(Cause.FLOOD, f"a message of more than {MAX_FRAGMENTS} fragments")
+        if self._fragments >= self._limits.fragments:
+            raise Disconnect(Cause.FLOOD, f"a message of more than {self._limits.fragments} fragments")
 
     def _still_text(self, header: frames.Header) -> bool:
         """Whether what there is of a frame can still become UTF-8. Looks at each byte once."""
@@ -275,7 +272,8 @@ class WebSocket:
         self._writer.say_close(frames.close(code, reason))
         await self._writer.flush()
         # Behind a violation nobody knows where a frame begins (and it may have been the client's close itself).
-        frames_left, bytes_left = DRAIN_FRAMES if self._sound else 0, DRAIN_BYTES
+        limits = self._limits
+        frames_left, bytes_left = limits.drain_frames if self._sound else 0, limits.drain_bytes
         try:
             while frames_left > 0 and bytes_left > 0:
                 passed = min(self._left, len(self._data) - self._at)

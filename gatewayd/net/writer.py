@@ -19,24 +19,21 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.net.tick import Tick
 
-WRITE_SECONDS = 10.0
-"""How long one write may be blocked; `outbox_age` where that is less."""
-
 
 class Writer:
-    """Writes one connection's outbox to its socket."""
+    """Writes one connection's outbox to its socket; a write may be blocked for `write_seconds`, or `outbox_age`."""
 
     __slots__ = (
         "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tick",
         "closing", "socket",
     )  # fmt: skip
 
-    def __init__(self, transport: SocketTransport, connection: Connection, tick: Tick) -> None:
+    def __init__(self, transport: SocketTransport, connection: Connection, tick: Tick, write_seconds: float) -> None:
         self.socket = transport
         self._connection = connection
         self._outbox = connection.outbox
         self._tick = tick
-        self._patience = min(WRITE_SECONDS, connection.settings.outbox_age)
+        self._patience = min(write_seconds, connection.settings.outbox_age)
         self._nursery: trio.Nursery | None = None
         self._listed = False
         self._task = False

@@ -1,7 +1,7 @@
 """Our own transport as an echo server: a protocol with no payloads, which says again whatever it hears.
 
 `python -m tests.autobahn.echo` prints its URL on one line, and serves until it is interrupted. All of gatewayd/net is
-under it; only the talk itself is replaced, since that is about JSON. Bounds that the suite is meant to exceed
+under it; only what a client does is replaced, since that is about JSON. Bounds that the suite is meant to exceed
 (message size, fragments of a message, bytes of a stranger) are lifted.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from unittest import mock
 
 import trio
 
+from gatewayd.config.limits import ClientLimits, NetLimits
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol, Timing, Wire
 from gatewayd.core.quota import Intake
-from gatewayd.net import client, listener, websocket
+from gatewayd.net.client import Client
 from tests.server import serving
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -47,7 +47,7 @@ def frame(message: str | bytes) -> bytes:
     return bytes((0x80 | opcode,)) + length + payload
 
 
-class EchoClient(client.Client):
+class EchoClient(Client):
     """Says each message again, text as text and binary as binary."""
 
     __slots__ = ()
@@ -67,16 +67,13 @@ PROTOCOL = Protocol(
 
 async def main() -> None:
     """Serve on a free loopback port."""
-    with (
-        mock.patch.object(listener, "Client", EchoClient),
-        mock.patch.object(websocket, "MAX_FRAGMENTS", MAX_FRAGMENTS),
-    ):
-        async with serving(
-            PROTOCOL, max_message_bytes=MAX_MESSAGE_BYTES, outbox_age=math.inf,
-            unidentified_messages=UNBOUNDED, intake=Intake(UNBOUNDED, UNBOUNDED, UNBOUNDED),
-        ) as served:  # fmt: skip
-            print(served.url(), flush=True)
-            await trio.sleep_forever()
+    limits = NetLimits(client=ClientLimits(fragments=MAX_FRAGMENTS))
+    async with serving(
+        PROTOCOL, limits=limits, new_client=EchoClient, max_message_bytes=MAX_MESSAGE_BYTES, outbox_age=math.inf,
+        unidentified_messages=UNBOUNDED, intake=Intake(UNBOUNDED, UNBOUNDED, UNBOUNDED),
+    ) as served:  # fmt: skip
+        print(served.url(), flush=True)
+        await trio.sleep_forever()
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take
     async with node.running():
         with far, Tick() as tick:
             person = ready(node.book)
-            writer = Writer(SocketTransport(near, "test"), person.connection, tick)
+            writer = Writer(SocketTransport(near, "test"), person.connection, tick, 10.0)
             async with trio.open_nursery() as nursery:
                 writer.serve(nursery)
                 assert await node.keeping.committed()

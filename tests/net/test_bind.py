@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.net import bind
 from gatewayd.net.bind import BindError, bind_tcp, bind_unix, inherited, inode, unlink_ours
 
 
@@ -113,16 +112,13 @@ def test_nothing_is_inherited_from_another_process() -> None:
     assert inherited({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
 
 
-def test_a_promised_socket_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open(os.devnull) as file:
-        monkeypatch.setattr(bind, "FIRST_FD", file.fileno())
-        with pytest.raises(BindError, match="LISTEN_FDS promises a socket"):
-            inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+def test_a_promised_socket_that_is_none() -> None:
+    with open(os.devnull) as file, pytest.raises(BindError, match="LISTEN_FDS promises a socket"):
+        inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}, first=file.fileno())
 
 
-def test_names_of_inherited_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_inherited_sockets() -> None:
     sock = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setattr(bind, "FIRST_FD", sock.detach())
-    found = inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+    found = inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}, first=sock.detach())
     assert list(found) == ["unknown"]
     found["unknown"][0].close()

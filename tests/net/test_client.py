@@ -13,14 +13,13 @@ import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
 
+from gatewayd.config.limits import ClientLimits, NetLimits
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
-from gatewayd.net import client as net_client
 from gatewayd.net import frames
-from gatewayd.net.controls import MAX_CONTROLS
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
@@ -175,9 +174,9 @@ async def test_frames_and_pings_after_a_close_are_ignored() -> None:
         await served.settled()
 
 
-async def test_a_peer_that_never_answers_the_close_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net_client, "CLOSE_SECONDS", 0.1)
-    async with serving(utilbot.PROTOCOL) as served:
+async def test_a_peer_that_never_answers_the_close_is_let_go() -> None:
+    limits = NetLimits(client=ClientLimits(close_seconds=0.1))
+    async with serving(utilbot.PROTOCOL, limits=limits) as served:
         stream = await raw_client(served)
         await stream.send_all(masked(b"{}"))
         await served.settled()
@@ -340,9 +339,9 @@ async def test_those_who_ask_for_a_sign_of_life_share_one_ping() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bot.recv)
-            for _ in range(2 * MAX_CONTROLS):
+            for _ in range(2 * ClientLimits().control_frames):
                 nursery.start_soon(newcomer)
-            while served.hub.totals.closed["identity_in_use"] < 2 * MAX_CONTROLS:
+            while served.hub.totals.closed["identity_in_use"] < 2 * ClientLimits().control_frames:
                 await trio.sleep(0.005)
             served.hub.post("user:a", "STILL_HERE", {})
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from gatewayd.config.limits import ClientLimits
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
@@ -43,7 +44,7 @@ async def seen(data: bytes) -> tuple[list[Cause] | None, Cause]:
     said: Any = Said()
     settings = Settings(interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0)
     connection = Connection(utilbot.WIRE, settings, trio.current_time())
-    socket = WebSocket(poll, said, connection, rest=b"", fast=True)
+    socket = WebSocket(poll, said, connection, ClientLimits(), rest=b"", fast=True)
     async with trio.open_nursery() as nursery:
         with pytest.raises(Disconnect) as verdict:
             await socket.hear(nursery, lambda message: None, ended.append)

@@ -10,7 +10,7 @@ import trio
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.net import frames
-from gatewayd.net.controls import MAX_CONTROLS, Controls
+from gatewayd.net.controls import Controls
 from gatewayd.protocols import dmod
 from tests.net.test_lanes import Said
 from tests.server import client, hear, say, serving
@@ -18,7 +18,7 @@ from tests.server import client, hear, say, serving
 
 def controls() -> tuple[Controls, list[bytes]]:
     said: Any = Said()
-    return Controls(said, close_detaches=False), said.frames
+    return Controls(said, 10, close_detaches=False), said.frames
 
 
 def test_a_pong_answers_its_ping_and_all_before_it() -> None:
@@ -70,7 +70,7 @@ async def test_who_asks_for_life_at_the_same_time_shares_a_ping(autojump_clock: 
 def test_too_many_control_frames_are_a_flood() -> None:
     async def main() -> None:
         asked, _ = controls()
-        for _ in range(MAX_CONTROLS):
+        for _ in range(10):
             asked.count()
         with pytest.raises(Disconnect) as verdict:
             asked.count()

@@ -11,7 +11,8 @@ import pytest
 import trio
 from attrs import define
 
-from gatewayd.net.epoll import MOST, Epoll
+from gatewayd.config.limits import NetLimits
+from gatewayd.net.epoll import Epoll
 from gatewayd.net.transport import SocketTransport
 
 
@@ -201,7 +202,7 @@ async def test_a_reset_that_was_not_heard_yet() -> None:
 
 async def test_caught_up_means_that_everything_was_heard() -> None:
     async with polling() as pair:
-        wires, heard = [pair() for _ in range(2 * MOST + 1)], list[bytes]()
+        wires, heard = [pair() for _ in range(2 * NetLimits().sockets_in_a_row + 1)], list[bytes]()
         async with trio.open_nursery() as nursery:
             for wire in wires:
                 nursery.start_soon(partial(listen, wire, heard, until=b"end"))
@@ -227,7 +228,7 @@ async def test_a_poll_that_is_over_has_nothing_to_catch_up() -> None:
 
 async def test_more_sockets_than_one_round_hears() -> None:
     async with polling() as pair:
-        wires, heard = [pair() for _ in range(2 * MOST + 1)], list[bytes]()
+        wires, heard = [pair() for _ in range(2 * NetLimits().sockets_in_a_row + 1)], list[bytes]()
         for wire in wires:
             wire.far.send(b"x")
         async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ import trio
 import trustme
 
 from gatewayd.auth.static import OpenAuth
+from gatewayd.config.limits import ForwardLimits
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.protocols import discodo, utilbot
@@ -77,7 +78,7 @@ async def forwarding(
 
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}{path}"
-    forwarder = Forwarder(url, max_body=max_body, timeout=timeout, at_once=at_once)
+    forwarder = Forwarder(url, max_body=max_body, limits=ForwardLimits(call_seconds=timeout, calls=at_once))
     if server is None:
         await listener.aclose()
     settings = {name: value for name, value in options.items() if name != "torn"}

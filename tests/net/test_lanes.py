@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
+from gatewayd.config.limits import ClientLimits
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.quota import Intake
 from gatewayd.core.settings import Settings
-from gatewayd.net import frames, websocket
+from gatewayd.net import frames
 from gatewayd.net.websocket import WebSocket
 from gatewayd.protocols import utilbot
 
 CODES = {
     Cause.PROTOCOL_ERROR: 1002, Cause.INVALID_TEXT: 1007, Cause.FLOOD: 1008, Cause.TOO_BIG: 1009, Cause.PEER_GONE: 1006,
 }  # fmt: skip
+LIMITS = ClientLimits()
 LIMIT = 1 << 20
 KEY = b"\x01\x02\xf3\x04"
 
@@ -104,7 +106,7 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
         intake=Intake(unidentified=1 << 30),
     )  # fmt: skip
     connection = Connection(utilbot.WIRE, settings, trio.current_time())
-    socket = WebSocket(source, said, connection, rest=rest, fast=fast)
+    socket = WebSocket(source, said, connection, LIMITS, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
         try:
             await socket.hear(nursery, messages.append, lambda verdict: None)
@@ -270,7 +272,7 @@ def test_text_that_cannot_become_utf8_is_refused_before_its_end() -> None:
 def test_bounds(fast: bool) -> None:
     many = frame(1, b"", fin=False) + frame(0, b"", fin=False) * 1_000_000
     assert run(ours, [many], fast=fast)[2] == 1008
-    within = frame(1, b"", fin=False) + frame(0, b"", fin=False) * (websocket.MAX_FRAGMENTS - 2) + frame(0, b"x")
+    within = frame(1, b"", fin=False) + frame(0, b"", fin=False) * (LIMITS.fragments - 2) + frame(0, b"x")
     assert run(ours, [within], fast=fast) == (["x"], [], 1006)
     assert run(ours, [within[:-7] + frame(0, b"", fin=False) + frame(0, b"x")], fast=fast) == ([], [], 1008)
     endless = [frame(1, b"x" * 1000, fin=False)] + [frame(0, b"x" * 1000, fin=False)] * 200

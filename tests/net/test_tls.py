@@ -14,6 +14,7 @@ import pytest
 import trio
 import trustme
 
+from gatewayd.config.limits import TlsLimits
 from gatewayd.net import frames
 from gatewayd.net.epoll import Epoll
 from gatewayd.net.tls import RECORD_BYTES, Handshakes, TlsTransport
@@ -176,7 +177,7 @@ async def test_a_peer_that_says_it_is_over_is_gone(contexts: Contexts, behind: b
 async def test_a_peer_that_asks_and_does_not_read_is_let_go(contexts: Contexts) -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
-    transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
+    transport = TlsTransport(SocketTransport(near, "test"), contexts[0], 65536)
     with Epoll() as epoll, near, far:
         transport.listen(epoll)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -189,7 +190,7 @@ async def test_a_peer_that_asks_and_does_not_read_is_let_go(contexts: Contexts) 
 async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds_nothing(contexts: Contexts) -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
-    transport = TlsTransport(SocketTransport(near, "test"), contexts[0])
+    transport = TlsTransport(SocketTransport(near, "test"), contexts[0], 65536)
     with Epoll() as epoll:
         transport.listen(epoll)
         transport.abort()
@@ -217,7 +218,9 @@ async def comes_in(served: Served, context: ssl.SSLContext, source: str) -> None
 
 async def test_an_address_has_few_handshakes_at_a_time_and_others_have_theirs(contexts: Contexts) -> None:
     server, trusting = contexts
-    async with serving(utilbot.PROTOCOL, tls=server, handshakes=Handshakes(8, seconds=1.0)) as served:
+    async with serving(
+        utilbot.PROTOCOL, tls=server, handshakes=Handshakes(8, TlsLimits(handshake_seconds=1.0))
+    ) as served:
         async with await half_open(served, "127.0.0.2") as silent:
             await comes_in(served, trusting, "127.0.0.1")
             assert not served.gate.refused  # the silent one still has its place
@@ -230,7 +233,9 @@ async def test_an_address_has_few_handshakes_at_a_time_and_others_have_theirs(co
 
 async def test_whoever_finds_no_place_hurries_the_oldest(contexts: Contexts) -> None:
     server, trusting = contexts
-    async with serving(utilbot.PROTOCOL, tls=server, handshakes=Handshakes(1, seconds=60, hurried=0.1)) as served:
+    async with serving(
+        utilbot.PROTOCOL, tls=server, handshakes=Handshakes(1, TlsLimits(handshake_seconds=60.0, crowded_seconds=0.1))
+    ) as served:
         async with await half_open(served, "127.0.0.2") as silent:
             await trio.sleep(0.05)
             with trio.fail_after(5):

@@ -8,12 +8,14 @@ import pytest
 import trio
 import trio.testing
 
+from gatewayd.config.limits import ClientLimits
 from gatewayd.core.close import Cause
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
-from gatewayd.net.client import CATCH_UP_SECONDS, watch
+from gatewayd.net.client import watch
 from gatewayd.protocols import oxyl, utilbot
 
+LIMITS = ClientLimits()
 SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_window=60.0)
 IDENTIFY = '{"op":1,"t":"identify","d":{"type":"bot","key":"k","id":"a"}}'
 
@@ -23,7 +25,7 @@ async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[Cau
     begun = trio.current_time()
     connection.greet(begun)
     with trio.fail_after(1000):
-        await watch(connection, behind)
+        await watch(connection, behind, LIMITS)
     assert connection.verdict is not None
     return connection.verdict.cause, trio.current_time() - begun
 
@@ -69,7 +71,7 @@ async def test_whoever_talks_without_end_is_not_spared_for_ever(autojump_clock: 
     settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=60.0)
     cause, after = await ended(fresh(settings), lambda: True)
     assert cause is Cause.HEARTBEAT_MISSED
-    assert 15.0 + CATCH_UP_SECONDS <= after < 15.1 + CATCH_UP_SECONDS
+    assert 15.0 + LIMITS.catch_up_seconds <= after < 15.1 + LIMITS.catch_up_seconds
 
 
 @pytest.mark.parametrize("at", [3.0, 10.0, 47.5])

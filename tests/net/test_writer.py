@@ -33,7 +33,7 @@ class Pair:
         values = {"interval": 60.0, "patience": 65.0, "identify_timeout": None, "resume_window": 60.0, **settings}
         self.connection = Connection(utilbot.WIRE, Settings(**values), trio.current_time())
         self.connection.state = State.READY
-        self.writer = Writer(SocketTransport(near, "test"), self.connection, tick)
+        self.writer = Writer(SocketTransport(near, "test"), self.connection, tick, 10.0)
         self.far = far
 
     def __enter__(self) -> Pair:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from gatewayd.config.limits import ForwardLimits
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.behaviour import Handshake
@@ -243,7 +244,7 @@ def test_discodo_rest_max_body() -> None:
     for bound in (10, 20):
         rest = discodo.Options(rest="http://127.0.0.1:8000", rest_max_body=bound)
         config = ListenerConfig(name="a", protocol="discodo", bind=Bind.parse("127.0.0.1:1"), options=rest)
-        found.append(rest_of(config))
+        found.append(rest_of(config, ForwardLimits()))
     assert [forwarder and forwarder.max_body for forwarder in found] == [10, 20]
 
 
