@@ -27,9 +27,11 @@ from gatewayd.config.load import ConfigError, load
 from gatewayd.config.model import Config
 from gatewayd.config.show import dump
 from gatewayd.core.protocol import Protocol
-from gatewayd.daemon.build import StartError, url
+from gatewayd.daemon.build import StartError, build
+from gatewayd.daemon.descriptors import raise_limit
 from gatewayd.daemon.log import logging_to_stderr
 from gatewayd.daemon.run import Daemon
+from gatewayd.daemon.view import url
 from gatewayd.journal.look import kept_for
 from gatewayd.protocols import describe
 from gatewayd.protocols.registry import installed
@@ -114,12 +116,12 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     with logging_to_stderr(getattr(logging, args.log_level.upper())):
         for warning in config.warnings:
             logging.getLogger("gatewayd").warning("%s", warning.replace(": warning: ", ": ", 1))  # its level says so
-        daemon = Daemon(config, protocols, admin_socket)
+        daemon = Daemon(build(config, protocols, descriptors=raise_limit()), admin_socket)
         with stopping.held():
             daemon.prepare(os.environ)
             _tune_collector()
             announce = partial(_announce, config, protocols, secrets, path, admin_socket)
-            trio.run(daemon.run, announce, clock=daemon.clock)
+            trio.run(daemon.run, announce, clock=daemon.node.clock)
     return DONE
 
 

@@ -16,24 +16,21 @@ from websockets.trio.client import ClientConnection, connect
 
 from gatewayd.auth.brake import Brake
 from gatewayd.config.limits import NetLimits
-from gatewayd.config.model import ListenerConfig
+from gatewayd.config.model import Config, GatewayConfig, LimitsConfig, ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.protocol import Protocol
-from gatewayd.core.sampled import Sampled
 from gatewayd.core.settings import Settings
+from gatewayd.daemon.build import build
 from gatewayd.daemon.upkeep import run_timers
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.port import ListenerPort
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.client import Client
-from gatewayd.net.epoll import Epoll
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.tick import Tick
 from gatewayd.net.tls import Handshakes
-from tests.playbook import STATIC, no_backend
+from tests.playbook import STATIC
 
 
 @define
@@ -60,6 +57,18 @@ class Served:
         with trio.fail_after(10):
             while self.gate.clients:
                 await trio.sleep(0.005)
+
+
+class Held(Brake):
+    """Wrong keys wait as long as a test says."""
+
+    def __init__(self, hold_back: Callable[[str], Awaitable[None]]) -> None:
+        super().__init__()
+        self._wait = hold_back
+
+    async def hold_back(self, address: str) -> None:
+        """As the test says."""
+        await self._wait(address)
 
 
 @asynccontextmanager
@@ -91,46 +100,37 @@ async def serving(
         "max_message_bytes": timing.max_message_bytes or 65536,
         **settings,
     }
-    hub = Hub(trio.current_time)
-    tick, epoll = Tick(), Epoll()
-    gate = gate or Gate(max_clients=1000, max_unidentified=1000)
-    hold_back = hold_back or Brake().hold_back
-    port = ListenerPort(
-        hub, hub.realm("main"), protocol.name, auth.verify, no_backend,
-        hold_back=hold_back, pause=trio.lowlevel.checkpoint,
+    main = ListenerConfig(
+        name="main", protocol=protocol.name, bind=Bind.parse("127.0.0.1:1"), auth="main", realm="main",
+        heartbeat_interval=interval, options=protocol.options(**(options or {})), **(config or {}),
     )  # fmt: skip
-    behaviour = protocol.behaviour("main", protocol.options(**(options or {})), port, interval)
-    hub.serve(behaviour)
-    listener = Listener(
-        config=ListenerConfig(name="main", protocol=protocol.name, bind=Bind.parse("127.0.0.1:1"), **(config or {})),
-        settings=Settings(**values),
-        wire=protocol.wire,
-        behaviour=behaviour,
-        hub=hub,
-        gate=gate,
-        tick=tick,
-        epoll=epoll,
-        lines=Sampled(trio.current_time, hub.timers.at),
-        tls=tls,
-        handshakes=handshakes or Handshakes(),
-        fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
-        rest=rest,
-        limits=limits,
+    fast_lane = os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on"
+    node = build(
+        Config(gateway=GatewayConfig(fast_lane=fast_lane), limits=LimitsConfig(net=limits), listeners=(main,)),
+        {protocol.name: protocol},
+        auths={"main": auth},
+        brake=None if hold_back is None else Held(hold_back),
+        gate=gate or Gate(max_clients=1000, max_unidentified=1000),
+        handshakes=handshakes,
+        settings=lambda _: Settings(**values),
+        tls=lambda _: tls,
+        rest=lambda *_: rest,
         new_client=new_client,
     )
+    (listener,) = node.listeners
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]
-    with tick, epoll:
+    with node.tick, node.epoll:
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as accepting:
-                clients.start_soon(epoll.run)
+                clients.start_soon(node.epoll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(run_timers, hub, epoll)
-                yield Served(number, hub, gate, listener, clients, tls is not None)
+                accepting.start_soon(run_timers, node.hub, node.epoll)
+                yield Served(number, node.hub, node.gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()
     sock.close()
-    assert hub.totals.faults == 0, "a fault of ours was counted; see the log"
+    assert node.hub.totals.faults == 0, "a fault of ours was counted; see the log"
 
 
 @asynccontextmanager

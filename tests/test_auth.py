@@ -21,7 +21,7 @@ from gatewayd.config.load import parse
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Verdict
 from gatewayd.core.session import Missed, Session
-from gatewayd.daemon.run import Daemon
+from gatewayd.daemon.build import build
 from gatewayd.daemon.upkeep import LoginJudge
 from gatewayd.hub.grants import LOGIN_EXPIRED
 from gatewayd.protocols.registry import PROTOCOLS
@@ -180,19 +180,19 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = '[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:0"\n'
-    daemon = Daemon(parse(text, "x", PROTOCOLS), PROTOCOLS, tmp_path / "admin.sock")
+    node = build(parse(text, "x", PROTOCOLS), PROTOCOLS)
     session = Session(
         id="s", listener="a", protocol="utilbot", realm="open", remote="", opened=trio.current_time(),
         opened_wall=0.0, missed=Missed(1, 1), resume_window=0.0, connection=None,
     )  # fmt: skip
-    daemon.hub.sessions["s"] = session
+    node.hub.sessions["s"] = session
     session.grant = Grant(granted=True, claim=Claim("secret", "t0ken"))
 
     async def broken(claim: Claim, address: str | None) -> Grant:
         raise ZeroDivisionError
 
-    daemon.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]
-    await LoginJudge(daemon.hub).judge(session)
+    node.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]
+    await LoginJudge(node.hub).judge(session)
     assert session.ended == Verdict(LOGIN_EXPIRED.cause, LOGIN_EXPIRED.reason)
-    assert daemon.hub.totals.faults == 1
+    assert node.hub.totals.faults == 1
     assert "t0ken" not in caplog.text

@@ -19,8 +19,8 @@ from gatewayd.config.load import parse
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.structure import keys_of
 from gatewayd.core.rate import Rate
-from gatewayd.daemon.build import listener_view
-from gatewayd.daemon.run import Daemon
+from gatewayd.daemon.build import build
+from gatewayd.daemon.view import listener_view
 from gatewayd.protocols import dmod
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.daemon.test_run import running
@@ -229,9 +229,9 @@ DEFAULTS = "[[listeners]]\nname = 'a'\nprotocol = 'dmod'\nbind = '127.0.0.1:1'\n
 def test_each_listener_has_what_its_own_table_says(tmp_path: Path) -> None:
     text = HEAD.format(admin=tmp_path / "a.sock", first=1, second=2) + SECOND
     config = parse(text, "a.toml", PROTOCOLS, environ={})
-    daemon = Daemon(config, PROTOCOLS, tmp_path / "a.sock")
-    first, second = daemon.listeners
-    (plain,) = Daemon(parse(DEFAULTS, "b.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "b.sock").listeners
+    node = build(config, PROTOCOLS)
+    first, second = node.listeners
+    (plain,) = build(parse(DEFAULTS, "b.toml", PROTOCOLS, environ={}), PROTOCOLS).listeners
     assert first.settings == plain.settings
     for name in (
         "interval",
@@ -245,7 +245,7 @@ def test_each_listener_has_what_its_own_table_says(tmp_path: Path) -> None:
         assert getattr(first.settings, name) != getattr(second.settings, name), name
     for name in ("rate_limit", "max_message_bytes", "outbox_bytes", "outbox_events", "outbox_age", "durable"):
         assert getattr(first.settings, name) != getattr(second.settings, name), name
-    shown = [listener_view(listener, daemon.gate, "").settings for listener in daemon.listeners]
+    shown = [listener_view(listener, node.gate, "").settings for listener in node.listeners]
     assert all(shown[0][name] != shown[1][name] for name in shown[0] if name != "realm")
 
 

@@ -23,7 +23,7 @@ class Remembered:
     """Bounded in time, and in number by `most`. Times are monotonic seconds; in the journal they are the node's own."""
 
     def __init__(self, store: Store | None = None, *, most: int = 100_000) -> None:
-        self.store: Store = store or Nowhere()
+        self._store: Store = store or Nowhere()
         self._most = most
         self._before = 0.0  # from the clock to the node's own time
         self._answers: dict[str, OrderedDict[str, tuple[float, Any]]] = {}
@@ -40,7 +40,7 @@ class Remembered:
         """Remember an answer; an older one gives way."""
         until = now + KEEP_SECONDS
         self._add(scope, key, until, answer)
-        self.store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
+        self._store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
         if self._count > self._most:  # no tenant makes another's publish go out twice
             self._drop(max(self._answers, key=lambda name: len(self._answers[name])))
 
@@ -60,7 +60,7 @@ class Remembered:
         if not answers:
             del self._answers[scope]
         self._count -= 1
-        self.store.delete(Table.IDEMPOTENCY, (scope, key))
+        self._store.delete(Table.IDEMPOTENCY, (scope, key))
 
     def _row(self, answer: Any, until: float) -> bytes:
         return encode(Answered(answer, until + self._before))

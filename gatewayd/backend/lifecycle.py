@@ -39,6 +39,8 @@ class Queue(Protocol):
     wake: Callable[[], None]
     dropped: int
     """How many had to give way."""
+    last: int
+    """The number of the newest entry that there ever was."""
 
     def append(self, entry: Entry) -> None:
         """Take one more; never waits."""
@@ -65,6 +67,7 @@ class MemoryQueue:
     def __init__(self, limit: int) -> None:
         self.wake: Callable[[], None] = lambda: None
         self.dropped = 0
+        self.last = 0
         self._limit = limit
         self._count = 0
         self._entries: dict[str, deque[Entry]] = {}
@@ -75,6 +78,7 @@ class MemoryQueue:
 
     def append(self, entry: Entry) -> None:
         """Take one more; never waits."""
+        self.last = entry.n
         self._add(entry)
         if self._count > self._limit:  # a tenant whose clients come and go makes nobody else's go missing
             self._drop(max(self._entries, key=lambda realm: len(self._entries[realm])))
@@ -114,12 +118,9 @@ class MemoryQueue:
 
 
 class Recorder:
-    """What the hub tells of its sessions, as entries of a queue. `last` is the number of the newest entry so far."""
+    """What the hub tells of its sessions, as entries of a queue."""
 
-    def __init__(
-        self, queue: Queue, kinds: Collection[str], *, last: int = 0, wall: Callable[[], float] = time.time
-    ) -> None:
-        self.last = last
+    def __init__(self, queue: Queue, kinds: Collection[str], *, wall: Callable[[], float] = time.time) -> None:
         self._queue = queue
         self._kinds = frozenset(kinds)
         self._wall = wall
@@ -128,10 +129,9 @@ class Recorder:
         """As `gatewayd.hub.sessions.Lifecycle`."""
         if kind not in self._kinds:
             return
-        self.last += 1
         self._queue.append(
             Entry(
-                n=self.last,
+                n=self._queue.last + 1,
                 session=session.id,
                 generation=session.generation,
                 sequence=session.sequence,

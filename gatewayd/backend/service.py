@@ -10,7 +10,7 @@ import trio
 from gatewayd.backend.app import App, AppBackend, Node
 from gatewayd.backend.commands import Apply, Commands, Reply
 from gatewayd.backend.http import HttpBackend
-from gatewayd.backend.lifecycle import Deliveries, MemoryQueue, Pace, Queue, Recorder, deliver
+from gatewayd.backend.lifecycle import Deliveries, Pace, Queue, deliver
 from gatewayd.core.ask import NoBackend
 
 if TYPE_CHECKING:
@@ -27,13 +27,12 @@ async def no_backend(session: Session, command: Command, reply: Reply) -> None:
 
 
 class Service:
-    """`ask` is for the listeners' ports, `recorder` for the hub. `queue` holds what waits for the backend."""
+    """`ask` is for the listeners' ports; `queue` holds the lifecycle events that wait for the backend."""
 
     def __init__(
-        self, config: BackendConfig, apply: Apply, *, node: Node, app: App | None = None, queue: Queue | None = None
+        self, config: BackendConfig, apply: Apply, *, node: Node, queue: Queue, app: App | None = None
     ) -> None:
-        self.queue = MemoryQueue(config.lifecycle_queue) if queue is None else queue
-        self.recorder = Recorder(self.queue, config.lifecycle.names)
+        self.queue = queue
         self.deliveries = Deliveries()
         self._pace = Pace(
             batch=config.lifecycle_batch,

@@ -249,3 +249,8 @@ class Config:
     listeners: tuple[ListenerConfig, ...] = ()
     warnings: tuple[str, ...] = attrs.field(default=(), eq=False, metadata={LOADED: True})
     """What is allowed, and probably not meant; a line for each, in the order of the file."""
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether what is done on some listener has to be on disk before it is answered."""
+        return any(listener.durability == "always" for listener in self.listeners)

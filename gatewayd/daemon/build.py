@@ -1,59 +1,86 @@
-"""Small things that the daemon makes its parts from: settings, and views."""
+"""From a configuration to the parts of one node, wired: the daemon and the servers of tests and bench begin here.
+
+Nothing is bound and nothing runs yet; of the journal, the file is open and the queue of lifecycle events is read.
+"""
 
 from __future__ import annotations
 
-import logging
 import ssl
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from gatewayd.admin.node import ListenerView
+import trio
+from attrs import frozen
+
+from gatewayd.admin.bounds import Bounds
+from gatewayd.admin.idempotency import Remembered
+from gatewayd.auth import make
+from gatewayd.auth.auth import Auth
+from gatewayd.auth.brake import Brake
+from gatewayd.auth.static import OpenAuth
+from gatewayd.backend.app import load
+from gatewayd.backend.lifecycle import MemoryQueue, Recorder
+from gatewayd.backend.service import Service, no_backend
+from gatewayd.config.backend import BackendConfig
 from gatewayd.config.limits import ForwardLimits
 from gatewayd.config.model import Config, ListenerConfig
+from gatewayd.core.behaviour import Behaviour
+from gatewayd.core.protocol import Protocol
 from gatewayd.core.quota import Intake
-from gatewayd.core.record import Store
+from gatewayd.core.sampled import Sampled
 from gatewayd.core.settings import Settings
+from gatewayd.daemon import host
+from gatewayd.daemon.descriptors import share_for
+from gatewayd.daemon.lifecycle_queue import JournalQueue
+from gatewayd.daemon.state import State
+from gatewayd.hub.answers import apply
 from gatewayd.hub.hub import Hub
+from gatewayd.hub.port import ListenerPort
 from gatewayd.hub.stores import NotificationLimits
+from gatewayd.journal.engine import Journal
+from gatewayd.journal.pinned import JournalError
+from gatewayd.net.client import Client
+from gatewayd.net.clock import SteadyClock
+from gatewayd.net.epoll import Epoll
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.tick import Tick
+from gatewayd.net.tls import Handshakes
 
-log = logging.getLogger("gatewayd")
+FEW_UNIDENTIFIED = 64
+"""Where clients are few, so are those that have not identified: one address holds an eighth of all places, not all."""
 
 
 class StartError(Exception):
     """Something stops the start; the text is one sentence for the operator."""
 
 
-def listener_view(listener: Listener, gate: Gate, path: str) -> ListenerView:
-    """One listener, for the admin API; `path` is that of its protocol."""
-    config = listener.config
-    return ListenerView(
-        name=config.name,
-        protocol=config.protocol,
-        address=str(config.bind),
-        url=url(config, path),
-        tls=listener.tls is not None,
-        realm=config.realm,
-        settings={
-            "heartbeat": config.heartbeat,
-            "heartbeat_interval": config.heartbeat_interval,
-            "heartbeat_tolerance": config.heartbeat_tolerance,
-            "identify_timeout": config.identify_timeout,
-            "resume_window": config.resume_window,
-            "auth": config.auth,
-        },
-        clients=lambda: gate.by_listener[config.name],
-    )
+@frozen(kw_only=True, eq=False)
+class Node:
+    """The parts of one node; `clock` is the one to run it on."""
 
-
-def url(config: ListenerConfig, path: str) -> str:
-    """Where clients connect to, as people write it; `path` is the protocol's, where the options have none."""
-    path = getattr(config.options, "path", path)
-    scheme = "wss" if config.tls_cert else "ws"
-    if config.bind.kind == "unix":
-        return f"{scheme}+{config.bind}:{path}"  # with a colon between: where the file's path ends
-    return f"{scheme}://{config.bind}{path}" if config.bind.kind == "tcp" else f"{config.bind}{path}"
+    config: Config
+    protocols: Mapping[str, Protocol]
+    clock: SteadyClock
+    gate: Gate
+    bounds: Bounds
+    """Of each door of the admin API."""
+    hub: Hub
+    state: State | None
+    """None where everything is in memory."""
+    remembered: Remembered
+    backend: Service | None
+    auths: Mapping[str, Auth]
+    brake: Brake
+    lines: Sampled
+    tick: Tick
+    epoll: Epoll
+    listeners: Sequence[Listener]
 
 
 def settings_of(config: ListenerConfig) -> Settings:
@@ -92,11 +119,6 @@ def notification_limits(config: Config) -> NotificationLimits:
     return NotificationLimits(bytes_per_user=limits.notifications_bytes, bytes=share)
 
 
-def hub_of(config: Config, clock: Callable[[], float], store: Store | None) -> Hub:
-    """The hub of a node that is configured so; `store` is its journal."""
-    return Hub(clock, limit=2 * config.limits.max_clients, store=store, notifications=notification_limits(config))
-
-
 def tls_of(config: ListenerConfig) -> ssl.SSLContext | None:
     """The server's side of TLS, where the listener has it. Raises `StartError`."""
     if config.tls_cert is None or config.tls_key is None:
@@ -111,3 +133,138 @@ def tls_of(config: ListenerConfig) -> ssl.SSLContext | None:
             f"{exc.strerror or exc}"
         ) from exc
     return context
+
+
+def build(
+    config: Config,
+    protocols: Mapping[str, Protocol],
+    *,
+    descriptors: int = sys.maxsize,
+    auths: Mapping[str, Auth] | None = None,
+    brake: Brake | None = None,
+    gate: Gate | None = None,
+    handshakes: Handshakes | None = None,
+    settings: Callable[[ListenerConfig], Settings] = settings_of,
+    tls: Callable[[ListenerConfig], ssl.SSLContext | None] = tls_of,
+    rest: Callable[[ListenerConfig, ForwardLimits], Forwarder | None] = rest_of,
+    new_client: Callable[..., Client] = Client,
+) -> Node:
+    """The node that is configured so, in a process that may have so many descriptors. Raises `StartError`.
+
+    What else is passed takes the place of what the configuration says.
+    """
+    share, net = share_for(config, descriptors), config.limits.net
+    journal, dropped = _journal(config), Counter[str]()
+    queue = _queue(config, journal, dropped)
+    hub = Hub(
+        trio.current_time, limit=2 * config.limits.max_clients, store=journal, notifications=notification_limits(config)
+    )
+    backend = None
+    if config.backend is not None and queue is not None:
+        backend = _backend(config.backend, hub, queue)
+        hub.lifecycle = Recorder(queue, config.backend.lifecycle.names)
+    lines = Sampled(trio.current_time, hub.timers.at)
+    if auths is None:
+        auths = {name: make.make(name, item, lines) for name, item in config.auth.items()}
+    if gate is None:
+        unidentified = min(config.limits.max_unidentified, max(FEW_UNIDENTIFIED, share.clients))
+        gate = Gate(share.clients, unidentified, net.address_share)
+    remembered = Remembered(journal)
+    clock = SteadyClock()
+    tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
+    brake = brake or Brake()
+    handshakes = handshakes or Handshakes(config.limits.tls_handshakes, net.tls, address_share=net.address_share)
+    listeners = [
+        Listener(
+            config=item,
+            settings=settings(item),
+            wire=protocols[item.protocol].wire,
+            behaviour=_behaviour(item, protocols[item.protocol], hub, auths, backend, brake),
+            hub=hub,
+            gate=gate,
+            tick=tick,
+            epoll=epoll,
+            lines=lines,
+            handshakes=handshakes,
+            tls=tls(item),
+            fast_lane=config.gateway.fast_lane,
+            rest=rest(item, net.forward),
+            limits=net,
+            new_client=new_client,
+        )
+        for item in config.listeners
+    ]
+    kept = queue if isinstance(queue, JournalQueue) else None
+    return Node(
+        config=config,
+        protocols=protocols,
+        clock=clock,
+        gate=gate,
+        bounds=Bounds().within(share.door),
+        hub=hub,
+        state=None if journal is None else State(journal, hub, remembered, kept, dropped),
+        remembered=remembered,
+        backend=backend,
+        auths=auths,
+        brake=brake,
+        lines=lines,
+        tick=tick,
+        epoll=epoll,
+        listeners=listeners,
+    )
+
+
+def _journal(config: Config) -> Journal | None:
+    gateway = config.gateway
+    if not gateway.state_dir:
+        return None
+    try:
+        return Journal.open(Path(gateway.state_dir), interval=gateway.journal_interval, full_sync=config.waits_for_disk)
+    except JournalError as exc:
+        raise StartError(str(exc)) from exc
+
+
+def _queue(config: Config, journal: Journal | None, dropped: Counter[str]) -> MemoryQueue | None:
+    """Where lifecycle events wait for the backend."""
+    if config.backend is None:
+        return None
+    limit = config.backend.lifecycle_queue
+    if journal is None:
+        return MemoryQueue(limit)
+    try:
+        return JournalQueue(journal, limit, dropped)
+    except JournalError as exc:
+        raise StartError(str(exc)) from exc
+
+
+def _backend(config: BackendConfig, hub: Hub, queue: MemoryQueue) -> Service:
+    try:
+        app = None if config.handlers is None else load(config.handlers)
+    except ImportError as exc:
+        raise StartError(f"backend.handlers: {exc}") from exc
+    return Service(config, partial(apply, hub), node=hub, queue=queue, app=app)
+
+
+def _behaviour(
+    config: ListenerConfig,
+    protocol: Protocol,
+    hub: Hub,
+    auths: Mapping[str, Auth],
+    backend: Service | None,
+    brake: Brake,
+) -> Behaviour[Any]:
+    """What a listener's protocol does, on its side of the hub."""
+    auth = OpenAuth() if config.auth is None else auths[config.auth]
+    port = ListenerPort(
+        hub,
+        hub.realm(config.realm),
+        protocol.name,
+        partial(auth.verify, listener=config.name, protocol=protocol.name, realm=config.realm),
+        no_backend if backend is None else backend.ask,
+        machine=host.status,
+        hold_back=brake.hold_back,
+        pause=trio.lowlevel.checkpoint,
+    )
+    behaviour = protocol.behaviour(config.name, config.options, port, config.heartbeat_interval)
+    hub.serve(behaviour)
+    return behaviour

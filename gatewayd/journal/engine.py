@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -23,9 +24,19 @@ from gatewayd.journal.pending import Batch, Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS, Key, Table
 
-__all__ = ["Journal", "JournalError", "Key", "Limits", "Row", "Stats", "Table"]
+__all__ = ["Journal", "JournalError", "Key", "Limits", "Row", "Source", "Stats", "Table"]
 
 log = logging.getLogger("gatewayd.journal")
+
+
+class Source(Protocol):
+    """Whose rows these are."""
+
+    def gather(self) -> None:
+        """Record what is made into rows as late as when a batch is taken."""
+
+    def snapshot(self) -> Iterable[Row]:
+        """Everything there is, at one moment: the way back from a failure."""
 
 
 class Journal:
@@ -36,10 +47,7 @@ class Journal:
         self.interval = interval
         self.degraded: str | None = None
         """Why nothing is being written, or None."""
-        self.snapshot: Callable[[], Iterable[Row]] | None = None
-        """Set by the owner: everything there is, at one moment. Without it there is no way back from a failure."""
-        self.gather: Callable[[], None] | None = None
-        """Set by the owner: called when a batch is taken, to record what is made into rows as late as that."""
+        self._source: Source | None = None
         self._limits = limits or Limits()
         self._retry = self._limits.first_retry
         self._pending = Pending()
@@ -109,16 +117,16 @@ class Journal:
         return not self._pending.bytes
 
     def stir(self) -> None:
-        """There is something that `gather` will record."""
+        """There is something that the source will record when it is asked to."""
         if not self._deaf:
             self._stirred = True
             self._something.set()
 
     def _ask(self) -> None:
         try:
-            if self.gather is not None and not self._deaf:
+            if self._source is not None and not self._deaf:
                 self._stirred = False
-                self.gather()
+                self._source.gather()
         except Exception:  # a bug of ours must not end the daemon, nor leave a gap in the journal unseen
             log.exception("the rows for the journal could not be made")
             self._degrade("a fault of ours, which the log tells of")
@@ -146,8 +154,9 @@ class Journal:
 
     # --- writing ----------------------------------------------------------------------------------------------
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, source: Source, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what is recorded, until cancelled or closed; may be run again."""
+        self._source = source
         self._loading = False
         with trio.CancelScope() as self._scope:
             task_status.started()
@@ -241,11 +250,11 @@ class Journal:
             await self._write(everything)
 
     def _everything(self) -> Job | None:
-        """Ask the owner for everything there is; from that moment on changes are recorded again."""
-        if self.snapshot is None:
+        """Ask the source for everything there is; from that moment on changes are recorded again."""
+        if self._source is None:
             return None
         try:
-            batch = self._pending.replace(self.snapshot())
+            batch = self._pending.replace(self._source.snapshot())
         except Exception:  # the same: half of everything must not pass for everything
             log.exception("the snapshot for the journal failed")
             self._pending.drop()

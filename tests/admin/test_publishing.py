@@ -14,6 +14,7 @@ import trio
 
 from gatewayd.admin import http as admin_http
 from gatewayd.admin.bounds import Bounds
+from gatewayd.admin.idempotency import Remembered
 from gatewayd.admin.publishing import LARGE, MOST_EVENTS, TimeSlice, TimeSlices
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
@@ -419,7 +420,7 @@ async def test_what_was_waited_for_is_journaled_with_the_answer(tmp_path: Path) 
             rows[key] = value
 
     async with api(tmp_path, bots=1) as node:
-        node.node.remembered.store = Book()
+        node.node.remembered = Remembered(Book())
         await node.ask("POST", "/v1/publish?wait=written", {"channel": "user:b0", "event": "E", "id": "one"})
     assert json.loads(rows["", "one"])["answer"]["written"] == 1
 

@@ -15,6 +15,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 from websockets.sync.client import connect
 
+from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service
 from gatewayd.config.backend import BackendConfig
 from gatewayd.core.events import Command
@@ -39,8 +40,9 @@ def examples() -> dict[str, Any]:
 async def served(nursery: trio.Nursery, protocol: str, **more: Any) -> Playbook:
     talk = Playbook(PROTOCOLS[protocol], **more)
     app = examples()["app"]
-    service = Service(BackendConfig(handlers="a:b"), partial(apply, talk.hub), node=talk.hub, app=app)
-    talk.hub.lifecycle = service.recorder
+    config, queue = BackendConfig(handlers="a:b"), MemoryQueue(10)
+    service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
+    talk.hub.lifecycle = Recorder(queue, config.lifecycle.names)
     await nursery.start(service.run)
     talk.ask = service.ask
     return talk

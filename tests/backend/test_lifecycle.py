@@ -99,7 +99,8 @@ def test_a_full_queue_lets_the_oldest_go_and_says_so(caplog: pytest.LogCaptureFi
 
 def test_an_entry_says_all_of_it() -> None:
     talk, queue = book(), MemoryQueue(10)
-    talk.hub.lifecycle = Recorder(queue, ("opened", "detached", "resumed", "ended"), last=7, wall=lambda: 12.5)
+    queue.last = 7
+    talk.hub.lifecycle = Recorder(queue, ("opened", "detached", "resumed", "ended"), wall=lambda: 12.5)
     person = ready(talk)
     session = person.session
     person.leave()

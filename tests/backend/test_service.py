@@ -11,10 +11,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gatewayd.backend import App
-from gatewayd.backend.lifecycle import MemoryQueue
+from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
-from gatewayd.config.values import Kinds, Secret
+from gatewayd.config.values import Secret
 from gatewayd.core.ask import NoBackend
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import Command
@@ -23,6 +23,7 @@ from gatewayd.hub.answers import apply
 from tests.backend.conftest import SECRET, Backend
 from tests.hub.test_hub import book, ready
 
+KINDS = ("opened", "detached", "resumed", "ended")
 COMMAND = Command(1, "echo", {"x": 1})
 
 
@@ -34,8 +35,9 @@ async def test_nothing_configured() -> None:
 async def test_over_http_all_in_all(backend: Backend) -> None:
     talk = book()
     config = BackendConfig(url=backend.url, secret=Secret(SECRET))
-    service = Service(config, partial(apply, talk.hub), node=talk.hub)
-    talk.hub.lifecycle = service.recorder
+    queue = MemoryQueue(10)
+    service = Service(config, partial(apply, talk.hub), node=talk.hub, queue=queue)
+    talk.hub.lifecycle = Recorder(queue, KINDS)
     replies: list[Any] = []
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
@@ -67,8 +69,9 @@ async def test_in_process_all_in_all(nursery: trio.Nursery, caplog: pytest.LogCa
     async def opened(entry: Any) -> None:
         told.append(entry.identity)
 
-    service = Service(BackendConfig(handlers="a:b"), partial(apply, talk.hub), node=talk.hub, app=app)
-    talk.hub.lifecycle = service.recorder
+    queue = MemoryQueue(10)
+    service = Service(BackendConfig(handlers="a:b"), partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
+    talk.hub.lifecycle = Recorder(queue, KINDS)
     await nursery.start(service.run)
     person = ready(talk)
     await service.ask(person.session, COMMAND, lambda data: None)
@@ -88,9 +91,9 @@ async def test_a_backend_that_is_away_at_the_end_is_not_waited_for_longer(
     async def ended(entry: Any) -> None:
         raise ValueError("away")
 
-    config = BackendConfig(handlers="a:b", lifecycle=Kinds(("ended",)), timeout=Seconds(1.0))
+    config = BackendConfig(handlers="a:b", timeout=Seconds(1.0))
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
-    talk.hub.lifecycle = service.recorder
+    talk.hub.lifecycle = Recorder(queue, ("ended",))
     ready(talk)
     talk.hub.end_all(Verdict(Cause.SHUTDOWN))
     start = trio.current_time()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gatewayd.config.load import parse
 from gatewayd.core.quota import FRAMING, Intake
-from gatewayd.daemon.build import listener_view, notification_limits, settings_of, url
-from gatewayd.daemon.run import Daemon
+from gatewayd.daemon.build import build, notification_limits, settings_of
+from gatewayd.daemon.view import listener_view, node_view, url
 from gatewayd.protocols.registry import PROTOCOLS
 
 TEXT = """
@@ -28,24 +28,24 @@ heartbeat = "off"
 
 
 def test_whose_silence_ends_a_connection_is_each_listeners_own(tmp_path: Path) -> None:
-    daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
+    node = build(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS)
     modes = {"pages": "lenient", "bots": "strict", "quiet": "off"}
-    assert {item.config.name: item.settings.heartbeat for item in daemon.listeners} == modes
-    views = [listener_view(item, daemon.gate, "") for item in daemon.listeners]
+    assert {item.config.name: item.settings.heartbeat for item in node.listeners} == modes
+    views = [listener_view(item, node.gate, "") for item in node.listeners]
     assert {view.name: view.settings["heartbeat"] for view in views} == modes
 
 
 def test_a_list_of_publishes_is_joined_by_the_turn_that_writes(tmp_path: Path) -> None:
-    daemon = Daemon(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS, tmp_path / "admin.sock")
-    assert not daemon.tick.held
-    daemon._view().hold()
-    assert daemon.tick.held
+    node = build(parse(TEXT, "a.toml", PROTOCOLS, environ={}), PROTOCOLS)
+    assert not node.tick.held
+    node_view(node, started=0.0).hold()
+    assert node.tick.held
 
 
 def test_one_address_does_not_hold_all_of_few_places(tmp_path: Path) -> None:
     for most, unidentified in ((10, 64), (500, 500), (15000, 4096)):
         config = parse(f"[limits]\nmax_clients = {most}\n{TEXT}", "a.toml", PROTOCOLS, environ={})
-        gate = Daemon(config, PROTOCOLS, tmp_path / "admin.sock").gate
+        gate = build(config, PROTOCOLS).gate
         assert (gate.max_clients, gate.max_unidentified) == (most, unidentified)
 
 

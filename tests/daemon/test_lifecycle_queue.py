@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -18,9 +19,10 @@ from gatewayd.admin.idempotency import Remembered
 from gatewayd.backend.lifecycle import Recorder
 from gatewayd.backend.request import Entry
 from gatewayd.core.record import SessionRecord, Table, encode
-from gatewayd.daemon.state import NUMBERS_AHEAD, JournalQueue, Keeping
+from gatewayd.daemon.lifecycle_queue import JournalQueue
+from gatewayd.daemon.state import NUMBERS_AHEAD, State
 from gatewayd.hub.hub import Hub
-from gatewayd.journal.engine import JournalError
+from gatewayd.journal.engine import Journal, JournalError
 from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer
@@ -41,25 +43,26 @@ class Node:
     """One run of the parts that a journal connects."""
 
     def __init__(self, state_dir: Path, *, limit: int = 100, protocol: Any = utilbot.PROTOCOL) -> None:
-        self.keeping = Keeping(state_dir, interval=0.01, full_sync=False)
+        self.journal = Journal.open(state_dir, interval=0.01)
+        dropped = Counter[str]()
         try:
-            self.hub = Hub(lambda: self.book.now, store=self.keeping.journal)
-            self.queue = self.keeping.lifecycle(limit)
-            self.recorder = Recorder(self.queue, ("opened", "detached", "resumed", "ended"), last=self.queue.last)
-            self.hub.lifecycle = self.recorder
+            self.hub = Hub(lambda: self.book.now, store=self.journal)
+            self.queue = JournalQueue(self.journal, limit, dropped)
+            self.hub.lifecycle = Recorder(self.queue, ("opened", "detached", "resumed", "ended"))
             self.book = Playbook(protocol, hub=self.hub)
-            self.remembered = Remembered()
-            self.keeping.read(self.hub, {"main": self.book.settings}, self.remembered)
+            self.remembered = Remembered(self.journal)
+            self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
+            self.state.read({"main": self.book.settings})
         except BaseException:
-            self.keeping.journal.close()
+            self.journal.close()
             raise
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Node]:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.keeping.journal.run)
+            await nursery.start(self.journal.run, self.state)
             yield self
-            await self.keeping.journal.aclose()
+            await self.journal.aclose()
 
 
 def edit(state_dir: Path, statement: str, *values: Any) -> None:
@@ -78,11 +81,11 @@ async def test_entries_wait_over_a_restart_and_their_numbers_go_on(tmp_path: Pat
         assert woken == [True] * 5
         assert [item.n for item in first.queue.peek(3)] == [1, 2, 3]
         await first.queue.kept()
-        assert first.keeping.journal.idle
+        assert first.journal.idle
         first.queue.done(2)
         assert len(first.queue) == 3
-        assert first.keeping.status()["degraded"] is None
-        assert first.keeping.status()["pending"]["operations"] == 2
+        assert first.state.status()["degraded"] is None
+        assert first.state.status()["pending"]["operations"] == 2
     second = Node(tmp_path)
     assert second.queue.peek(10) == [entry(number) for number in (3, 4, 5)]
     assert second.queue.last == 5
@@ -90,7 +93,7 @@ async def test_entries_wait_over_a_restart_and_their_numbers_go_on(tmp_path: Pat
         second.queue.done(5)
     third = Node(tmp_path)
     assert (len(third.queue), third.queue.last) == (0, 5)
-    third.keeping.journal.close()
+    third.journal.close()
 
 
 async def test_the_oldest_give_way_on_disk_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -104,7 +107,7 @@ async def test_the_oldest_give_way_on_disk_too(tmp_path: Path, caplog: pytest.Lo
     ]  # fmt: skip
     second = Node(tmp_path)
     assert [item.n for item in second.queue.peek(10)] == [6, 7]
-    second.keeping.journal.close()
+    second.journal.close()
 
 
 async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_path: Path) -> None:
@@ -114,14 +117,14 @@ async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_pa
         person.leave()
         first.book.publish("user:a", "E", 1)
         await first.queue.kept()
-        assert first.keeping.journal.idle
+        assert first.journal.idle
         with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
             kinds = [json.loads(value)["kind"] for _, value in connection.execute("SELECT * FROM lifecycle")]
             (row,) = connection.execute("SELECT value FROM sessions").fetchone()
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
         assert kinds == ["opened", "detached"]
         assert json.loads(row)["sequence"] == 2
-        assert await first.keeping.committed()
+        assert await first.state.committed()
 
 
 async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take(tmp_path: Path) -> None:
@@ -135,10 +138,10 @@ async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take
             writer = Writer(SocketTransport(near, "test"), person.connection, tick, 10.0)
             async with trio.open_nursery() as nursery:
                 writer.serve(nursery)
-                assert await node.keeping.committed()
+                assert await node.state.committed()
                 for number in range(2):
                     node.book.publish("user:a", "E", [number, "x" * 400_000])
-                    assert await node.keeping.committed()
+                    assert await node.state.committed()
                     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
                         (count,) = connection.execute("SELECT count(*) FROM events").fetchone()
                     assert count == number + 1
@@ -156,11 +159,11 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
         first.hub.realm("main").rooms.create("r", {"roomLocked": True})
         first.remembered.put("id", {"delivered": 1}, first.book.now)
         first.hub.publish(first.hub.realm("main"), "service:bot", "E", 2, one=True)
-        journal = first.keeping.journal
+        journal = first.journal
         assert await journal.committed()
         journal._degrade("a test")
         journal._retry = 0.01
-        assert first.keeping.status()["degraded"] == "a test"
+        assert first.state.status()["degraded"] == "a test"
         with trio.fail_after(5):
             while journal.degraded is not None:
                 await trio.sleep(0.005)
@@ -172,18 +175,18 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
         assert second.hub.realm("main").rooms.state("r") == {"roomLocked": True}
         assert second.remembered.get("id", second.book.now) == {"delivered": 1}
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
-        assert second.recorder.last == 3
+        assert second.queue.last == 3
 
 
 async def test_time_counts_from_when_the_node_was_last_seen(tmp_path: Path) -> None:
     first = Node(tmp_path)
     async with first.running():
         ready(first.book).leave()
-        commits = first.keeping.journal.stats.commits
-        assert await first.keeping.committed()
-        assert first.keeping.journal.stats.commits == commits + 1
-        assert await first.keeping.committed()
-        assert first.keeping.journal.stats.commits == commits + 1, "to be there is no reason to write"
+        commits = first.journal.stats.commits
+        assert await first.state.committed()
+        assert first.journal.stats.commits == commits + 1
+        assert await first.state.committed()
+        assert first.journal.stats.commits == commits + 1, "to be there is no reason to write"
     edit(tmp_path, "UPDATE meta SET value = '9000' WHERE key = 'lived'")
     edit(tmp_path, "UPDATE sessions SET value = json_set(value, '$.left', ?)", 8950)
     second = Node(tmp_path)
@@ -191,7 +194,7 @@ async def test_time_counts_from_when_the_node_was_last_seen(tmp_path: Path) -> N
     assert second.hub.sessions
     second.book.advance(2)
     assert not second.hub.sessions
-    second.keeping.journal.close()
+    second.journal.close()
 
 
 async def test_numbers_of_events_go_on(tmp_path: Path) -> None:
@@ -208,21 +211,22 @@ async def test_numbers_of_events_go_on(tmp_path: Path) -> None:
     assert third.hub.numbers == 3 * NUMBERS_AHEAD - 1
     async with third.running():
         third.hub.post("user:nobody", "E", 1)
-        await third.keeping.aclose()
+        await third.state.aclose()
     fourth = Node(tmp_path)
     assert fourth.hub.numbers == 3 * NUMBERS_AHEAD
-    fourth.keeping.journal.close()
+    fourth.journal.close()
 
 
 async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
-    keeping = Keeping(tmp_path, interval=0.01, full_sync=False)
-    hub = Hub(lambda: 0.0, store=keeping.journal)
-    keeping.read(hub, {}, Remembered())
+    journal = Journal.open(tmp_path, interval=0.01)
+    hub = Hub(lambda: 0.0, store=journal)
+    state = State(journal, hub, Remembered(journal), None, Counter())
+    state.read({})
     async with trio.open_nursery() as nursery:
-        await nursery.start(keeping.journal.run)
+        await nursery.start(journal.run, state)
         hub.realm("main").documents.put("d", 1)
-        keeping.journal._degrade("a test")
-        await keeping.journal.aclose()
+        journal._degrade("a test")
+        await journal.aclose()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         assert connection.execute("SELECT * FROM documents").fetchall() == [("main", "d", "1")]
         keys = [key for (key,) in connection.execute("SELECT key FROM meta")]
@@ -244,7 +248,7 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
     third = Node(tmp_path)
     assert notes_for(third.hub, "a") == ["hello"]
     assert third.remembered.get("old", 0.0) is None
-    third.keeping.journal.close()
+    third.journal.close()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
         for table in (Table.IDEMPOTENCY, Table.SESSIONS, Table.EVENTS):
             assert connection.execute(f"SELECT * FROM {table}").fetchall() == []
@@ -284,7 +288,7 @@ NONSENSE: list[tuple[str, tuple[Any, ...], str]] = [
 def test_a_row_that_makes_no_sense_is_named(
     tmp_path: Path, statement: str, values: tuple[Any, ...], words: str
 ) -> None:
-    Node(tmp_path).keeping.journal.close()
+    Node(tmp_path).journal.close()
     edit(tmp_path, statement, *values)
     with pytest.raises(JournalError) as caught:
         Node(tmp_path, protocol=discodo.PROTOCOL)
@@ -295,19 +299,19 @@ def test_a_row_that_makes_no_sense_is_named(
 
 def test_other_faults_are_not_explained_away(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    fault: Callable[[], None] = node.keeping.journal.close
+    fault: Callable[[], None] = node.journal.close
     fault()
     with pytest.raises(JournalError, match="is not open"):
-        node.keeping.read(node.hub, {}, node.remembered)
+        node.state.read({})
 
 
 async def test_a_queue_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     node = Node(tmp_path)
-    queue = JournalQueue(node.keeping.journal, 10)
+    queue = JournalQueue(node.journal, 10, Counter())
     with caplog.at_level(logging.ERROR):
         queue.append(entry(1))
     assert (queue.last, queue.dropped, queue.peek(5)) == (1, 0, [entry(1)])
-    node.keeping.journal.close()
+    node.journal.close()
     await queue.kept()
 
 
@@ -333,7 +337,7 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         second = Node(tmp_path)
     dropped = {"lifecycle": 1, "documents": 1, "events": 2}
-    assert second.keeping.status()["dropped"] == dropped
+    assert second.state.status()["dropped"] == dropped
     assert [record.message for record in caplog.records] == [
         f"rows of {table} that were dropped, since they are nested deeper than 100 levels: {count}"
         for table, count in dropped.items()
@@ -349,5 +353,5 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
         assert [event["d"] for event in events] == [1]
         assert ready_again(second.book, "b").heard()[1]["d"] == {"id": "b", "resumed": True}
     third = Node(tmp_path)
-    assert third.keeping.status()["dropped"] == {}
-    third.keeping.journal.close()
+    assert third.state.status()["dropped"] == {}
+    third.journal.close()

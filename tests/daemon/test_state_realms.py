@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -16,8 +17,10 @@ from gatewayd.__main__ import main
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.protocol import Protocol
-from gatewayd.daemon.state import Keeping
+from gatewayd.daemon.lifecycle_queue import JournalQueue
+from gatewayd.daemon.state import State
 from gatewayd.hub.hub import Hub
+from gatewayd.journal.engine import Journal
 from gatewayd.journal.look import kept_for
 from gatewayd.protocols import dmod, oxyl, rooms, utilbot
 from tests.playbook import Person, Playbook, notes_for
@@ -41,22 +44,24 @@ class Node:
     """A run over a journal, with these listeners."""
 
     def __init__(self, state: Path, *listeners: tuple[str, Protocol, str]) -> None:
-        self.keeping = Keeping(state, interval=0.01, full_sync=False)
-        self.queue = self.keeping.lifecycle(100)
-        self.hub = Hub(lambda: 1000.0, store=self.keeping.journal)
+        self.journal = Journal.open(state, interval=0.01)
+        dropped = Counter[str]()
+        self.queue = JournalQueue(self.journal, 100, dropped)
+        self.hub = Hub(lambda: 1000.0, store=self.journal)
         self.books: dict[str, Playbook] = {}
-        self.remembered = Remembered()
+        self.remembered = Remembered(self.journal)
         for name, protocol, realm in listeners:
             self.books[name] = Playbook(protocol, hub=self.hub, listener=name, realm=realm)
         settings = {name: book.settings for name, book in self.books.items()}
-        self.keeping.read(self.hub, settings, self.remembered)
+        self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
+        self.state.read(settings)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.keeping.journal.run)
+            await nursery.start(self.journal.run, self.state)
             yield
-            await self.keeping.journal.aclose()
+            await self.journal.aclose()
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -125,7 +130,7 @@ def test_the_ids_of_publishes_and_what_nobody_has_a_use_for(tmp_path: Path) -> N
     assert node.hub.realms["prod"].documents.get("guild:7") == {"name": "seven"}
     assert [event.realm for event in node.hub.waiting()] == ["prod"]
     assert list(node.hub.sessions) == ["a1a1a1a1a1a1a1a1"]  # the other one's listener is no more
-    node.keeping.journal.close()
+    node.journal.close()
 
 
 async def test_what_is_kept_for_a_realm_without_a_listener_stays(
@@ -141,7 +146,7 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
     assert warned(caplog) == ["realm stage has no listener: what the journal keeps for it stays there"]
     async with without.running():
         assert list(without.hub.realms) == ["prod"]
-        without.keeping.journal._degrade("a test")  # all of it is written anew
+        without.journal._degrade("a test")  # all of it is written anew
     assert kept_for(state) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
     listener = '[[listeners]]\nname = "bots"\nprotocol = "utilbot"\nbind = "127.0.0.1:0"\n'
     path = tmp_path / "gatewayd.toml"
@@ -158,7 +163,7 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
     assert main(["check", "--strict", "--config", str(path)]) == 0
     back = Node(state, STAGING)
     assert worker(back.books["staging"]) == ["IDENTIFIED", "EXECUTE_COMMAND"]
-    back.keeping.journal.close()
+    back.journal.close()
 
 
 def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
@@ -175,7 +180,7 @@ def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
     assert not [text for text in warned(caplog) if "events" in text]
     node.hub.end(node.hub.sessions["b2b2b2b2b2b2b2b2"], Verdict(Cause.KICKED, "x"))
     assert [(event.realm, event.protocol) for event in node.hub.waiting()] == [("stage", "oxyl")]
-    node.keeping.journal.close()
+    node.journal.close()
 
 
 def test_a_journal_that_cannot_be_looked_into(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import trio
 from gatewayd.config.load import parse
 from gatewayd.core.record import Table
 from gatewayd.daemon import stopping
+from gatewayd.daemon.build import build
 from gatewayd.daemon.run import Daemon
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.daemon.test_run import command
@@ -82,15 +83,15 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
     )
     ready: list[bool] = []
     with caplog.at_level("INFO"), noted() as seen, stopping.held():
-        daemon = Daemon(parse(text, "x", PROTOCOLS), PROTOCOLS, tmp_path / "admin.sock")
-        assert daemon.keeping is not None
-        journal = daemon.keeping.journal
+        daemon = Daemon(build(parse(text, "x", PROTOCOLS), PROTOCOLS), tmp_path / "admin.sock")
+        assert daemon.node.state is not None
+        journal = daemon.node.state.journal
         for number in range(9):
             journal.put(Table.DOCUMENTS, ("main", f"k{number}"), b"1")
         journal.file.write(journal._pending.take())
         daemon.prepare({})
         signal.raise_signal(signal.SIGTERM)  # to this thread: those that earlier tests left hold nothing back
-        trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.clock)
+        trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.node.clock)
         assert not seen
     assert seen == [signal.SIGTERM]
     assert not ready

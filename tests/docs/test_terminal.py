@@ -8,7 +8,7 @@ from html import unescape
 
 from docs.terminal import LINES, PICTURE
 from gatewayd.config.embedded import embedded_default
-from gatewayd.daemon.build import url
+from gatewayd.daemon.view import url
 from gatewayd.protocols.registry import PROTOCOLS
 
 

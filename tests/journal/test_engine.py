@@ -17,27 +17,38 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+from attrs import define
 
-from gatewayd.journal.engine import Journal, JournalError, Key, Limits, Row, Table
+from gatewayd.journal.engine import Journal, JournalError, Key, Limits, Row, Source, Table
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import OPERATION_BYTES, Batch
 from tests.journal.places import no_writes, small_disk
 
 
 class Truth:
-    """An owner: its state, which tells the journal every change."""
+    """Whose rows they are: it tells the journal every change at once."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.rows: dict[tuple[Table, Key], bytes] = {}
-        journal.snapshot = self.snapshot
 
     def put(self, table: Table, key: Key, value: bytes = b"1") -> None:
         self.rows[table, key] = value
         self.journal.put(table, key, value)
 
+    def gather(self) -> None:
+        """Nothing is told later."""
+
     def snapshot(self) -> Iterable[Row]:
         return [(table, key, value) for (table, key), value in self.rows.items()]
+
+
+@define
+class Asked:
+    """Whose rows they are, as a test says."""
+
+    gather: Callable[[], None] = lambda: None
+    snapshot: Callable[[], Iterable[Row]] = tuple
 
 
 class Slow(JournalFile):
@@ -74,11 +85,18 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(journal: Journal) -> AsyncIterator[Journal]:
+async def running(journal: Journal, source: Source | None = None) -> AsyncIterator[Journal]:
     async with trio.open_nursery() as nursery:
-        await nursery.start(journal.run)
+        await nursery.start(journal.run, source or Asked())
         yield journal
         await journal.aclose()
+
+
+@asynccontextmanager
+async def true_to(journal: Journal) -> AsyncIterator[tuple[Journal, Truth]]:
+    truth = Truth(journal)
+    async with running(journal, truth):
+        yield journal, truth
 
 
 def on_disk(directory: Path, table: Table) -> dict[Key, bytes]:
@@ -191,8 +209,7 @@ async def test_unfit_keys_are_counted_and_said(tmp_path: Path, caplog: pytest.Lo
 
 async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with running(limited(JournalFile(tmp_path / "state"), first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(JournalFile(tmp_path / "state"), first_retry=0.01)) as (journal, truth):
         truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
         with no_writes():
@@ -212,8 +229,7 @@ async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: py
 
 async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = JournalFile(tmp_path)
-    async with running(limited(file, first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(file, first_retry=0.01)) as (journal, truth):
         assert file.connection is not None
         file.connection.execute("PRAGMA max_page_count = 30").fetchall()
         truth.put(Table.SESSIONS, "large", b"1" * 200_000)
@@ -226,8 +242,7 @@ async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCa
 
 async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1024) as directory:
-        async with running(limited(JournalFile(directory), first_retry=0.01)) as journal:
-            truth = Truth(journal)
+        async with true_to(limited(JournalFile(directory), first_retry=0.01)) as (journal, truth):
             truth.put(Table.SESSIONS, "before")
             assert await journal.committed()
             filler = directory / "filler"
@@ -248,8 +263,7 @@ async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("idle", [True, False])
 async def test_the_file_is_removed(tmp_path: Path, idle: bool) -> None:
     journal = limited(JournalFile(tmp_path), first_retry=0.01, watch=0.01 if idle else 60)
-    async with running(journal):
-        truth = Truth(journal)
+    async with true_to(journal) as (_, truth):
         truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
         journal.file.path.unlink()
@@ -265,8 +279,7 @@ async def test_the_file_is_replaced(tmp_path: Path) -> None:
     other = Journal.open(tmp_path / "other")
     other.close()
     journal = limited(JournalFile(tmp_path / "state"), first_retry=0.01)
-    async with running(journal):
-        truth = Truth(journal)
+    async with true_to(journal) as (_, truth):
         other.file.path.replace(journal.file.path)
         truth.put(Table.SESSIONS, "ours")
         assert not await journal.committed()
@@ -278,8 +291,7 @@ async def test_the_file_is_replaced(tmp_path: Path) -> None:
 
 async def test_another_program_holds_it(tmp_path: Path) -> None:
     file = JournalFile(tmp_path)
-    async with running(limited(file, first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(file, first_retry=0.01)) as (journal, truth):
         assert file.connection is not None
         file.connection.execute("PRAGMA busy_timeout = 1").fetchall()
         with closing(sqlite3.connect(file.path, isolation_level=None)) as operator:
@@ -293,8 +305,7 @@ async def test_another_program_holds_it(tmp_path: Path) -> None:
 
 async def test_too_much_waits(tmp_path: Path) -> None:
     file = Slow(tmp_path)
-    async with running(limited(file, pending_bytes=1000, interval=0, first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(file, pending_bytes=1000, interval=0, first_retry=0.01)) as (journal, truth):
         file.gate.clear()
         truth.put(Table.META, "a")
         await trio.to_thread.run_sync(file.entered.wait)
@@ -319,8 +330,7 @@ async def test_too_much_waits(tmp_path: Path) -> None:
 
 async def test_too_much_changes_while_the_snapshot_is_written(tmp_path: Path) -> None:
     file = Slow(tmp_path)
-    async with running(limited(file, pending_bytes=1000, interval=60, first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(file, pending_bytes=1000, interval=60, first_retry=0.01)) as (journal, truth):
         for number in range(20):  # nothing is under way, and it is too much all the same
             truth.put(Table.META, f"k{number}")
         assert "too slow" in str(journal.degraded)
@@ -336,8 +346,7 @@ async def test_too_much_changes_while_the_snapshot_is_written(tmp_path: Path) ->
 
 async def test_a_disk_that_hangs_and_comes_back(tmp_path: Path) -> None:
     file = Slow(tmp_path)
-    async with running(limited(file, patience=0.02, first_retry=0.01)) as journal:
-        truth = Truth(journal)
+    async with true_to(limited(file, patience=0.02, first_retry=0.01)) as (journal, truth):
         file.gate.clear()
         truth.put(Table.META, "a")
         assert not await journal.committed()
@@ -353,7 +362,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, caplog
     file = Slow(tmp_path)
     journal = Journal(file, interval=0)
     async with trio.open_nursery() as nursery:
-        await nursery.start(journal.run)
+        await nursery.start(journal.run, Asked())
         file.gate.clear()
         journal.put(Table.META, "a", b"1")
         await trio.to_thread.run_sync(file.entered.wait)
@@ -376,7 +385,7 @@ async def test_a_run_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
         file.gate.clear()
         file.entered.clear()
         async with trio.open_nursery() as nursery:
-            await nursery.start(journal.run)
+            await nursery.start(journal.run, Asked())
             journal.put(Table.META, f"k{number}", b"1")
             await trio.to_thread.run_sync(file.entered.wait)
             nursery.cancel_scope.cancel()
@@ -388,7 +397,11 @@ async def test_a_run_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with running(limited(JournalFile(tmp_path), first_retry=0.001)) as journal:
+    def broken() -> Iterable[Row]:
+        raise KeyError("a mistake of ours")
+
+    journal = limited(JournalFile(tmp_path), first_retry=0.001)
+    async with running(journal, Asked(snapshot=broken)):
         journal.put(Table.SESSIONS, "before", b"1")
         await journal.committed()
         with no_writes():
@@ -399,18 +412,12 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
         journal.delete_group(Table.NOTIFICATIONS, ("r", "s"))
         await trio.sleep(0.02)
         assert journal.degraded is not None
-
-        def broken() -> Iterable[Row]:
-            raise KeyError("a mistake of ours")
-
-        journal.snapshot = broken
         await until(lambda: "a mistake of ours" in caplog.text)
     assert list(on_disk(tmp_path, Table.SESSIONS)) == ["before"]
 
 
 async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with running(Journal(JournalFile(tmp_path))) as journal:
-        truth = Truth(journal)
+    async with true_to(Journal(JournalFile(tmp_path))) as (journal, truth):
         with no_writes():
             truth.put(Table.SESSIONS, "r")
             assert not await journal.committed()
@@ -420,8 +427,7 @@ async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCapture
 
 async def test_the_log_reminds_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal = limited(JournalFile(tmp_path), first_retry=0.001)
-    async with running(journal):
-        truth = Truth(journal)
+    async with true_to(journal) as (_, truth):
         with no_writes():
             truth.put(Table.SESSIONS, "r")
             await journal.committed()
@@ -443,7 +449,7 @@ async def test_closed_without_having_run(tmp_path: Path) -> None:
     journal.put(Table.SESSIONS, "b", b"1")
     await journal.aclose()
     with trio.fail_after(5):
-        await journal.run()  # nothing left to do
+        await journal.run(Asked())  # nothing left to do
     assert list(on_disk(tmp_path, Table.SESSIONS)) == ["a", "b"]
 
 
@@ -459,20 +465,17 @@ async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_pa
             journal.stir()
 
     journal = Journal.open(tmp_path, interval=0.01)
-    journal.gather = gather
-    async with running(journal):
+    async with running(journal, Asked(gather)):
         assert asked == 0
         journal.stir()
         await until(lambda: journal.stats.commits == 5)  # much sooner than the 5 s of an idle journal's look
         assert asked == 5
-        journal.gather = None
-    assert len(on_disk(tmp_path, Table.SESSIONS)) == 5
+    assert len(on_disk(tmp_path, Table.SESSIONS)) == 6  # the end asks once more
 
 
 async def test_who_waits_is_asked_first(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, interval=60)
-    journal.gather = lambda: journal.put(Table.SESSIONS, "r", b"1")
-    async with running(journal):
+    async with running(journal, Asked(lambda: journal.put(Table.SESSIONS, "r", b"1"))):
         assert journal.idle
         assert await journal.committed()
         assert journal.idle
@@ -486,8 +489,8 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
     bad = True
 
     def gather() -> None:
-        journal.put(Table.SESSIONS, "half", b"1")
         if bad:
+            journal.put(Table.SESSIONS, "half", b"1")
             raise RuntimeError("oops")
 
     def snapshot() -> Iterable[Row]:
@@ -496,8 +499,7 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
         return [(Table.SESSIONS, name, value) for name, value in rows.items()]
 
     journal = limited(JournalFile(tmp_path), interval=0.01, first_retry=0.01, last_retry=0.02)
-    journal.gather, journal.snapshot = gather, snapshot
-    async with running(journal):
+    async with running(journal, Asked(gather, snapshot)):
         journal.stir()
         await until(lambda: journal.degraded is not None)
         assert journal.degraded == "a fault of ours, which the log tells of"
@@ -507,7 +509,6 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
         await until(lambda: "oops again" in caplog.text)
         bad = False
         await until(lambda: journal.degraded is None)
-        journal.gather = None
     assert on_disk(tmp_path, Table.SESSIONS) == {"whole": b"1"}
     assert "oops" in caplog.text
 
@@ -517,7 +518,13 @@ async def test_a_fault_in_making_rows_is_told_to_who_waits(tmp_path: Path) -> No
         raise RuntimeError("oops")
 
     journal = Journal.open(tmp_path, interval=60)
-    journal.gather = gather
-    async with running(journal):
+    async with running(journal, Asked(gather)):
         assert not await journal.committed()
-        journal.gather = None
+
+
+async def test_a_journal_that_never_ran_has_nobody_to_ask(tmp_path: Path) -> None:
+    journal = limited(JournalFile(tmp_path), pending_bytes=1)
+    journal.put(Table.SESSIONS, "r", b"1")
+    assert journal.degraded is not None
+    await journal.aclose()
+    assert not on_disk(tmp_path, Table.SESSIONS)

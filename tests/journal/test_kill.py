@@ -19,11 +19,18 @@ from pathlib import Path
 import trio
 from gatewayd.journal.engine import Journal, Table
 
+class Nobody:
+    def gather(self):
+        pass
+
+    def snapshot(self):
+        return ()
+
 async def main():
     journal = Journal.open(Path(sys.argv[1]), interval=0.001)
     first = max((key for key, _ in journal.load(Table.LIFECYCLE)), default=0) + 1
     async with trio.open_nursery() as nursery:
-        await nursery.start(journal.run)
+        await nursery.start(journal.run, Nobody())
         for number in range(first, first + 1_000_000):
             journal.put(Table.SESSIONS, f"s{number}", b'"' + b"x" * 500 + b'"')
             journal.put(Table.NOTIFICATIONS, ("r", f"s{number % 10}", number), b'"' + b"x" * 500 + b'"')
