@@ -86,10 +86,11 @@ def pasted(name: str, ports: dict[str, str]) -> Iterator[Pasted]:
             process.kill()
 
 
-def test_it_is_short_and_begins_with_the_two_commands() -> None:
-    first_screen = README.partition("## Install and run")[0]
+def test_it_is_short_and_the_two_commands_are_on_its_first_screen() -> None:
+    first_screen = README.partition("![")[0]
     assert "pip install . && gatewayd run\n" in first_screen
-    assert "pip install '.[test]' && pytest\n" in README.partition("## Two minutes")[0]
+    assert "pip install '.[test]' && pytest" in first_screen
+    assert len(first_screen.splitlines()) < 35
     assert len(README.splitlines()) <= 200
 
 
