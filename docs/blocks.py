@@ -98,7 +98,7 @@ BLOCKS: Mapping[str, Callable[[Protocol], str]] = {
 PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     DOCS / "protocols" / f"{name}.md": {block: partial(make, protocol) for block, make in BLOCKS.items()}
     for name, protocol in PROTOCOLS.items()
-}
+} | {DOCS / "architecture.md": {"states": partial(states, "every protocol")}}
 
 
 def filled(path: Path, made: Mapping[str, Callable[[], str]] | None = None) -> str:
