@@ -12,15 +12,15 @@ from starlette.routing import Route
 
 from gatewayd.admin.http import ApiError, answer
 from gatewayd.admin.node import NodeView
-from gatewayd.admin.publishing import Publishing, TimeSlices
+from gatewayd.admin.publishing import Publishing
 from gatewayd.admin.routes import Routes
 
 log = logging.getLogger("gatewayd.admin")
 
 
-def make_app(node: NodeView, *, slices: TimeSlices | None = None) -> Starlette:
+def make_app(node: NodeView, publishing: Publishing | None = None) -> Starlette:
     """The application over one node."""
-    do, say = Routes(node), Publishing(node, slices or TimeSlices())
+    do, say = Routes(node), publishing or Publishing(node)
 
     def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, ApiError)

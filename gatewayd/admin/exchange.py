@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Message = MutableMapping[str, Any]
 
-CHUNKS = 32
-"""Chunks of a body that are dealt with before others have a turn: a read may bring ten thousand, of a byte each."""
 VERSIONS = (b"1.1", b"1.0")
 """Health checks of proxies ask by HTTP/1.0; h11 closes behind its answer, and sends no chunks."""
 
@@ -39,7 +37,7 @@ class Exchange:
 
     def __init__(self, connection: HttpConnection, head: bytes) -> None:
         self._connection = connection
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=connection.bounds.head_bytes)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=connection.limits.head_bytes)
         self._start: h11.Response | None = None
         self.read = False
         """Whether the request has come to its end."""
@@ -48,7 +46,7 @@ class Exchange:
         self._chunks = 0  # in such crowds
         self.answered = False
         """Whether an answer has begun."""
-        request = _request(self._http, head, connection.bounds.headers)
+        request = _request(self._http, head, connection.limits.headers)
         self._bodiless = request.method == b"HEAD"
         self.scope = _scope(request, connection.state)
         if not any(name in _BODIED for name, _ in request.headers):
@@ -64,15 +62,16 @@ class Exchange:
     def _advance(self) -> bytes:
         """The part of the body that h11 has; `read` is set with the last one. Raises `h11.RemoteProtocolError`."""
         parts: list[bytes] = []
-        for _ in range(CHUNKS):
+        limits = self._connection.limits
+        for _ in range(limits.chunks_in_a_row):
             event = self._http.next_event()
             if not isinstance(event, h11.Data):
                 break
             parts.append(event.data)
         else:
             self._crowded = True
-            self._chunks += CHUNKS
-            if self._chunks > self._connection.bounds.chunks:
+            self._chunks += limits.chunks_in_a_row
+            if self._chunks > limits.body_chunks:
                 raise h11.RemoteProtocolError("too many chunks")
             return b"".join(parts)
         if type(event) is h11.EndOfMessage:

@@ -12,13 +12,9 @@ from attrs import define, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatewayd.config.limits import ApiLimits
 from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.text import due
-
-MAX_BODY = 8 * 1024 * 1024
-SMALL = 65536
-MOST_NESTED = 100_000
-"""Arrays and objects in one value: the loop stands still while they are made, some 0.3 s for a million."""
 
 
 class ApiError(Exception):
@@ -49,9 +45,9 @@ def answered(text: bytes, status: int = 200) -> Response:
 
 @define(eq=False)
 class Bodies:
-    """Bytes of the bodies that are being read or worked on, by whose they are: `most` of one uid or token."""
+    """Bytes of the bodies that are being read or worked on, by whose they are: a uid's or a token's."""
 
-    most: int
+    limits: ApiLimits
     held: Counter[Hashable] = field(factory=Counter)
 
 
@@ -74,22 +70,26 @@ class Body:
 
     def grow(self, size: int) -> None:
         """So many bytes more. Raises `ApiError` where there is no room for them."""
-        held, most = self.bodies.held, self.bodies.most
-        if self.size + size > SMALL and held[self.whose] + size > most:
+        held, limits = self.bodies.held, self.bodies.limits
+        most = limits.bodies_bytes
+        if self.size + size > limits.small_body_bytes and held[self.whose] + size > most:
             raise ApiError(503, "busy", f"{most} bytes of your requests are being worked on: wait for their answers")
         held[self.whose] += size
         self.size += size
 
 
-async def body_of(request: Request) -> bytes:
-    """The body, read in pieces and refused as soon as it is too large, before it comes where its length is told."""
+async def json_of(request: Request, limits: ApiLimits) -> Any:
+    """The body, which is strict JSON."""
+    return parse(await body_of(request, limits.body_bytes), limits.nested)
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The body, read in pieces and refused as soon as it is too large: before it comes where its length is told."""
     parts: list[bytes] = []
     size, announced = 0, request.headers.get("content-length", "")
     while True:
-        if size > MAX_BODY or (not parts and int(announced or 0) > MAX_BODY):
-            raise ApiError(
-                413, "too_large", f"a body may have {MAX_BODY} bytes; send fewer events at a time", limit=MAX_BODY
-            )
+        if size > most or (not parts and int(announced or 0) > most):
+            raise ApiError(413, "too_large", f"a body may have {most} bytes; send fewer events at a time", limit=most)
         try:
             message = await request.receive()
         except trio.TooSlowError:
@@ -103,11 +103,11 @@ async def body_of(request: Request) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def parse(given: bytes | msgspec.Raw) -> Any:
-    """Strict JSON."""
+def parse(given: bytes | msgspec.Raw, nested: int) -> Any:
+    """Strict JSON, with at most `nested` arrays and objects."""
     text = bytes(given)
-    if len(text) > 2 * MOST_NESTED and text.count(b"[") + text.count(b"{") > MOST_NESTED:
-        raise ApiError(413, "too_large", f"a value may have {MOST_NESTED} arrays and objects in it", limit=MOST_NESTED)
+    if len(text) > 2 * nested and text.count(b"[") + text.count(b"{") > nested:
+        raise ApiError(413, "too_large", f"a value may have {nested} arrays and objects in it", limit=nested)
     if too_deep(text):
         raise ApiError(400, "bad_json", TOO_DEEP)
     try:

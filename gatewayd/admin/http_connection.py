@@ -16,15 +16,14 @@ from typing import Any
 import trio
 from trio.lowlevel import checkpoint
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.exchange import Exchange
 from gatewayd.admin.slots import Slot
+from gatewayd.config.limits import ApiLimits
 from gatewayd.net.request_head import FOUL, BadHead, response
 from gatewayd.net.transport import SocketTransport
 
 Asgi = Callable[..., Awaitable[None]]
 
-PIECE = 64 * 1024
 _END = b"\r\n\r\n"
 NO_REQUEST = "not a request of HTTP/1.1: printable ASCII, in lines that end with CR LF"
 _CLEAN = bytes((*b"\t\r\n", *range(0x20, 0x7F)))
@@ -38,11 +37,13 @@ class Gone(OSError):
 class HttpConnection:
     """One accepted connection; `state` is what the application finds in the scope of every request."""
 
-    def __init__(self, app: Asgi, stream: SocketTransport, slot: Slot, bounds: Bounds, state: dict[str, Any]) -> None:
+    def __init__(
+        self, app: Asgi, stream: SocketTransport, slot: Slot, limits: ApiLimits, state: dict[str, Any]
+    ) -> None:
         self._app = app
         self._stream = stream
         self.slot = slot
-        self.bounds = bounds
+        self.limits = limits
         self.state = state
         self._ahead = bytearray()  # what came and belongs to no request yet
         self._served = 0
@@ -74,24 +75,24 @@ class HttpConnection:
                     return  # the application may have taken it for a normal end
                 if not exchange.complete:
                     if self._ahead or not exchange.read:  # to close with unread bytes would be to reset
-                        await self._stream.linger(self.bounds.linger_seconds, self.bounds.linger_bytes)
+                        await self._stream.linger(self.limits.linger_seconds, self.limits.linger_bytes)
                     return
                 self._served += 1
                 self._exchange = None
         except BadHead as bad:
-            await turn_away(self._stream, bad.status, bad.reason, self.bounds)
+            await turn_away(self._stream, bad.status, bad.reason, self.limits)
         except Gone:
             pass  # it has been told as much as it took
 
     async def _read_head(self) -> bytes | None:
         """The next request's head with its empty line; None when there is no further request. Raises `BadHead`."""
-        ahead, bounds, scanned = self._ahead, self.bounds, 0
+        ahead, limits, scanned = self._ahead, self.limits, 0
         idle = self._served and not ahead
         if not idle:
             await checkpoint()  # requests that were sent at once are no reason to serve nobody else
-        with trio.move_on_after(bounds.idle_seconds if idle else bounds.head_seconds) as patience:
+        with trio.move_on_after(limits.idle_seconds if idle else limits.head_seconds) as patience:
             while True:
-                end = ahead.find(_END, max(0, scanned - 3), bounds.head_bytes) + len(_END)
+                end = ahead.find(_END, max(0, scanned - 3), limits.head_bytes) + len(_END)
                 whole = end >= len(_END)
                 _judge(ahead, scanned, end if whole else len(ahead))
                 if whole:
@@ -99,16 +100,16 @@ class HttpConnection:
                     del ahead[:end]
                     return head
                 scanned = len(ahead)
-                if scanned >= bounds.head_bytes:
-                    raise BadHead(431, f"the request head is larger than {bounds.head_bytes} bytes")
+                if scanned >= limits.head_bytes:
+                    raise BadHead(431, f"the request head is larger than {limits.head_bytes} bytes")
                 data = await self._stream.receive_some()
                 if not data:
                     return None
                 if idle and not ahead:
-                    patience.deadline = trio.current_time() + bounds.head_seconds
+                    patience.deadline = trio.current_time() + limits.head_seconds
                 ahead += data
         if ahead:
-            raise BadHead(408, f"the rest of the request head did not come within {bounds.head_seconds:g} s")
+            raise BadHead(408, f"the rest of the request head did not come within {limits.head_seconds:g} s")
         return None
 
     # --- what an exchange needs of its connection -------------------------------------------------------------
@@ -121,7 +122,7 @@ class HttpConnection:
 
     async def more(self) -> bytes:
         """The next part of a request's body; b"" at the end. Raises `trio.TooSlowError`."""
-        with trio.fail_after(self.bounds.body_seconds):
+        with trio.fail_after(self.limits.body_seconds):
             return await self._stream.receive_some()
 
     def put_back(self, data: bytes) -> None:
@@ -131,7 +132,7 @@ class HttpConnection:
     async def hung_up(self) -> None:
         """Wait until the client says nothing more; what it says meanwhile is later requests."""
         try:
-            while len(self._ahead) < self.bounds.read_ahead:
+            while len(self._ahead) < self.limits.read_ahead:
                 data = await self._stream.receive_some()
                 if not data:
                     return
@@ -144,9 +145,10 @@ class HttpConnection:
         """Write all of it. Raises `Gone` when the client is gone, or takes nothing for too long."""
         try:
             taken = self._stream.write_some(data)  # mostly all of it
-            for start in range(taken, len(data), PIECE):
-                with trio.fail_after(self.bounds.write_seconds):
-                    await self._stream.send_all(data[start : start + PIECE])
+            piece = self.limits.piece_bytes
+            for start in range(taken, len(data), piece):
+                with trio.fail_after(self.limits.write_seconds):
+                    await self._stream.send_all(data[start : start + piece])
         except (trio.BrokenResourceError, trio.TooSlowError) as exc:
             self._gone = True
             self._stream.abort()  # what it has got is no whole answer
@@ -164,6 +166,6 @@ def _judge(ahead: bytearray, scanned: int, end: int) -> None:
         raise BadHead(400, NO_REQUEST)
 
 
-async def turn_away(stream: SocketTransport, status: int, reason: str, bounds: Bounds) -> None:
+async def turn_away(stream: SocketTransport, status: int, reason: str, limits: ApiLimits) -> None:
     """Answer in words and hang up."""
-    await stream.hang_up(response(status, reason), bounds.linger_seconds, bounds.linger_bytes)
+    await stream.hang_up(response(status, reason), limits.linger_seconds, limits.linger_bytes)

@@ -12,19 +12,19 @@ from typing import Any
 
 import msgspec
 
+from gatewayd.config.limits import ApiLimits
 from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode, parts
 
-KEEP_SECONDS = 300.0
-"""Longer than any publisher goes on trying."""
 Scoped = tuple[str, str]
 
 
 class Remembered:
-    """Bounded in time, and in number by `most`. Times are monotonic seconds; in the journal they are the node's own."""
+    """Bounded in time and in number. Times are monotonic seconds; in the journal they are the node's own."""
 
-    def __init__(self, store: Store | None = None, *, most: int = 100_000) -> None:
+    def __init__(self, store: Store | None = None, limits: ApiLimits = ApiLimits()) -> None:
         self._store: Store = store or Nowhere()
-        self._most = most
+        self._most = limits.remembered
+        self._seconds = limits.remember_seconds
         self._before = 0.0  # from the clock to the node's own time
         self._answers: dict[str, OrderedDict[str, tuple[float, Any]]] = {}
         """By scope, oldest first; none is empty."""
@@ -38,7 +38,7 @@ class Remembered:
 
     def put(self, key: str, answer: Any, now: float, scope: str = "") -> None:
         """Remember an answer; an older one gives way."""
-        until = now + KEEP_SECONDS
+        until = now + self._seconds
         self._add(scope, key, until, answer)
         self._store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
         if self._count > self._most:  # no tenant makes another's publish go out twice
@@ -77,7 +77,7 @@ class Remembered:
         found = [(_decode(value), _scoped(key)) for key, value in rows]
         for kept, (scope, key) in sorted(found, key=lambda item: item[0].until):
             # A version before wrote seconds since the epoch, which must not make an answer immortal.
-            self._add(scope, key, min(kept.until - self._before, now + KEEP_SECONDS), kept.answer)
+            self._add(scope, key, min(kept.until - self._before, now + self._seconds), kept.answer)
         self._forget(now)
 
 

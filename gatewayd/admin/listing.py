@@ -16,9 +16,6 @@ from gatewayd.config.mistakes import suggestion
 from gatewayd.core.machine import State
 from gatewayd.core.session import Session
 
-CHUNK = 500
-"""How many rows are made between two checkpoints, so that a long list does not hold up the clients."""
-
 FILTERS: dict[str, Callable[[Session, str], bool]] = {
     "listener": lambda session, text: session.listener == text,
     "protocol": lambda session, text: session.protocol == text,
@@ -50,12 +47,13 @@ PAGING = ("sort", "limit", "cursor")
 
 
 async def page(
-    request: Request, sessions: list[Session], known: Mapping[str, Collection[str]]
+    request: Request, sessions: list[Session], known: Mapping[str, Collection[str]], in_a_row: int
 ) -> tuple[list[Session], str | None]:
     """One page of the sessions that a request asks for, and the cursor of the next one.
 
     `known` has the values that there are, for the filters where anything else must be a mistake. The cursor names the
-    last row by its sort value and id, so that rows that come or go move no others.
+    last row by its sort value and id, so that rows that come or go move no others. Other tasks run after so many
+    sessions `in_a_row`.
     """
     for name, text in request.query_params.items():
         if name not in FILTERS and name not in PAGING:
@@ -69,8 +67,8 @@ async def page(
         raise _unknown(400, "sort", column, SORTS)
     tests = [(FILTERS[name], text) for name, text in request.query_params.items() if name in FILTERS]
     chosen = []
-    for start in range(0, len(sessions), CHUNK):
-        part = sessions[start : start + CHUNK]
+    for start in range(0, len(sessions), in_a_row):
+        part = sessions[start : start + in_a_row]
         chosen += [(SORTS[column](s), s.id, s) for s in part if all(test(s, text) for test, text in tests)]
         await trio.lowlevel.checkpoint()
     chosen.sort(key=lambda row: row[:2], reverse=backwards)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gatewayd.admin.http import answer
 from gatewayd.admin.idempotency import Remembered
+from gatewayd.config.limits import ApiLimits
 from gatewayd.hub.hub import Hub
 
 
@@ -53,6 +54,7 @@ class NodeView:
     hold: Callable[[], None] = lambda: None
     """More is being published in this turn of the loop: it leaves in one write to each client."""
     remembered: Remembered = field(factory=Remembered)
+    limits: ApiLimits = ApiLimits()
     refused: Counter[str] = field(factory=Counter)
     """Requests, and single events of a list, by the code of their error."""
     refused_clients: Mapping[str, int] = field(factory=dict)

@@ -15,8 +15,8 @@ from attrs import define, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatewayd.admin import http, views
-from gatewayd.admin.http import ApiError, answered, body_of, fields, parse
+from gatewayd.admin import views
+from gatewayd.admin.http import ApiError, answered, body_of, fields, json_of, parse
 from gatewayd.admin.node import NodeView, kept, lasting, marked
 from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
@@ -27,13 +27,6 @@ from gatewayd.hub.following import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
 EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
-LONGEST_ID = 256
-MOST_EVENTS = http.MAX_BODY // len(b'{"channel":"a","event":"b"}')
-"""No body of right events has more; a body of wrong ones must not cost many times its size in errors."""
-LARGE = 65536
-"""Bytes of a body that takes so long to be taken apart that others notice."""
-CHUNK = 500
-"""How many answers are encoded at once."""
 
 
 @define(eq=False)
@@ -55,7 +48,7 @@ class TimeSlices:
     Measured by the machine's clock: the daemon's own clock stands still within a tick, and a slice is a part of one.
     """
 
-    seconds: float = 0.02
+    seconds: float
     requests: int = 0
     parsing: trio.Lock = field(factory=trio.Lock)
     """Held while a large body is split into events, which is one step: one such step in a tick."""
@@ -90,25 +83,27 @@ class TimeSlice:
 class Publishing:
     """The endpoints that say something to sessions."""
 
-    def __init__(self, node: NodeView, slices: TimeSlices) -> None:
+    def __init__(self, node: NodeView) -> None:
         self.node = node
         self.hub = node.hub
-        self.slices = slices
+        self.limits = node.limits
+        self.slices = TimeSlices(node.limits.slice_seconds)
 
     async def publish(self, request: Request) -> Response:
         """One event, a list, or NDJSON; a list is answered by a list in the same order."""
-        wait = Wait.of(request)
-        body = await body_of(request)
-        if len(body) > LARGE:
+        limits = self.limits
+        wait = Wait.of(request, limits)
+        body = await body_of(request, limits.body_bytes)
+        if len(body) > limits.large_body_bytes:
             async with self.slices.parsing:
-                items = _items(request, body)
+                items = _items(request, body, limits.events)
         else:
-            items = _items(request, body)
+            items = _items(request, body, limits.events)
         reach = Reach.of(request, self.hub)
         with watching(self.hub.following, wait, reach.limit) as watch:
             answers = Answers(reach, watch)
             if items is None:
-                answers.items.append(self._publish(parse(body), answers))
+                answers.items.append(self._publish(parse(body, limits.nested), answers))
             else:
                 with TimeSlice(self.slices) as time_slice:
                     await self._publish_all(items, answers, time_slice)
@@ -117,14 +112,16 @@ class Publishing:
                 await arrived(request, watch, wait.timeout)
             with TimeSlice(self.slices) as time_slice:
                 await self._add_progress(answers, time_slice)
-                return answered(await _encoded(answers.items, time_slice, durable=durable, whole=items is not None))
+                text = await self._encoded(answers.items, time_slice, durable=durable, whole=items is not None)
+                return answered(text)
 
     async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, time_slice: TimeSlice) -> None:
         """Each item for itself: a bad one has its error in its place, and the others are published."""
+        nested = self.limits.nested
         for item in items:
             self.node.hold()  # in each tick anew: without it every event to many clients would be a write of its own
             try:
-                answers.items.append(self._publish(parse(item), answers))
+                answers.items.append(self._publish(parse(item, nested), answers))
             except ApiError as error:
                 self.node.refused[error.code] += 1
                 answers.items.append(msgspec.Raw(msgspec.json.encode(error.body)))
@@ -136,8 +133,9 @@ class Publishing:
         for text in (channel, name):
             if not text or len(text) > LONGEST_NAME or not text.isprintable():
                 raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
-        if key is not None and len(key.encode()) > LONGEST_ID:
-            raise ApiError(400, "bad_request", f"an id has at most {LONGEST_ID} bytes")
+        longest = self.limits.publish_id_bytes
+        if key is not None and len(key.encode()) > longest:
+            raise ApiError(400, "bad_request", f"an id has at most {longest} bytes")
         now, watch, reach, realm = self.hub.clock(), answers.watch, answers.reach, item.get("realm")
         realms = reach.named(realm)
         scope = reach.scope(realm)
@@ -162,6 +160,18 @@ class Publishing:
             answers.followed.append((key, scope, counts, watch.followed[-1]))
         return counts
 
+    async def _encoded(
+        self, items: Sequence[dict[str, Any] | msgspec.Raw], time_slice: TimeSlice, *, durable: bool, whole: bool
+    ) -> bytes:
+        """One answer, or the list of all."""
+        if not whole:
+            return msgspec.json.encode(marked(items[0], durable=durable))
+        parts, in_a_row = [], self.limits.rows_in_a_row
+        for start in range(0, len(items), in_a_row):
+            parts.append(msgspec.json.encode(marked(items[start : start + in_a_row], durable=durable))[1:-1])
+            await time_slice.checkpoint()
+        return b"[" + b",".join(parts) + b"]"
+
     async def _add_progress(self, answers: Answers, time_slice: TimeSlice) -> None:
         """Say how far the events have got, now and to whoever sends the same id again."""
         for key, scope, counts, followed in answers.followed:
@@ -173,7 +183,7 @@ class Publishing:
     async def notify(self, request: Request) -> Response:
         """Tell a user now, or keep it until one of its clients comes."""
         known = {"user": TEXT, "data": ANYTHING, "realm": TEXT}
-        item = fields(parse(await body_of(request)), known, ("user", "data"))
+        item = fields(await json_of(request, self.limits), known, ("user", "data"))
         if len(f"user:{item['user']}") > LONGEST_NAME:
             raise ApiError(400, "bad_request", f"user: and its name have at most {LONGEST_NAME} characters")
         realms = Reach.of(request, self.hub).named(item.get("realm"))
@@ -192,10 +202,10 @@ def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
     return unknown | counts
 
 
-def _items(request: Request, body: bytes) -> Iterator[bytes | msgspec.Raw] | None:
+def _items(request: Request, body: bytes, most: int) -> Iterator[bytes | msgspec.Raw] | None:
     """The events of a list or of NDJSON, not decoded yet; None where the body is one event."""
     if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
-        _bound(body.count(b"\n"))
+        _bound(body.count(b"\n"), most)
         return _lines(body)
     if body.lstrip()[:1] != b"[":
         return None
@@ -203,13 +213,13 @@ def _items(request: Request, body: bytes) -> Iterator[bytes | msgspec.Raw] | Non
         items = msgspec.json.decode(body, type=list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise ApiError(400, "bad_json", f"not JSON: {exc}") from None
-    _bound(len(items))
+    _bound(len(items), most)
     return iter(items)
 
 
-def _bound(count: int) -> None:
-    if count > MOST_EVENTS:
-        raise ApiError(413, "too_large", f"a body may have {MOST_EVENTS} events", limit=MOST_EVENTS)
+def _bound(count: int, most: int) -> None:
+    if count > most:
+        raise ApiError(413, "too_large", f"a body may have {most} events", limit=most)
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
@@ -221,16 +231,3 @@ def _lines(body: bytes) -> Iterator[bytes]:
         if line := body[start:end].strip():
             yield line
         start = end + 1
-
-
-async def _encoded(
-    items: Sequence[dict[str, Any] | msgspec.Raw], time_slice: TimeSlice, *, durable: bool, whole: bool
-) -> bytes:
-    """One answer, or the list of all."""
-    if not whole:
-        return msgspec.json.encode(marked(items[0], durable=durable))
-    parts = []
-    for start in range(0, len(items), CHUNK):
-        parts.append(msgspec.json.encode(marked(items[start : start + CHUNK], durable=durable))[1:-1])
-        await time_slice.checkpoint()
-    return b"[" + b",".join(parts) + b"]"

@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from gatewayd.config.limits import ApiLimits
     from gatewayd.core.kept import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
     from gatewayd.hub.realm import Realm
 
-SHORTEST = 6
-"""Characters of an id that may stand for all of it."""
-MOST_CANDIDATES = 10
 BY_REALM = ("status", "listeners", "sessions", "channels", "services", "publish", "notify", "documents", "rooms")
 """What shows and reaches single realms, under /v1/; whatever else there is concerns the whole node."""
 
@@ -84,18 +82,19 @@ class Reach:
         session = self.hub.sessions.get(text)
         return None if session is None or (self.limit is not None and session.realm not in self.limit) else session
 
-    def session(self, text: str) -> Session:
+    def session(self, text: str, limits: ApiLimits) -> Session:
         """The session of this id, or the only one whose id begins so. Raises `ApiError`."""
         session = self.find(text)
         if session is not None:
             return session
-        found = [item for item in self.sessions() if item.id.startswith(text)] if len(text) >= SHORTEST else []
+        shortest = limits.id_prefix
+        found = [item for item in self.sessions() if item.id.startswith(text)] if len(text) >= shortest else []
         if len(found) == 1:
             return found[0]
         if not found:
-            hint = "" if len(text) >= SHORTEST else f"; an id may be cut to {SHORTEST} characters, not to fewer"
+            hint = "" if len(text) >= shortest else f"; an id may be cut to {shortest} characters, not to fewer"
             raise ApiError(404, "not_found", f"there is no session of this id{hint}")
-        ids = sorted(item.id for item in found)[:MOST_CANDIDATES]
+        ids = sorted(item.id for item in found)[: limits.candidates]
         raise ApiError(409, "ambiguous", f"{len(found)} sessions have an id that begins so", candidates=ids)
 
 

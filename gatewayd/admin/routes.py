@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatewayd.admin import views
-from gatewayd.admin.http import ApiError, answer, body_of, fields, number, parse
-from gatewayd.admin.listing import CHUNK, STATES, page
+from gatewayd.admin.http import ApiError, answer, fields, json_of, number
+from gatewayd.admin.listing import STATES, page
 from gatewayd.admin.node import ListenerView, NodeView, kept
 from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.admin.services import services
@@ -43,6 +43,7 @@ class Routes:
     def __init__(self, node: NodeView) -> None:
         self.node = node
         self.hub = node.hub
+        self.limits = node.limits
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -129,19 +130,20 @@ class Routes:
             "protocol": list(dict.fromkeys(item.protocol for item in there)),
             "state": STATES,
         }
-        rows, cursor = await page(request, reach.sessions(), known)
+        rows, cursor = await page(request, reach.sessions(), known, self.limits.rows_in_a_row)
         return answer({"sessions": await self._views(rows), "cursor": cursor})
 
     async def _views(self, rows: list[Session]) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
-        for start in range(0, len(rows), CHUNK):
-            made += [views.session(item, self.hub.clock()) for item in rows[start : start + CHUNK]]
+        in_a_row = self.limits.rows_in_a_row
+        for start in range(0, len(rows), in_a_row):
+            made += [views.session(item, self.hub.clock()) for item in rows[start : start + in_a_row]]
             await trio.lowlevel.checkpoint()
         return made
 
     async def session(self, request: Request) -> Response:
         """Everything known of one session; DELETE ends it. Enough of its id's beginning stands for it."""
-        session = Reach.of(request, self.hub).session(request.path_params["id"])
+        session = Reach.of(request, self.hub).session(request.path_params["id"], self.limits)
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
             self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
@@ -177,7 +179,8 @@ class Routes:
 
     async def services(self, request: Request) -> Response:
         """Every type of service, with who they are and what they have told of themselves."""
-        rows = await services(Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values()))
+        realms, everyone = Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values())
+        rows = await services(realms, everyone, self.limits.rows_in_a_row)
         return answer({"services": rows, "cursor": None})
 
     def _home(self, request: Request, resource: Resource) -> Realm:
@@ -189,7 +192,7 @@ class Routes:
         """GET, PUT or DELETE one document; the body is the value itself."""
         key, documents = request.path_params["key"], self._home(request, Resource.DOCUMENTS).documents
         if request.method == "PUT":
-            if not documents.put(key, parse(await body_of(request))):
+            if not documents.put(key, await json_of(request, self.limits)):
                 raise ApiError(507, "full", "there is no room for more documents")
             return await kept(self.node, {"key": key})
         if key not in documents:
@@ -201,7 +204,7 @@ class Routes:
 
     async def rooms(self, request: Request) -> Response:
         """Create a room."""
-        item = fields(parse(await body_of(request)), {"id": TEXT, "realm": TEXT, **ROOM_STATE}, ("id",))
+        item = fields(await json_of(request, self.limits), {"id": TEXT, "realm": TEXT, **ROOM_STATE}, ("id",))
         name, realm = item.pop("id"), Reach.of(request, self.hub).home(Resource.ROOMS, item.pop("realm", None))
         if not name or len(f"room:{name}") > LONGEST_NAME:
             most = f"id must not be empty, and with room: it has at most {LONGEST_NAME} characters"
@@ -227,7 +230,7 @@ class Routes:
             realm.rooms.close(name)
             return await kept(self.node, {"closed": name})
         if request.method == "PUT":
-            changes = fields(parse(await body_of(request)), ROOM_STATE, ())
+            changes = fields(await json_of(request, self.limits), ROOM_STATE, ())
             _judge(changes)
             self._say_to_room(realm, name, "room_update", changes)
             realm.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did

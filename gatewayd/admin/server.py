@@ -18,11 +18,11 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http import ApiError, Bodies, Body, answer
 from gatewayd.admin.http_connection import Asgi, HttpConnection, turn_away
 from gatewayd.admin.reach import whole_node
 from gatewayd.admin.slots import NoSlot, SlotPool
+from gatewayd.config.limits import ApiLimits
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 from gatewayd.net.accept import Acceptor
@@ -51,19 +51,19 @@ class Peer:
 
 async def serve_unix(
     app: Asgi, sock: socket.socket, refused: Counter[str] | None = None, lines: Sampled | None = None,
-    bounds: Bounds | None = None,
+    limits: ApiLimits = ApiLimits(),
 ) -> None:  # fmt: skip
     """Serve on a bound Unix socket, until cancelled; `refused` counts, by code, who found no room."""
-    door = _Door(_logged(_bounded(app)), refused, lines, bounds)
+    door = _Door(_logged(_bounded(app)), refused, lines, limits)
     await trio.serve_listeners(door.greet_peer, [Acceptor("the admin socket", sock, door.lines, door.refused)])
 
 
 async def serve_tcp(
     app: Asgi, sock: socket.socket, tokens: Iterable[Any], refused: Counter[str] | None = None,
-    lines: Sampled | None = None, bounds: Bounds | None = None,
+    lines: Sampled | None = None, limits: ApiLimits = ApiLimits(),
 ) -> None:  # fmt: skip
     """Serve on a bound TCP socket, to whoever holds one of the tokens, until cancelled; `refused` counts the others."""
-    door = _Door(_logged(_bounded(app)), refused, lines, bounds)
+    door = _Door(_logged(_bounded(app)), refused, lines, limits)
     door.app = _Guarded(door, tokens)
     await trio.serve_listeners(door.greet_stranger, [Acceptor("[api]", sock, door.lines, door.refused)])
 
@@ -72,16 +72,16 @@ class _Door:
     """One listening socket, and the connections that came through it."""
 
     def __init__(
-        self, app: Asgi, refused: Counter[str] | None, lines: Sampled | None, bounds: Bounds | None
+        self, app: Asgi, refused: Counter[str] | None, lines: Sampled | None, limits: ApiLimits
     ) -> None:  # fmt: skip
         self.app = app
         self.refused: Counter[str] = Counter() if refused is None else refused
         self.lines = lines or Sampled(trio.current_time)
-        self.bounds = bounds = bounds or Bounds()
-        self.bodies = Bodies(bounds.bodies_bytes)
-        self.known = SlotPool(bounds.each, bounds.most)
-        self.strangers = SlotPool(bounds.strangers_each, bounds.strangers, evict_busy=True)
-        self._leaving = SlotPool(bounds.refused, bounds.refused)
+        self.limits = limits
+        self.bodies = Bodies(limits)
+        self.known = SlotPool(limits.known_each, limits.known)
+        self.strangers = SlotPool(limits.strangers_each, limits.strangers, evict_busy=True)
+        self._leaving = SlotPool(limits.refused, limits.refused)
 
     async def greet_peer(self, stream: SocketTransport) -> None:
         """Whoever may open the Unix socket is known."""
@@ -110,8 +110,8 @@ class _Door:
                 await self._turn_away(stream, visitor, str(full))
                 return
             if pool is self.strangers:
-                visitor.life.deadline = trio.current_time() + self.bounds.stranger_seconds
-            connection = HttpConnection(self.app, stream, slot, self.bounds, {"visitor": visitor})
+                visitor.life.deadline = trio.current_time() + self.limits.stranger_seconds
+            connection = HttpConnection(self.app, stream, slot, self.limits, {"visitor": visitor})
             visitor.connection = connection
             try:
                 await connection.run()
@@ -119,7 +119,7 @@ class _Door:
                 connection.slot.release()
         if visitor.life.cancelled_caught and connection.unanswered:
             self._count(visitor, QUIET)
-            stream.dismiss(response(503, QUIET), self.bounds.head_bytes)
+            stream.dismiss(response(503, QUIET), self.limits.head_bytes)
 
     def _count(self, visitor: Visitor, reason: str) -> None:
         self.refused[NO_ROOM] += 1
@@ -130,7 +130,7 @@ class _Door:
         with trio.CancelScope() as hurry:
             slot = self._leaving.acquire(None, hurry.cancel)
             try:
-                await turn_away(stream, 503, reason, self.bounds)
+                await turn_away(stream, 503, reason, self.limits)
             finally:
                 slot.release()
 
@@ -208,7 +208,7 @@ class _Guarded:
         visitor = scope["state"]["visitor"]
         if scope["path"] in OPEN_PATHS:
             if visitor.served and not visitor.known:  # a check asks once; who asks on and on would have all of the loop
-                await trio.sleep(self._door.bounds.unauthorized_seconds)
+                await trio.sleep(self._door.limits.unauthorized_seconds)
             visitor.served = True
         else:
             error = self._judge(scope)
@@ -216,7 +216,7 @@ class _Guarded:
                 self._door.refused[error.code] += 1
                 if error.status == 401:
                     self._door.lines.log(log, logging.INFO, "refused a request of %s: no valid token", str(visitor))
-                    await trio.sleep(self._door.bounds.unauthorized_seconds)
+                    await trio.sleep(self._door.limits.unauthorized_seconds)
                 await answer(error.body, error.status)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from gatewayd.admin.listing import CHUNK
 from gatewayd.admin.views import moment
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-async def services(realms: Iterable[Realm], sessions: list[Session]) -> list[Row]:
+async def services(realms: Iterable[Realm], sessions: list[Session], in_a_row: int) -> list[Row]:
     """One row for each type of service in these realms. Figures are summed, lists are put together."""
     by_listener = {name: behaviour for realm in realms for name, behaviour in realm.behaviours.items()}
     rows: dict[tuple[str, str, str], Row] = {}
@@ -31,8 +30,8 @@ async def services(realms: Iterable[Realm], sessions: list[Session]) -> list[Row
     for behaviour in by_listener.values():
         for kind in behaviour.service_types():
             row(behaviour, kind)
-    for start in range(0, len(sessions), CHUNK):
-        for session in sessions[start : start + CHUNK]:
+    for start in range(0, len(sessions), in_a_row):
+        for session in sessions[start : start + in_a_row]:
             owner = by_listener.get(session.listener)
             if owner is not None and (told := owner.service(session)) is not None:
                 _add(row(owner, told["type"]), session, {name: told[name] for name in told if name != "type"})

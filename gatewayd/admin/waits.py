@@ -16,10 +16,9 @@ from attrs import frozen
 from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError
+from gatewayd.config.limits import ApiLimits
 from gatewayd.hub.following import Followed, Following, Goal, Watch
 
-DEFAULT_WAIT = 2.0
-LONGEST_WAIT = 30.0
 PARAMETERS = ("wait", "timeout")
 
 _SECONDS = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s)?")
@@ -30,10 +29,10 @@ class Wait:
     """What a publisher waits for, and how long at the most, in seconds."""
 
     goal: Goal
-    timeout: float = DEFAULT_WAIT
+    timeout: float
 
     @classmethod
-    def of(cls, request: Request) -> Wait | None:
+    def of(cls, request: Request, limits: ApiLimits) -> Wait | None:
         """Read it from the query; None where nobody waits."""
         query = request.query_params
         for name in query:
@@ -46,14 +45,17 @@ class Wait:
             return None
         if query["wait"] not in set(Goal):
             raise ApiError(400, "bad_request", f"wait is {' or '.join(Goal)}, not {query['wait']!r}")
-        return cls(Goal(query["wait"]), _seconds(query["timeout"]) if "timeout" in query else DEFAULT_WAIT)
+        timeout = limits.wait_seconds
+        if "timeout" in query:
+            timeout = _seconds(query["timeout"], limits.longest_wait_seconds)
+        return cls(Goal(query["wait"]), timeout)
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, longest: float) -> float:
     found = _SECONDS.fullmatch(text)
-    seconds = float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else LONGEST_WAIT + 1
-    if seconds > LONGEST_WAIT:
-        raise ApiError(400, "bad_request", f"timeout is a time up to {LONGEST_WAIT:g}s, such as 2s or 500ms")
+    seconds = float(found[1]) * (0.001 if found[2] == "ms" else 1.0) if found else longest + 1
+    if seconds > longest:
+        raise ApiError(400, "bad_request", f"timeout is a time up to {longest:g}s, such as 2s or 500ms")
     return seconds
 
 

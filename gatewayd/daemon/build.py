@@ -16,7 +16,6 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.auth import make
 from gatewayd.auth.auth import Auth
@@ -26,7 +25,7 @@ from gatewayd.backend.app import load
 from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
-from gatewayd.config.limits import ForwardLimits
+from gatewayd.config.limits import ApiLimits, ForwardLimits
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol
@@ -68,7 +67,7 @@ class Node:
     protocols: Mapping[str, Protocol]
     clock: SteadyClock
     gate: Gate
-    bounds: Bounds
+    api_limits: ApiLimits
     """Of each door of the admin API."""
     hub: Hub
     state: State | None
@@ -154,6 +153,7 @@ def build(
     What else is passed takes the place of what the configuration says.
     """
     share, net = share_for(config, descriptors), config.limits.net
+    api_limits = config.limits.api.within(share.door)
     journal, dropped = _journal(config), Counter[str]()
     queue = _queue(config, journal, dropped)
     hub = Hub(
@@ -169,7 +169,7 @@ def build(
     if gate is None:
         unidentified = min(config.limits.max_unidentified, max(FEW_UNIDENTIFIED, share.clients))
         gate = Gate(share.clients, unidentified, net.address_share)
-    remembered = Remembered(journal)
+    remembered = Remembered(journal, api_limits)
     clock = SteadyClock()
     tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
     brake = brake or Brake()
@@ -200,7 +200,7 @@ def build(
         protocols=protocols,
         clock=clock,
         gate=gate,
-        bounds=Bounds().within(share.door),
+        api_limits=api_limits,
         hub=hub,
         state=None if journal is None else State(journal, hub, remembered, kept, dropped),
         remembered=remembered,

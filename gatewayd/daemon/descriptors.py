@@ -12,8 +12,8 @@ import sys
 
 from attrs import frozen
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.config.auth import HttpConfig
+from gatewayd.config.limits import ApiLimits
 from gatewayd.config.model import Config
 
 OWN = 64
@@ -34,11 +34,11 @@ class Share:
     door: int
 
 
-def share_out(limit: int, *, clients: int, doors: int, backends: int) -> Share:
+def share_out(limit: int, *, clients: int, doors: int, backends: int, api: ApiLimits = ApiLimits()) -> Share:
     """What is possible with `limit` descriptors, of so many clients, doors, and connections to backends."""
     rest = limit - min(OWN + backends, limit // MOST_OWN)
     least = max(1, min(DOOR, rest // DOORS_PART))
-    door = min(Bounds().connections, max(least, (rest - clients) // doors))
+    door = min(api.connections, max(least, (rest - clients) // doors))
     return Share(max(1, min(clients, rest - doors * door)), door)
 
 
@@ -56,7 +56,7 @@ def share_for(config: Config, limit: int) -> Share:
     backends += 0 if config.backend is None else config.backend.max_concurrent
     backends += sum(item.max_connections for item in config.auth.values() if isinstance(item, HttpConfig))
     wanted, doors = config.limits.max_clients, 1 if config.api is None else 2
-    share = share_out(limit, clients=wanted, doors=doors, backends=backends)
+    share = share_out(limit, clients=wanted, doors=doors, backends=backends, api=config.limits.api)
     if share.clients < wanted:
         log.warning(
             "max_clients is %d, but %d descriptors (ulimit -n) leave room for %d clients, and %d connections to %s",

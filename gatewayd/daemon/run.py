@@ -175,10 +175,10 @@ class Daemon:
 
     async def _serve_admin(self) -> None:
         app, refused = make_app(self._view), self._view.refused
-        lines, bounds = self.node.lines, self.node.bounds
+        lines, limits = self.node.lines, self.node.api_limits
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, refused, lines, bounds)
+            nursery.start_soon(admin.serve_unix, app, self.sockets.admin, refused, lines, limits)
             if self.sockets.api is not None and self.node.config.api is not None:
                 tokens = self.node.config.api.tokens
-                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, refused, lines, bounds)
+                nursery.start_soon(admin.serve_tcp, app, self.sockets.api, tokens, refused, lines, limits)

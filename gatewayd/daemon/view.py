@@ -31,6 +31,7 @@ def node_view(node: Node, *, started: float) -> NodeView:
         remembered=node.remembered,
         loop=node.clock.status,
         hold=node.tick.hold,
+        limits=node.api_limits,
     )
 
 

@@ -14,9 +14,9 @@ import trio
 
 from gatewayd.admin import server
 from gatewayd.admin.app import make_app
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.node import ListenerView, NodeView
-from gatewayd.admin.publishing import TimeSlices
+from gatewayd.admin.publishing import Publishing
+from gatewayd.config.limits import ApiLimits
 from gatewayd.net.bind import bind_tcp, bind_unix
 from gatewayd.protocols import rooms, utilbot
 from tests.playbook import Person, Playbook
@@ -36,11 +36,13 @@ class UnixConnection(http.client.HTTPConnection):
 class Api:
     """The API as a client sees it."""
 
-    def __init__(self, connect: Callable[[], http.client.HTTPConnection], node: NodeView, talk: Playbook) -> None:
+    def __init__(
+        self, connect: Callable[[], http.client.HTTPConnection], node: NodeView, talk: Playbook, publishing: Publishing
+    ) -> None:
+        self.slices = publishing.slices
         self._connect = connect
         self.place: Any = None
         """The socket's path, or host and port."""
-        self.slices = TimeSlices()
         self.node = node
         self.talk = talk
         self.draining = False
@@ -81,8 +83,8 @@ async def api(
     tokens: Any = None,
     bots: int = 0,
     talk: Playbook | None = None,
-    bounds: Bounds | None = None,
-    seconds: float = 0.005,
+    limits: ApiLimits = ApiLimits(slice_seconds=0.005),
+    loop: Callable[[], dict[str, Any]] = dict,
 ) -> AsyncIterator[Api]:
     talk = talk or Playbook(utilbot.PROTOCOL)
     Playbook(rooms.PROTOCOL, hub=talk.hub, listener="rooms", realm=talk.realm.name, options={"ad_hoc": True})
@@ -96,6 +98,8 @@ async def api(
         started_wall=0.0,
         clients=lambda: len(talk.people),
         draining=lambda: holder[0].draining,
+        limits=limits,
+        loop=loop,
         listeners=[
             ListenerView(
                 name="main",
@@ -109,8 +113,8 @@ async def api(
             )
         ],
     )
-    slices = TimeSlices(seconds)
-    app = make_app(node, slices=slices)
+    publishing = Publishing(node)
+    app = make_app(node, publishing)
     sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
     place = sock.getsockname()
     connect = (
@@ -118,14 +122,13 @@ async def api(
         if tokens is None
         else lambda: http.client.HTTPConnection(place[0], place[1], timeout=5)
     )
-    holder.append(Api(connect, node, talk))
-    holder[0].slices = slices
+    holder.append(Api(connect, node, talk, publishing))
     holder[0].place = place
     async with trio.open_nursery() as nursery:
         if tokens is None:
-            nursery.start_soon(server.serve_unix, app, sock, node.refused, None, bounds)
+            nursery.start_soon(server.serve_unix, app, sock, node.refused, None, limits)
         else:
-            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused, None, bounds)
+            nursery.start_soon(server.serve_tcp, app, sock, tokens, node.refused, None, limits)
         yield holder[0]
         nursery.cancel_scope.cancel()
     sock.close()

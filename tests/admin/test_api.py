@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from gatewayd.admin import http as admin_http
-from gatewayd.admin.http import MOST_NESTED
 from gatewayd.admin.routes import _rss
+from gatewayd.config.limits import ApiLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Grant
@@ -166,9 +165,8 @@ async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await node.ask("POST", "/v1/rooms", {"id": "x"}))[0] == 507
 
 
-async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_http, "MAX_BODY", 1000)
-    async with api(tmp_path) as node:
+async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path) -> None:
+    async with api(tmp_path, limits=ApiLimits(body_bytes=1000)) as node:
         assert (await node.ask("GET", "/nope"))[1]["error"]["code"] == "not_found"
         assert (await node.ask("DELETE", "/v1/status"))[0] == 405
         status, value = await node.ask("PUT", "/v1/documents/x", "x" * 2000)
@@ -176,23 +174,28 @@ async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path, monkey
 
 
 async def test_a_value_of_countless_arrays_is_not_made(tmp_path: Path) -> None:
-    many = b"[" + b"[]," * (MOST_NESTED - 2) + b"[]]"
-    padded = b'"' + b"x" * 2 * MOST_NESTED + b'"]'
+    many = b"[" + b"[]," * (ApiLimits().nested - 2) + b"[]]"
+    padded = b'"' + b"x" * 2 * ApiLimits().nested + b'"]'
     async with api(tmp_path) as node:
         assert (await node.ask("PUT", "/v1/documents/a", many[:-1] + b"," + padded))[0] == 200
         status, value = await node.ask("PUT", "/v1/documents/a", many[:-1] + b",{}," + padded)
-        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", MOST_NESTED)
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", ApiLimits().nested)
 
 
 async def test_a_fault_of_ours_is_500_and_the_next_request_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with api(tmp_path) as node:
-        monkeypatch.setattr(type(node.node.hub), "by_state", None)
+    faults = [ZeroDivisionError]
+
+    def loop() -> dict[str, Any]:
+        if faults:
+            raise faults.pop()
+        return {}
+
+    async with api(tmp_path, loop=loop) as node:
         with caplog.at_level(logging.CRITICAL + 1):
             status, value = await node.ask("GET", "/v1/status")
         assert (status, value["error"]["code"]) == (500, "internal")
-        monkeypatch.undo()
         assert await node.get("/v1/status")
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import trio
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.server import serve_unix
+from gatewayd.config.limits import ApiLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.net.bind import bind_unix
@@ -84,8 +84,8 @@ def stay(client: Client) -> None:
 @pytest.mark.parametrize("end", [leave, half_close, reset, stay])
 async def test_many_in_a_row_are_all_answered(tmp_path: Path, tokens: Any, end: Callable[[Client], None]) -> None:
     """With no place that lingers: there are 4 for whoever comes, and each comes without `Connection: close`."""
-    bounds = Bounds(each=4, most=8, strangers_each=4, strangers=8)
-    async with api(tmp_path, tokens=tokens, bounds=bounds) as node:
+    bounds = ApiLimits(known_each=4, known=8, strangers_each=4, strangers=8)
+    async with api(tmp_path, tokens=tokens, limits=bounds) as node:
 
         def run() -> None:
             with ExitStack() as kept:
@@ -102,7 +102,7 @@ async def test_many_in_a_row_are_all_answered(tmp_path: Path, tokens: Any, end: 
 
 async def test_half_a_request_after_the_other(tmp_path: Path) -> None:
     """Without end: nobody is kept out by those who never say the rest, and those are told so."""
-    async with api(tmp_path, bounds=Bounds(each=4)) as node:
+    async with api(tmp_path, limits=ApiLimits(known_each=4)) as node:
 
         def run() -> None:
             halves = []
@@ -126,7 +126,7 @@ async def test_half_a_request_after_the_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tokens", [None, TOKENS], ids=["unix", "tcp"])
 async def test_where_all_places_are_at_work_the_next_is_refused_in_words(tmp_path: Path, tokens: Any) -> None:
-    async with api(tmp_path, tokens=tokens, bots=1, bounds=Bounds(each=3)) as node:
+    async with api(tmp_path, tokens=tokens, bots=1, limits=ApiLimits(known_each=3)) as node:
         node.talk.people[0].leave()
 
         def run() -> None:
@@ -150,8 +150,8 @@ async def test_where_all_places_are_at_work_the_next_is_refused_in_words(tmp_pat
 
 async def test_strangers_never_keep_a_token_out(tmp_path: Path) -> None:
     """From one address or many, silent, with half a head, or asking without a token."""
-    bounds = Bounds(strangers=8, strangers_each=4)
-    async with api(tmp_path, tokens=TOKENS, bots=1, bounds=bounds) as node:
+    bounds = ApiLimits(strangers=8, strangers_each=4)
+    async with api(tmp_path, tokens=TOKENS, bots=1, limits=bounds) as node:
 
         def run() -> None:
             kept = Client(node)
@@ -172,7 +172,7 @@ async def test_strangers_never_keep_a_token_out(tmp_path: Path) -> None:
 
 
 async def test_one_address_holds_its_part_and_no_more(tmp_path: Path) -> None:
-    async with api(tmp_path, tokens=TOKENS, bounds=Bounds(strangers=8, strangers_each=4)) as node:
+    async with api(tmp_path, tokens=TOKENS, limits=ApiLimits(strangers=8, strangers_each=4)) as node:
 
         def run() -> None:
             other = Client(node, "127.0.0.2")
@@ -187,7 +187,7 @@ async def test_one_address_holds_its_part_and_no_more(tmp_path: Path) -> None:
 
 
 async def test_a_stranger_has_little_time_and_a_token_as_much_as_it_needs(tmp_path: Path) -> None:
-    async with api(tmp_path, tokens=TOKENS, bots=1, bounds=Bounds(stranger_seconds=0.3)) as node:
+    async with api(tmp_path, tokens=TOKENS, bots=1, limits=ApiLimits(stranger_seconds=0.3)) as node:
         node.talk.people[0].leave()
 
         def run() -> None:
@@ -253,7 +253,7 @@ async def test_a_fault_of_ours_ends_its_connection_alone(tmp_path: Path, caplog:
 
 async def test_whoever_guesses_tokens_is_slow_and_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A right token never waits."""
-    async with api(tmp_path, tokens=TOKENS, bounds=Bounds(unauthorized_seconds=0.2)) as node:
+    async with api(tmp_path, tokens=TOKENS, limits=ApiLimits(unauthorized_seconds=0.2)) as node:
 
         def run() -> None:
             with (client := Client(node)).sock, caplog.at_level("INFO", "gatewayd.admin"):
@@ -272,7 +272,7 @@ async def test_whoever_guesses_tokens_is_slow_and_seen(tmp_path: Path, caplog: p
 
 async def test_health_checks_cost_a_stranger_time(tmp_path: Path) -> None:
     """Whoever sent them without end, and without a token, had as much of the loop as all clients together."""
-    async with api(tmp_path, tokens=TOKENS, bounds=Bounds(unauthorized_seconds=0.2)) as node:
+    async with api(tmp_path, tokens=TOKENS, limits=ApiLimits(unauthorized_seconds=0.2)) as node:
 
         def run() -> None:
             check = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -11,9 +11,9 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.http_connection import Asgi, Gone, HttpConnection
 from gatewayd.admin.slots import SlotPool
+from gatewayd.config.limits import ApiLimits
 from gatewayd.net.transport import SocketTransport
 
 HOST = b"Host: gatewayd\r\n"
@@ -95,8 +95,8 @@ async def early(scope: Any, receive: Any, send: Any) -> None:
     await reply(send, b"no", 413)
 
 
-def connection(app: Asgi, line: Line, **bounds: Any) -> HttpConnection:
-    return HttpConnection(app, line, SlotPool(9, 9).acquire("me", lambda: None), Bounds(**bounds), {"who": "me"})
+def connection(app: Asgi, line: Line, **limits: Any) -> HttpConnection:
+    return HttpConnection(app, line, SlotPool(9, 9).acquire("me", lambda: None), ApiLimits(**limits), {"who": "me"})
 
 
 def answers(said: bytes | bytearray, *methods: bytes) -> list[tuple[int, bytes, dict[bytes, bytes]]]:
@@ -120,13 +120,13 @@ def answers(said: bytes | bytearray, *methods: bytes) -> list[tuple[int, bytes, 
     return found
 
 
-async def told(app: Asgi, *parts: bytes, end: bool = True, **bounds: Any) -> Line:
+async def told(app: Asgi, *parts: bytes, end: bool = True, **limits: Any) -> Line:
     """The line when the connection is over."""
     line = Line()
     line.feed(*parts)
     if end:
         line.end()
-    await connection(app, line, **bounds).run()
+    await connection(app, line, **limits).run()
     return line
 
 
@@ -345,7 +345,7 @@ async def test_a_body_that_does_not_end_well_is_a_disconnect(autojump_clock: tri
     length, chunked = b"Content-Length: 3\r\n\r\na", b"Transfer-Encoding: chunked\r\n\r\n"
     tiny = b"1\r\nx\r\n" * 200 + b"0\r\n\r\n"  # bounded by their number, since each costs more than what is in it
     for rest in ([length], [length, b"RST"], [chunked, b"nonsense\r\n"], [chunked, b"1" * 20_000], [chunked, tiny]):
-        line = await told(app, b"POST / HTTP/1.1\r\n" + HOST + rest[0], *rest[1:], chunks=100)
+        line = await told(app, b"POST / HTTP/1.1\r\n" + HOST + rest[0], *rest[1:], body_chunks=100)
         assert answers(line.said, b"POST")[0][0] == 400
 
 
@@ -380,7 +380,7 @@ async def test_when_it_gives_way(autojump_clock: trio.abc.Clock) -> None:
         await reply(send, b"")
         states.append((bool(pool.idle), served.unanswered))
 
-    served = HttpConnection(app, line, pool.acquire("me", lambda: None), Bounds(), {})
+    served = HttpConnection(app, line, pool.acquire("me", lambda: None), ApiLimits(), {})
     assert served.unanswered
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.run)

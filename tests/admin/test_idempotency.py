@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from gatewayd.admin.idempotency import KEEP_SECONDS, Remembered
+from gatewayd.admin.idempotency import Remembered
+from gatewayd.config.limits import ApiLimits
 from gatewayd.core.record import Key, Table
 from gatewayd.hub.hub import Hub
 from tests.hub.disk import Disk
+
+SECONDS = ApiLimits().remember_seconds
 
 
 def written(disk: Disk) -> Iterator[tuple[Key, bytes]]:
@@ -22,15 +25,15 @@ def test_within_its_time_and_after() -> None:
     disk = Disk()
     remembered = Remembered(disk)
     remembered.put("x", {"delivered": 1}, 100.0)
-    assert remembered.get("x", 100.0 + KEEP_SECONDS - 0.1) == {"delivered": 1}
+    assert remembered.get("x", 100.0 + SECONDS - 0.1) == {"delivered": 1}
     assert len(list(written(disk))) == 1
-    assert remembered.get("x", 100.0 + KEEP_SECONDS) is None
+    assert remembered.get("x", 100.0 + SECONDS) is None
     assert list(written(disk)) == []
 
 
 def test_the_oldest_gives_way() -> None:
     disk = Disk()
-    remembered = Remembered(disk, most=2)
+    remembered = Remembered(disk, limits=ApiLimits(remembered=2))
     for name in "abc":
         remembered.put(name, name, 0.0)
     assert [remembered.get(name, 1.0) for name in "abc"] == [None, "b", "c"]
@@ -39,7 +42,7 @@ def test_the_oldest_gives_way() -> None:
 
 
 def test_of_the_scope_with_the_most_answers() -> None:
-    remembered = Remembered(most=3)
+    remembered = Remembered(limits=ApiLimits(remembered=3))
     remembered.put("x", "quiet", 0.0, "prod")
     for name in "abcd":
         remembered.put(name, name, 1.0, "staging")
@@ -47,8 +50,8 @@ def test_of_the_scope_with_the_most_answers() -> None:
     assert [remembered.get(name, 2.0, "staging") for name in "abcd"] == [None, None, "c", "d"]
     remembered.put("d", "again", 2.0, "staging")
     assert remembered.get("c", 2.0, "staging") == "c"
-    assert remembered.get("x", KEEP_SECONDS, "prod") is None
-    assert remembered.get("d", KEEP_SECONDS, "staging") == "again"
+    assert remembered.get("x", SECONDS, "prod") is None
+    assert remembered.get("d", SECONDS, "staging") == "again"
 
 
 def test_over_a_restart_with_another_clock() -> None:
@@ -86,8 +89,8 @@ def test_what_a_version_before_has_written_is_not_immortal() -> None:
     again = Remembered()
     row = msgspec.json.encode({"answer": 1, "until": 1.8e9})
     again.restore(iter([(("", "x"), row)]), 0.0, lived=0.0)
-    assert again.get("x", KEEP_SECONDS - 1) == 1
-    assert again.get("x", KEEP_SECONDS) is None
+    assert again.get("x", SECONDS - 1) == 1
+    assert again.get("x", SECONDS) is None
 
 
 @pytest.mark.parametrize("row", [b"5", b"{}", b'{"answer": 1, "until": "soon"}', b"{"])

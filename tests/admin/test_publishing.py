@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import trio
 
-from gatewayd.admin import http as admin_http
-from gatewayd.admin.bounds import Bounds
 from gatewayd.admin.idempotency import Remembered
-from gatewayd.admin.publishing import LARGE, MOST_EVENTS, TimeSlice, TimeSlices
+from gatewayd.admin.publishing import TimeSlice, TimeSlices
+from gatewayd.config.limits import ApiLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
@@ -24,6 +23,8 @@ from gatewayd.net.clock import SteadyClock
 from gatewayd.protocols import dmod, utilbot
 from tests.admin.served import Api, api, bot
 from tests.playbook import Person, Playbook
+
+LIMITS = ApiLimits()
 
 
 async def test_publish_one_a_list_and_ndjson(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ async def test_a_list_is_worked_off_in_turns(tmp_path: Path, lines: bool) -> Non
     events[7] = 1
     body: Any = b"\n\n".join(json.dumps(event).encode() for event in events) + b"\n \n" if lines else events
     kind = "application/x-ndjson" if lines else "application/json"
-    async with api(tmp_path, bots=1, seconds=0.0) as node:
+    async with api(tmp_path, bots=1, limits=ApiLimits(slice_seconds=0.0)) as node:
         seen = [0]
 
         async def look() -> None:
@@ -153,8 +154,8 @@ def test_many_requests_share_one_turn() -> None:
 
 async def test_the_bodies_of_one_publisher_have_a_bound_together(tmp_path: Path) -> None:
     """256 connections with 8 MiB each were more than the machine may have."""
-    large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
-    async with api(tmp_path, bots=1, bounds=Bounds(bodies_bytes=100_000)) as node:
+    large = [{"channel": "user:b0", "event": "E", "data": "x" * LIMITS.large_body_bytes}]
+    async with api(tmp_path, bots=1, limits=ApiLimits(bodies_bytes=100_000)) as node:
         async with trio.open_nursery() as nursery:
             async with node.slices.parsing:
                 nursery.start_soon(node.ask, "POST", "/v1/publish", large)
@@ -172,7 +173,7 @@ async def test_the_bodies_of_one_publisher_have_a_bound_together(tmp_path: Path)
 
 async def test_large_bodies_are_taken_apart_one_in_a_turn(tmp_path: Path) -> None:
     small = [{"channel": "user:b0", "event": "E", "data": "x"}]
-    large = [{"channel": "user:b0", "event": "E", "data": "x" * LARGE}]
+    large = [{"channel": "user:b0", "event": "E", "data": "x" * LIMITS.large_body_bytes}]
     async with api(tmp_path, bots=1) as node:
         parsing = node.slices.parsing
         async with trio.open_nursery() as nursery:
@@ -189,11 +190,11 @@ async def test_large_bodies_are_taken_apart_one_in_a_turn(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
 async def test_a_body_cannot_have_more_events_than_could_be_right(tmp_path: Path, kind: str) -> None:
     """Each would be answered by an error of many times its size."""
-    count = MOST_EVENTS + 2
+    count = LIMITS.events + 2
     body = b"1\n" * count if "nd" in kind else b"[1" + b",1" * count + b"]"
     async with api(tmp_path) as node:
         status, value = await node.ask("POST", "/v1/publish", body, content_type=kind)
-        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", MOST_EVENTS)
+        assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "too_large", LIMITS.events)
 
 
 async def test_the_longest_id(tmp_path: Path) -> None:
@@ -247,10 +248,9 @@ async def test_a_channel_that_nobody_hears_is_no_error(tmp_path: Path) -> None:
         assert await refused(node) == {}
 
 
-async def test_data_too_big_is_refused_with_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_http, "MAX_BODY", 20_000)
+async def test_data_too_big_is_refused_with_the_limit(tmp_path: Path) -> None:
     talk = Playbook(utilbot.PROTOCOL, outbox_bytes=5000)
-    async with api(tmp_path, bots=1, talk=talk) as node:
+    async with api(tmp_path, bots=1, talk=talk, limits=ApiLimits(body_bytes=20_000)) as node:
         event = {"channel": "user:b0", "event": "E", "data": "x" * 6000}
         status, value = await node.ask("POST", "/v1/publish", event)
         assert (status, value["error"]["code"], value["error"]["limit"]) == (413, "event_too_big", 5000)
@@ -488,7 +488,7 @@ async def test_what_is_not_on_disk_is_said_beside_the_counts(tmp_path: Path) -> 
 
 
 async def test_a_body_that_stops_is_given_up(tmp_path: Path) -> None:
-    async with api(tmp_path, bounds=Bounds(body_seconds=0.05)) as node:
+    async with api(tmp_path, limits=ApiLimits(body_seconds=0.05)) as node:
         stream = await trio.open_unix_socket(str(tmp_path / "admin.sock"))
         async with stream:
             await stream.send_all(b"POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")

@@ -10,7 +10,8 @@ import trio
 from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError
-from gatewayd.admin.waits import DEFAULT_WAIT, Wait, arrived, reached
+from gatewayd.admin.waits import Wait, arrived, reached
+from gatewayd.config.limits import ApiLimits
 from gatewayd.ctl.client import TIMEOUT
 from gatewayd.ctl.parser import GOALS
 from gatewayd.hub.following import Followed, Goal, Watch
@@ -39,7 +40,7 @@ def asked(query: str, *said: dict[str, Any]) -> Request:
     ],
 )
 def test_what_is_waited_for(query: str, wait: Wait | None) -> None:
-    assert Wait.of(asked(query)) == wait
+    assert Wait.of(asked(query), ApiLimits()) == wait
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_what_is_waited_for(query: str, wait: Wait | None) -> None:
 )
 def test_what_cannot_be_meant(query: str, says: str) -> None:
     with pytest.raises(ApiError) as caught:
-        Wait.of(asked(query))
+        Wait.of(asked(query), ApiLimits())
     assert (caught.value.status, caught.value.code) == (400, "bad_request")
     assert says in caught.value.message
 
@@ -125,5 +126,5 @@ def test_the_counts() -> None:
 
 
 def test_the_longest_wait_fits_what_surrounds_it() -> None:
-    assert TIMEOUT > DEFAULT_WAIT  # what gatewayctl waits beyond the time that it asks for
+    assert ApiLimits().wait_seconds < TIMEOUT  # what gatewayctl waits beyond the time that it asks for
     assert set(GOALS) == set(Goal)

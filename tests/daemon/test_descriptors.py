@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from gatewayd.admin.bounds import Bounds
+from gatewayd.config.limits import ApiLimits
 from gatewayd.config.load import parse
 from gatewayd.daemon import descriptors
 from gatewayd.daemon.descriptors import Share, share_for, share_out
 from gatewayd.protocols.registry import PROTOCOLS
 
-FULL = Bounds().connections
+FULL = ApiLimits().connections
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_no_more_than_there_are() -> None:
         for doors in (1, 2):
             for backends in (0, 96, 1000):
                 share = share_out(limit, clients=15000, doors=doors, backends=backends)
-                bounds = Bounds().within(share.door)
+                bounds = ApiLimits().within(share.door)
                 assert bounds.connections <= max(share.door, 3)
                 assert bounds.strangers_each <= bounds.strangers
-                assert bounds.each <= bounds.most
+                assert bounds.known_each <= bounds.known
                 rest = limit - share.clients - doors * share.door
                 assert rest >= min(descriptors.OWN + backends, limit // descriptors.MOST_OWN)
 
