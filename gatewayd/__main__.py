@@ -87,14 +87,16 @@ def _parser(found: dict[str, argparse.ArgumentParser]) -> argparse.ArgumentParse
     run_.add_argument(
         "--log-level", default="info", choices=["debug", "info", "warning", "error"], help="the least that is logged"
     )
-    check = verb("check", _check, "read the configuration and tell every mistake in it, and what is probably not meant")
-    check.add_argument("--strict", action="store_true", help="exit with 2 for a warning, too")
+    check = verb(
+        "check", _check, "read the configuration and report every mistake in it, and what is probably unintended"
+    )
+    check.add_argument("--strict", action="store_true", help="exit with 2 for warnings, too")
     show = verb("config", _config, "print the default or the effective configuration as TOML")
     show.add_argument("which", choices=["default", "show"], help="what to print")
     for sub in (run_, check, show):
         sub.add_argument("--config", metavar="PATH", help=CONFIG_HELP)
     about = verb("protocols", _protocols, "print opcodes, timings, close codes and the state diagram")
-    about.add_argument("name", nargs="?", metavar="NAME", help="of this protocol; without it, the protocols there are")
+    about.add_argument("name", nargs="?", metavar="NAME", help="of this protocol; without it, list the protocols")
     about.add_argument("--diagram", action="store_true", help="the state machine as a Mermaid diagram")
     return parser
 

@@ -33,8 +33,8 @@ TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
     "[gateway]": (("", GatewayConfig, "The daemon as a whole."),),
     "[admin]": (("", AdminConfig, "The Unix socket for operators and programs."),),
     "[api]": (
-        ("", ApiConfig, "The same API over TCP, for whoever holds a token. Without this table it is not served."),
-        ("tokens", ApiToken, "Each is a table: its secret stands in token, or in a file that file names."),
+        ("", ApiConfig, "The same API over TCP, for holders of a token. Without this table it is not served."),
+        ("tokens", ApiToken, "Each is a table; its secret is in token, or in the file that file names."),
     ),
     "[limits]": (("", LimitsConfig, f"Bounds for the node; a listener may set its own, except {_OF_THE_NODE}."),),
     "[auth.NAME]": tuple((f'kind = "{kind}"', cls, " ".join(str(cls.__doc__).split())) for kind, cls in KINDS.items()),
@@ -42,7 +42,7 @@ TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
         (
             "",
             BackendConfig,
-            "Where commands go and who is told of sessions: exactly one of url and handlers is needed.",
+            "Where commands go, and who is told of sessions. Exactly one of url and handlers is needed.",
         ),
     ),
     "[[listeners]]": (("", ListenerConfig, f"{LISTENER}[limits] that a client can meet for itself."),),

@@ -28,7 +28,7 @@ def gatewayd() -> str:
         "that loses its connection comes back to the same session and gets what it missed. gatewayctl(1) shows and "
         "steers all live sessions.",
         "Without a configuration every protocol is served on loopback, with secrets that are new at each start and "
-        "shown once. gatewayd.toml(5) says what can be set.",
+        "shown once. gatewayd.toml(5) describes the configuration.",
     )
     page.section("Commands")
     for name, parser in parsers.items():
@@ -38,10 +38,10 @@ def gatewayd() -> str:
         "Configuration",
         "The file is looked for in this order: `--config` PATH, $GATEWAYD_CONFIG, `./gatewayd.toml`, "
         f"`{SYSTEM_CONFIG}`, then the defaults that `gatewayd config default` prints.",
-        "`gatewayd check` tells every mistake with its file, line and key. What is allowed and probably not meant, "
+        "`gatewayd check` reports every mistake with its file, line and key. What is allowed but probably unintended, "
         "such as a secret that is still change-me, is a warning: it does not stop a start, `run` logs it, and "
-        "`check --strict` exits with 2. Root may check the credentials of a running gatewayd.service; elsewhere a "
-        "`credential:NAME` is a warning, for systemd gives it to the service alone.",
+        "`check --strict` exits with 2. Root can check the credentials of a running gatewayd.service; otherwise a "
+        "`credential:NAME` is a warning, because systemd gives it to the service only.",
     )
     page.section("Signals")
     page.items(
@@ -51,7 +51,7 @@ def gatewayd() -> str:
             ("a second one", "Stop now."),
             (
                 "SIGHUP",
-                "Where a terminal was closed, as SIGTERM; elsewhere it is logged, and the file is not read again.",
+                "After the terminal was closed, as SIGTERM; otherwise it is logged, and the file is not read again.",
             ),
         )
     )
@@ -60,7 +60,7 @@ def gatewayd() -> str:
         (bold(code), text)
         for code, text in (
             ("0", "done; of `run`, after SIGTERM or SIGINT"),
-            ("1", "something stopped the start: a port in use, a journal that cannot be read"),
+            ("1", "something prevented the start: a port in use, a journal that cannot be read"),
             ("2", "a mistake in the configuration or in the command; of `check --strict`, a warning"),
         )
     )
@@ -72,7 +72,7 @@ def gatewayd() -> str:
             ("CREDENTIALS_DIRECTORY", "Where credential:NAME is read from; set by systemd (LoadCredential=)."),
             ("RUNTIME_DIRECTORY, XDG_RUNTIME_DIR", "Where the admin socket is made unless [admin] names it."),
             ("LISTEN_FDS, LISTEN_FDNAMES", 'Sockets of systemd, for bind = "systemd:NAME".'),
-            ("NOTIFY_SOCKET, WATCHDOG_USEC", "Where systemd hears that the daemon is ready, and lives."),
+            ("NOTIFY_SOCKET, WATCHDOG_USEC", "Where systemd is told that the daemon is ready and alive."),
         )
     )
     page.section("See also", "`gatewayctl`(1), `gatewayd.toml`(5)")
@@ -91,10 +91,10 @@ def gatewayctl() -> str:
         "Description",
         "gatewayctl asks the admin socket of gatewayd(1). On a terminal its tables fit the screen; into a pipe, lists "
         "are separated by tabs and nothing is shortened; with `--json` it prints what the API said.",
-        "Who may use the socket is decided by its file mode and group: [admin] in gatewayd.toml(5).",
+        "The file mode and group of the socket decide who may use it: [admin] in gatewayd.toml(5).",
     )
     page.section("Options")
-    page.say("These may stand before and after the verb.")
+    page.say("These may be given before or after the verb.")
     page.items(_options(whole, ()))
     page.section("Verbs")
     for name, parser in parsers.items():
@@ -107,7 +107,7 @@ def gatewayctl() -> str:
         for code, text in (
             ("0", "done"),
             ("1", "refused by the daemon, or not found"),
-            ("2", "the command cannot be meant"),
+            ("2", "a mistake in the command"),
             ("3", "no daemon answers"),
         )
     )
@@ -121,7 +121,7 @@ def gatewayctl() -> str:
     )
     page.section(
         "Files",
-        "Without a name, the socket is the first where a daemon listens of `$RUNTIME_DIRECTORY/admin.sock`, "
+        "Unless it is named, the socket is the first on which a daemon listens of `$RUNTIME_DIRECTORY/admin.sock`, "
         "`/run/gatewayd/admin.sock`, `$XDG_RUNTIME_DIR/gatewayd/admin.sock` and `/tmp/gatewayd-UID/admin.sock`.",
     )
     page.section("Examples")
@@ -142,16 +142,16 @@ def gatewayd_toml() -> str:
     page.section("Name", "gatewayd.toml - configuration of gatewayd")
     page.section(
         "Description",
-        "A file in TOML. A key that no table knows is a mistake, and a daemon with a mistake in its file does not "
-        "start: `gatewayd check` tells all of them. `gatewayd config default` prints a file to start from, and "
-        "`gatewayd config show` what is in force.",
+        "A file in TOML. An unknown key is a mistake, and a daemon with a mistake in its file does not start; "
+        "`gatewayd check` reports all of them. `gatewayd config default` prints a file to start from, and "
+        "`gatewayd config show` the values in effect.",
     )
     page.section("Values")
     page.items(
         (bold(name), text)
         for name, text in (
             ("time", 'Text such as "500ms", "30s", "5m" or "1h", or a number of seconds.'),
-            ("rate", 'Text such as "120/60s": so many in that time.'),
+            ("rate", 'Text such as "120/60s": at most so many in that time.'),
             ("address", '"HOST:PORT", "[IPv6]:PORT", "unix:/path", or "systemd:NAME" (socket activation).'),
             (
                 "secret",
@@ -167,7 +167,7 @@ def gatewayd_toml() -> str:
                 page.subsection(heading)
             page.say(words)
             page.items((_term(key), key.text) for key in keys(cls))
-    page.section("Protocols", "What a listener leaves out is its protocol's own default, then that of [limits].")
+    page.section("Protocols", "A key that a listener leaves out has its protocol's default, then that of [limits].")
     for protocol in PROTOCOLS.values():
         page.subsection(protocol.name, f"{protocol.summary[:1].upper()}{protocol.summary[1:]}.", timings(protocol))
         page.say(f"{str(protocol.options.__doc__).rstrip('.')}, under [listeners.options]:")

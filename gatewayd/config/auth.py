@@ -49,17 +49,17 @@ class AuthConfig:
 
 @attrs.frozen(kw_only=True)
 class OpenConfig(AuthConfig):
-    """Everyone may come in."""
+    """Everybody may connect."""
 
 
 @attrs.frozen(kw_only=True)
 class StaticConfig(AuthConfig):
-    """Secrets and tokens that stand in the configuration."""
+    """Secrets and tokens in the configuration."""
 
     secrets: tuple[Secret, ...] = ()
-    """Any of these lets a client in; after loading also those of `secrets_file`."""
+    """Any of these admits a client; after loading also those of `secrets_file`."""
     secrets_file: str | None = attrs.field(default=None, validator=not_empty)
-    """A file with more of them, one a line; refused if others can read it."""
+    """A file with more of them, one per line; refused if others can read it."""
     users: Mapping[str, Secret] = attrs.field(factory=dict)
     """dmod: the token of each user, by its uid."""
     guilds: Mapping[str, Secret] = attrs.field(factory=dict)
@@ -68,22 +68,22 @@ class StaticConfig(AuthConfig):
 
 @attrs.frozen(kw_only=True)
 class JwtConfig(AuthConfig):
-    """Tokens that somebody else has signed; one of the two files holds the key or keys to verify them."""
+    """Tokens signed by an issuer; one of the two files holds the key or keys to verify them."""
 
     key_file: str | None = attrs.field(default=None, validator=not_empty)
     """A public key in PEM, or one line of text: the secret of HS256."""
     jwks_file: str | None = attrs.field(default=None, validator=not_empty)
     """A JWK set; a token names its key by `kid`."""
     algorithms: tuple[str, ...] = attrs.field(default=(), validator=_algorithms)
-    """Those that are allowed; empty: what the keys are for."""
+    """The allowed ones; by default those that fit the keys."""
     audience: str | None = attrs.field(default=None, validator=not_empty)
-    """What `aud` has to be; None: only tokens without an audience."""
+    """What `aud` must be; None admits only tokens without an audience."""
     issuer: str | None = attrs.field(default=None, validator=not_empty)
-    """What `iss` has to be; None: any."""
+    """What `iss` must be; None admits any."""
     leeway: Seconds = attrs.field(default=Seconds(0.0), validator=not_negative)
-    """How far the clocks may be apart."""
+    """How far the clocks may differ."""
     require_exp: bool = True
-    """Whether a token has to say when it expires."""
+    """Whether a token must have an expiry."""
     keys: tuple[Key, ...] = attrs.field(default=(), repr=False, metadata={LOADED: True})
 
     def __attrs_post_init__(self) -> None:
@@ -93,28 +93,28 @@ class JwtConfig(AuthConfig):
 
 @attrs.frozen(kw_only=True)
 class HttpConfig(AuthConfig):
-    """A backend that is asked by a POST."""
+    """Your application decides; it is asked by POST."""
 
     url: str = attrs.field(validator=_url)
-    """Where a claim is sent to, by POST."""
+    """Where a claim is sent."""
     timeout: Seconds = attrs.field(default=Seconds(2.0), validator=positive)
     """For the whole answer, waiting for a free connection included."""
     cache_ttl: Seconds = attrs.field(default=Seconds(0.0), validator=not_negative)
-    """How long a verdict is given again without asking; 0: never."""
+    """How long an answer is reused; 0 asks every time."""
     cache_size: int = attrs.field(default=10_000, validator=positive)
-    """Verdicts that are remembered."""
+    """How many answers are remembered."""
     on_failure: Literal["refuse", "allow"] = "refuse"
-    """What a claim gets that the backend did not judge."""
+    """What happens to a claim that the application did not answer."""
     breaker_failures: int = attrs.field(default=5, validator=positive)
-    """So many failures in a row, and nobody is asked for a pause."""
+    """After so many failures in a row the application is not asked for a while."""
     breaker_pause: Seconds = attrs.field(default=Seconds(10.0), validator=positive)
-    """How long it is left alone then."""
+    """How long it is not asked then."""
     secret: Secret | None = None
     """Signs the requests."""
     max_connections: int = attrs.field(default=32, validator=positive)
-    """Connections to it at the same time."""
+    """Connections to the application at a time."""
     max_waiting: int = attrs.field(default=2000, validator=positive)
-    """Different claims that may be asked about at the same time; one more fails."""
+    """Different claims that may wait for an answer; one more fails."""
 
 
 KINDS: Mapping[str, type[AuthConfig]] = {

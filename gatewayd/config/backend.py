@@ -37,17 +37,17 @@ class BackendConfig:
     """[backend]: where commands go and who is told of sessions; exactly one of `url` and `handlers`."""
 
     url: str | None = attrs.field(default=None, validator=_url)
-    """Where requests are sent to, by POST."""
+    """Where requests are sent, by POST."""
     handlers: str | None = attrs.field(default=None, validator=_handlers)
-    """An `App` of this process, as "package.module:app"."""
+    """An `App` inside the daemon, as "package.module:app"."""
     secret: Secret | None = None
     """Signs the requests to `url`; None sends them unsigned."""
     timeout: Seconds = attrs.field(default=Seconds(5.0), validator=_more_than_0)
     """For one command, its wait for a free place included, and for one batch of lifecycle events."""
     max_concurrent: int = attrs.field(default=64, validator=_more_than_0)
-    """Commands that are with the backend at the same time."""
+    """Commands at the backend at a time."""
     max_answer_bytes: int = attrs.field(default=1048576, validator=_more_than_0)
-    """The longest answer."""
+    """The largest answer."""
     lifecycle: Kinds = attrs.field(default=Kinds.ALL)
     """Which lifecycle events are sent."""
     lifecycle_batch: int = attrs.field(default=100, validator=_more_than_0)
@@ -55,9 +55,9 @@ class BackendConfig:
     lifecycle_rate: Rate = attrs.field(default=Rate(1000, 1.0))
     """Events at most, however many sessions end at once."""
     lifecycle_queue: int = attrs.field(default=100_000, validator=_more_than_0)
-    """How many may wait while the backend is away."""
+    """How many events may wait while the backend is away."""
     retry_min: Seconds = attrs.field(default=Seconds(0.5), validator=_more_than_0)
-    """The pause after a failure; it doubles with each more."""
+    """The pause after a failure; it doubles with each further one."""
     retry_max: Seconds = attrs.field(default=Seconds(60.0), validator=_more_than_0)
     """The longest pause."""
 

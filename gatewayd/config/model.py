@@ -94,11 +94,11 @@ class GatewayConfig:
     state_dir: str = ""
     """Directory of the journal; empty keeps everything in memory."""
     journal_interval: Seconds = attrs.field(default=Seconds(0.1), validator=_positive)
-    """What is recorded is on disk at the latest after this."""
+    """Changes are on disk after this time at the latest."""
     shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
     """How long clients have to say goodbye when the daemon stops."""
     fast_lane: bool = True
-    """Plain frames are read by the daemon itself; false gives every one of them to the WebSocket library."""
+    """The daemon reads plain frames itself; false gives every frame to trio-websocket."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +106,7 @@ class AdminConfig:
     """[admin]: the Unix socket for operators."""
 
     socket: str | None = attrs.field(default=None, validator=_socket_path)
-    """Its path; None is the default place, in the runtime directory."""
+    """Its path; None is the default, in the runtime directory."""
     mode: FileMode = attrs.field(default=FileMode(0o600))
     """Permission bits of the socket."""
     group: str | None = attrs.field(default=None, validator=_not_empty)
@@ -118,13 +118,13 @@ class ApiToken:
     """One bearer token of [api]; in the TOML `token`, or a file that holds it under `file` or `token_file`."""
 
     name: str = attrs.field(validator=_named)
-    """Who holds it, for the log."""
+    """The name of its holder, for the log."""
     token: Secret = attrs.field(metadata={"file_key": "file"})
     """The secret itself."""
     scopes: tuple[str, ...] = attrs.field(validator=_scopes)
     """What it may do: `read`, `publish`, `admin`."""
     realms: tuple[str, ...] | None = attrs.field(default=None, validator=attrs.validators.optional(_realms))
-    """The realms that it sees and reaches; all of them, unless some are named."""
+    """The realms that it sees and reaches; all unless some are named."""
 
 
 @attrs.frozen(kw_only=True)
@@ -149,11 +149,11 @@ class ListenerLimits:
     max_clients_per_ip: int = attrs.field(default=256, validator=_positive)
     """Connected clients of one address."""
     max_unidentified: int = attrs.field(default=4096, validator=_positive)
-    """Clients that are connected, and not yet known."""
+    """Clients that are connected and have not identified yet."""
     handshake_timeout: Seconds = attrs.field(default=Seconds(10.0), validator=_positive)
     """For TLS and the request that opens a WebSocket."""
     unidentified_messages: int = attrs.field(default=64, validator=_positive)
-    """What one client may send before it identifies: an identify and some heartbeats need few."""
+    """Messages that one client may send before it identifies; an identify and some heartbeats need few."""
     unidentified_bytes: int = attrs.field(default=65536, validator=_positive)
     """The same, in bytes."""
     bytes_per_second: int = attrs.field(default=262144, validator=_positive)
@@ -163,11 +163,11 @@ class ListenerLimits:
     max_message_bytes: int = attrs.field(default=65536, validator=_positive)
     """The largest message that a client may send."""
     outbox_bytes: int = attrs.field(default=1048576, validator=_positive)
-    """What may wait for one slow client, in bytes; one that has more is cut off."""
+    """What may wait for one slow client, in bytes; beyond that it is cut off."""
     outbox_events: int = attrs.field(default=1024, validator=_positive)
     """The same, in events."""
     outbox_age: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
-    """The same, in time: how long the oldest of it may wait."""
+    """How long the oldest of it may wait."""
 
 
 @attrs.frozen(kw_only=True)
@@ -177,9 +177,10 @@ class LimitsConfig(ListenerLimits):
     tls_handshakes: int = attrs.field(default=512, validator=_positive)
     """TLS handshakes at a time, of some 50 KB each. One address has at most an eighth; the others wait."""
     notifications_bytes: int = attrs.field(default=4194304, validator=_positive)
-    """Of the notifications that wait for one user: they stand in one answer to its login."""
+    """Bytes of the notifications that wait for one user; one answer to a login holds all of them."""
     notifications_total_bytes: int = attrs.field(default=67108864, validator=_positive)
-    """Of all that wait, an equal share for each realm: users who never come cannot fill the memory."""
+    """Bytes of all notifications that wait, an equal share for each realm, so that users who never come cannot fill the
+    memory."""
     net: NetLimits = attrs.field(default=NetLimits(), metadata={LOADED: True})
     """Of the sockets of clients."""
     api: ApiLimits = attrs.field(default=ApiLimits(), metadata={LOADED: True})
@@ -197,39 +198,39 @@ class ListenerConfig(ListenerLimits):
     name: str = attrs.field(validator=_named)
     """Its name in commands, logs and channels."""
     protocol: str
-    """What it speaks."""
+    """The protocol that it speaks."""
     bind: Bind
     """Where it listens."""
     auth: str | None = None
-    """Name of an [auth.NAME]; None lets everyone in."""
+    """Name of an [auth.NAME]; None admits everybody."""
     heartbeat: Judging = "strict"
     """Whose silence ends a connection: "lenient" spares clients that have sent no heartbeat on it, "off" all."""
     realm: str = attrs.field(default=OPEN, validator=_named)
-    """Who may hear whom; default: the name of its auth, where it has one."""
+    """Who may hear whom; by default the name of its auth, or "open" without auth."""
     heartbeat_interval: Seconds = attrs.field(default=Seconds(30.0), validator=_positive)
     """How often a client owes a heartbeat."""
     heartbeat_tolerance: Seconds = attrs.field(default=Seconds(5.0), validator=_not_negative)
     """Silence allowed beyond the interval."""
     identify_timeout: Seconds | None = attrs.field(default=None, validator=attrs.validators.optional(_positive))
-    """How long a client may stay unknown; None where the claim is made in the handshake."""
+    """How long a client may take to identify; None where the request identifies it."""
     resume_window: Seconds = attrs.field(default=Seconds(60.0), validator=_not_negative)
-    """How long a lost client may come back to its session; 0 ends a session with its client."""
+    """How long a client may come back to its session; 0 ends a session with its client."""
     resume_events: int = attrs.field(default=1000, validator=_not_negative)
-    """Events that are kept for a client that was lost; the oldest give way."""
+    """Events that are kept for a session without a client; the oldest give way."""
     resume_bytes: int = attrs.field(default=1048576, validator=_not_negative)
     """The same, in bytes."""
     durability: str = attrs.field(default="batched", validator=_durability)
     """What of its sessions outlives the process: "none", "batched" (not the last `journal_interval`) or "always"."""
     rate_limit: Rate | None = None
-    """Messages from one client in a time."""
+    """Messages that one client may send in a time."""
     origins: tuple[str, ...] | None = attrs.field(default=None, validator=_origins)
-    """Pages that may connect; None: any client that is no browser, and same-origin browsers."""
+    """Pages that may connect; None admits clients that are not browsers, and same-origin browsers."""
     trusted_proxies: tuple[str, ...] = attrs.field(default=(), validator=_proxies)
     """Addresses or networks whose X-Forwarded-For is believed."""
     reuse_port: bool = False
-    """Several daemons of one user may listen on this port; the kernel spreads the clients over them."""
+    """Several daemons of one user may listen on this port; the kernel distributes the clients."""
     tls_cert: str | None = attrs.field(default=None, validator=_not_empty)
-    """File of the certificate chain, in PEM; with it and tls_key, clients connect by wss."""
+    """File of the certificate chain, in PEM; with tls_cert and tls_key, clients connect by wss."""
     tls_key: str | None = attrs.field(default=None, validator=_not_empty)
     """File of the certificate's private key, in PEM."""
     options: object = None
