@@ -90,8 +90,8 @@ DMOD = Samples(
         ("authenticate as a user", {"op": 1, "d": {"token": "…", "uid": "1234"}}),
         ("authenticate for basic access", {"op": 1, "d": {"token": None, "uid": None}}),
         ("heartbeat response", {"op": 4, "t": None, "d": None}),
-        ("hear a guild", {"op": 6, "cmd": "CONNECT_GUILD", "d": {"token": "…", "gid": "123467"}}),
-        ("hear it no more", {"op": 6, "cmd": "DESCONNECT_GUILD", "d": {"gid": "123467"}}),
+        ("follow a guild", {"op": 6, "cmd": "CONNECT_GUILD", "d": {"token": "…", "gid": "123467"}}),
+        ("stop following it", {"op": 6, "cmd": "DESCONNECT_GUILD", "d": {"gid": "123467"}}),
         (
             "start an application session",
             {"op": 7, "cmd": "APPLICATION_SESSION", "d": {"uid": "1234", "gid": "0001", "utokh": "…", "uhash": "…"}},
