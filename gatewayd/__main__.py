@@ -115,7 +115,7 @@ def _run(args: argparse.Namespace, protocols: Mapping[str, Protocol]) -> int:
     config, secrets, path = _load(args, protocols)
     place = config.admin.socket
     admin_socket = Path(place) if place is not None else runtime_socket(os.environ)
-    with logging_to_stderr(getattr(logging, args.log_level.upper())):
+    with logging_to_stderr(getattr(logging, args.log_level.upper()), config.limits.daemon.log_records):
         for warning in config.warnings:
             logging.getLogger("gatewayd").warning("%s", warning.replace(": warning: ", ": ", 1))  # its level says so
         daemon = Daemon(build(config, protocols, descriptors=raise_limit()), admin_socket)
@@ -178,7 +178,7 @@ def _left_over(config: Config) -> Iterator[str]:
     """What the journal keeps for realms that no listener has."""
     state_dir = config.gateway.state_dir
     realms = {listener.realm for listener in config.listeners}
-    for name, counts in kept_for(Path(state_dir)).items() if state_dir else ():
+    for name, counts in kept_for(Path(state_dir), config.limits.journal.busy_seconds).items() if state_dir else ():
         if name not in realms:
             rows = ", ".join(f"{count} {table}" for table, count in counts.items())
             yield f"{state_dir}: warning: the journal keeps {rows} for realm {name!r}, in which there is no listener"

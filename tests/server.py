@@ -125,7 +125,7 @@ async def serving(
             async with trio.open_nursery() as accepting:
                 clients.start_soon(node.epoll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(run_timers, node.hub, node.epoll)
+                accepting.start_soon(run_timers, node.hub, node.epoll, 1.0)
                 yield Served(number, node.hub, node.gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()

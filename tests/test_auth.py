@@ -192,7 +192,7 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
         raise ZeroDivisionError
 
     node.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]
-    await LoginJudge(node.hub).judge(session)
+    await LoginJudge(node.hub, 1).judge(session)
     assert session.ended == Verdict(LOGIN_EXPIRED.cause, LOGIN_EXPIRED.reason)
     assert node.hub.totals.faults == 1
     assert "t0ken" not in caplog.text

@@ -135,7 +135,7 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_logging_never_waits(capsys: pytest.CaptureFixture[str]) -> None:
-    with logging_to_stderr(logging.INFO):
+    with logging_to_stderr(logging.INFO, 10_000):
         logging.getLogger("gatewayd.test").info("hello %s", "you")
     assert "gatewayd.test: hello you" in capsys.readouterr().err
     full = BoundedHandler(queue.Queue(1))
@@ -148,6 +148,6 @@ def test_logging_never_waits(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_logging_for_the_journal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("JOURNAL_STREAM", "1:2")
-    with logging_to_stderr(logging.INFO):
+    with logging_to_stderr(logging.INFO, 10_000):
         logging.getLogger("gatewayd.test").error("x")
     assert capsys.readouterr().err == "<3>gatewayd.test: x\n"

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import trio
 from attrs import define
 
+from gatewayd.config.limits import BrakeLimits
+
 
 @define
 class _Wrong:
@@ -21,16 +23,10 @@ class _Wrong:
 
 
 class Brake:
-    """The wrong keys of a node: `free` in a `period`, then a pause of `first` seconds, doubled up to `longest`."""
+    """The wrong keys of a node."""
 
-    def __init__(
-        self, *, free: int = 10, period: float = 60.0, first: float = 0.1, longest: float = 5.0, addresses: int = 10_000
-    ) -> None:
-        self._free = free
-        self._period = period
-        self._first = first
-        self._longest = longest
-        self._addresses = addresses
+    def __init__(self, limits: BrakeLimits = BrakeLimits()) -> None:
+        self._limits = limits
         self._wrong: dict[str, _Wrong] = {}
         self._delayed = 0
         self._waiting = 0
@@ -47,15 +43,16 @@ class Brake:
                 self._waiting -= 1
 
     def _pause(self, address: str, now: float) -> float:
+        limits = self._limits
         wrong = self._wrong.pop(address, None)
-        if wrong is None or now - wrong.since >= self._period:
+        if wrong is None or now - wrong.since >= limits.period:
             wrong = _Wrong(now)
         wrong.count += 1
         self._wrong[address] = wrong  # the newest stands last
-        if len(self._wrong) > self._addresses:
+        if len(self._wrong) > limits.addresses:
             del self._wrong[next(iter(self._wrong))]
-        over = wrong.count - self._free
-        return min(self._longest, self._first * 2.0 ** min(over - 1, 64)) if over > 0 else 0.0
+        over = wrong.count - limits.free
+        return min(limits.longest_pause, limits.first_pause * 2.0 ** min(over - 1, 64)) if over > 0 else 0.0
 
     def status(self) -> Mapping[str, int]:
         """Refusals that were delayed, those that are waiting now, and addresses that are remembered."""

@@ -24,6 +24,7 @@ from gatewayd.auth.auth import Auth
 from gatewayd.auth.breaker import Breaker
 from gatewayd.auth.cache import Verdicts
 from gatewayd.config.auth import HttpConfig
+from gatewayd.config.limits import AuthLimits
 from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.sampled import Sampled
@@ -34,10 +35,6 @@ log = logging.getLogger("gatewayd.auth")
 
 Payload = Mapping[str, object]
 
-MAX_ANSWER = 65536
-"""Bytes of an answer."""
-LONGEST = 366 * 86400.0
-"""Seconds of an `expires_in` that are told from more."""
 FIELDS: Mapping[str, tuple[type, ...]] = {
     "allow": (bool,),
     "channels": (list, type(None)),
@@ -70,15 +67,16 @@ class HttpAuth(Auth):
 
     def __init__(
         self, name: str, config: HttpConfig, client: httpx.AsyncClient, lines: Sampled, *,
-        wall: Callable[[], float] = time.time,
+        limits: AuthLimits = AuthLimits(), wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.name = name
         self._lines = lines
         self.breaker = Breaker(config.breaker_failures, config.breaker_pause)
         self.cache = Verdicts(config.cache_size, config.cache_ttl)
         self._config = config
+        self._limits = limits
         secret = None if config.secret is None else config.secret.reveal()
-        self._post = Post(client, config.url, secret, most=MAX_ANSWER, wall=wall)
+        self._post = Post(client, config.url, secret, most=limits.answer_bytes, wall=wall)
         self._asking: dict[bytes, _Asking] = {}
         self._slots = trio.CapacityLimiter(config.max_connections)
         self._salt = os.urandom(32)
@@ -160,7 +158,7 @@ class HttpAuth(Auth):
             async with self._slots:
                 name = "timeout"
                 try:
-                    return _verdict(*await self._post.send(payload), self._lines)
+                    return _verdict(*await self._post.send(payload), self._lines, self._limits)
                 except Unreachable as error:
                     raise Failure("no connection", str(error)) from None
                 except Broken as error:
@@ -192,21 +190,21 @@ def _payload(claim: Claim, listener: str, protocol: str, realm: str) -> Payload:
     }
 
 
-def _verdict(status: int, body: bytes, lines: Sampled) -> Grant:
+def _verdict(status: int, body: bytes, lines: Sampled, limits: AuthLimits) -> Grant:
     """What an answer means. Raises `Failure` where it means nothing."""
     if status in DENIED:
         return Grant(granted=False, reason=REFUSED)
     if status != 200:
         raise Failure("wrong status", str(status))
-    if len(body) > MAX_ANSWER:
-        raise Failure("too large", f"more than {MAX_ANSWER} bytes")
+    if len(body) > limits.answer_bytes:
+        raise Failure("too large", f"more than {limits.answer_bytes} bytes")
     answer = _parsed(body)
     if not answer["allow"]:
         if answer.get("reason"):
             lines.log(log, logging.INFO, "the backend refuses: %s", printable(answer["reason"]))
         return Grant(granted=False, reason=REFUSED)
     try:
-        given = channels(answer.get("channels")), metadata(answer.get("metadata"))
+        given = channels(answer.get("channels"), limits), metadata(answer.get("metadata"), limits)
     except BadAttributes as error:
         raise Failure("bad answer", str(error)) from None
     expires = answer.get("expires_in")
@@ -214,7 +212,7 @@ def _verdict(status: int, body: bytes, lines: Sampled) -> Grant:
         granted=True,
         channels=given[0],
         metadata=given[1],
-        expires=None if expires is None else float(min(expires, LONGEST)),
+        expires=None if expires is None else float(min(expires, limits.longest_expiry)),
         ask_again=True,
     )
 

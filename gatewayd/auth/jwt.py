@@ -17,11 +17,10 @@ from gatewayd.auth.attributes import BadAttributes, channels, metadata
 from gatewayd.auth.auth import Auth
 from gatewayd.config.auth import JwtConfig
 from gatewayd.config.keys import Key
+from gatewayd.config.limits import AuthLimits
 from gatewayd.core.depth import too_deep
 from gatewayd.core.grant import Claim, Grant
 
-MAX_TOKEN = 16384
-"""Characters of a token."""
 LATEST = 2**53
 """The latest expiry that is told from a later one: up to there a float is exact."""
 
@@ -44,8 +43,11 @@ class _Refused(Exception):
 class JwtAuth(Auth):
     """Verifies tokens with the keys of one [auth.NAME]. `clock` gives seconds since the epoch."""
 
-    def __init__(self, config: JwtConfig, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: JwtConfig, clock: Callable[[], float] = time.time, limits: AuthLimits = AuthLimits()
+    ) -> None:
         self._config = config
+        self._limits = limits
         self._clock = clock
         self._keys = {key.kid: key for key in config.keys}
         self._named = config.jwks_file is not None
@@ -75,8 +77,8 @@ class JwtAuth(Auth):
             expires = max(0.0, min(int(said["exp"]), LATEST) + self._config.leeway - self._clock())
         return Grant(
             granted=True,
-            channels=channels(said.get("channels")),
-            metadata=metadata(said.get("metadata", said.get("meta"))),
+            channels=channels(said.get("channels"), self._limits),
+            metadata=metadata(said.get("metadata", said.get("meta")), self._limits),
             expires=expires,
         )
 
@@ -84,7 +86,7 @@ class JwtAuth(Auth):
         """What the token says, once it is known to be true."""
         if not token:
             raise _Refused("no token")
-        if len(token) > MAX_TOKEN:
+        if len(token) > self._limits.token_characters:
             raise _Refused("too large")
         key = self._key(jwt.get_unverified_header(token))
         config = self._config

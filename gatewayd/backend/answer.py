@@ -14,8 +14,7 @@ import msgspec
 from gatewayd.backend.errors import INVALID, NOT_JSON, BackendError
 from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.depth import TOO_DEEP, too_deep
-
-LONGEST_NAME = 512
+from gatewayd.core.events import LONGEST_NAME
 
 
 @attrs.frozen(kw_only=True)

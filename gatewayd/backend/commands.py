@@ -19,6 +19,7 @@ from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.places import Places
 from gatewayd.backend.request import Asked
+from gatewayd.config.limits import BackendLimits
 from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
 from gatewayd.core.sampled import Sampled
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 Reply = Callable[[Any], None]
 Apply = Callable[["Session", Answer, Reply | None], int]
-WAITING_A_PLACE = 64
-"""Commands that may wait for each of `max_concurrent`: those of clients that have gone are seen through as well."""
 
 log = logging.getLogger("gatewayd.backend")
 
@@ -70,16 +69,24 @@ class _Waiting:
 class Commands:
     """Asks the backend, at most `max_concurrent` commands at a time; `apply` does what an answer says."""
 
-    def __init__(self, backend: Asks, apply: Apply, *, timeout: float, max_concurrent: int) -> None:
+    def __init__(
+        self,
+        backend: Asks,
+        apply: Apply,
+        *,
+        timeout: float,
+        max_concurrent: int,
+        limits: BackendLimits = BackendLimits(),
+    ) -> None:
         self.totals = Totals()
         self.waiting = 0
         self._backend = backend
         self._apply = apply
         self._timeout = timeout
         self._places = Places(max_concurrent)
-        self._most = max_concurrent * WAITING_A_PLACE
+        self._most = max_concurrent * limits.waiting
         self._nursery: trio.Nursery | None = None
-        self._lines = Sampled(trio.current_time, period=5.0)
+        self._lines = Sampled(trio.current_time, period=limits.log_seconds)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold what is under way; cancelled, it all ends."""

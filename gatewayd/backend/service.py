@@ -11,6 +11,7 @@ from gatewayd.backend.app import App, AppBackend, Node
 from gatewayd.backend.commands import Apply, Commands, Reply
 from gatewayd.backend.http import HttpBackend
 from gatewayd.backend.lifecycle import Deliveries, Pace, Queue, deliver
+from gatewayd.config.limits import BackendLimits
 from gatewayd.core.ask import NoBackend
 
 if TYPE_CHECKING:
@@ -30,7 +31,14 @@ class Service:
     """`ask` is for the listeners' ports; `queue` holds the lifecycle events that wait for the backend."""
 
     def __init__(
-        self, config: BackendConfig, apply: Apply, *, node: Node, queue: Queue, app: App | None = None
+        self,
+        config: BackendConfig,
+        apply: Apply,
+        *,
+        node: Node,
+        queue: Queue,
+        app: App | None = None,
+        limits: BackendLimits = BackendLimits(),
     ) -> None:
         self.queue = queue
         self.deliveries = Deliveries()
@@ -53,7 +61,9 @@ class Service:
                 connections=config.max_concurrent + 1,
                 max_answer_bytes=config.max_answer_bytes,
             )
-        self.commands = Commands(self._backend, apply, timeout=config.timeout, max_concurrent=config.max_concurrent)
+        self.commands = Commands(
+            self._backend, apply, timeout=config.timeout, max_concurrent=config.max_concurrent, limits=limits
+        )
 
     async def ask(self, session: Session, command: Command, reply: Reply) -> None:
         """As `gatewayd.core.behaviour.Port.ask`."""

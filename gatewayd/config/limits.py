@@ -234,3 +234,108 @@ class ApiLimits:
             self, known=known, known_each=min(self.known_each, max(1, known // 2)), refused=refused,
             strangers=strangers, strangers_each=min(self.strangers_each, max(1, strangers // 4)),
         )  # fmt: skip
+
+
+@frozen(kw_only=True)
+class BrakeLimits:
+    """Wrong keys from one address."""
+
+    free: int = 10
+    """Answered at once in a `period`: people mistype, and a service with an old key retries."""
+    period: float = 60.0
+    """After which an address begins anew."""
+    first_pause: float = 0.1
+    """Before the next one is answered; doubled each time."""
+    longest_pause: float = 5.0
+    """Where the doubling ends: twelve guesses a minute, and a client still gets its answer."""
+    addresses: int = 10_000
+    """That are remembered; the one that has been quiet for longest is forgotten first."""
+
+
+@frozen(kw_only=True)
+class AuthLimits:
+    """Claims, and what their judges answer."""
+
+    token_characters: int = 16384
+    """Of a signed token; issuers with many claims reach some four thousand."""
+    answer_bytes: int = 65536
+    """Of a backend's verdict."""
+    channels: int = 256
+    """Of one verdict: each is an entry in the hub and in the journal."""
+    metadata_bytes: int = 65536
+    """Of one verdict, as JSON: it is written to the journal, and goes to the backend with every request."""
+    longest_expiry: float = 366 * 86400.0
+    """Told apart from a later one; very long waits overflow timers."""
+    close_seconds: float = 2.0
+    """For closing the connections to backends at the end."""
+    wrong_keys: BrakeLimits = BrakeLimits()
+
+
+@frozen(kw_only=True)
+class BackendLimits:
+    """Commands on their way to the backend; [backend] bounds those that are asked at a time."""
+
+    waiting: int = 64
+    """Commands that may wait for each of `max_concurrent`: those of clients that have gone are seen through as well."""
+    log_seconds: float = 5.0
+    """In which each kind of failure is logged once."""
+
+
+@frozen(kw_only=True)
+class JournalLimits:
+    """The journal's file and its writer."""
+
+    pending_bytes: int = 64 * 1024 * 1024
+    """Values, and 64 bytes an operation, that may wait for a slow disk: at most a million operations."""
+    patience: float = 10.0
+    """How long a write may take before the journal counts as degraded."""
+    watch: float = 5.0
+    """How often an idle journal looks whether its file is still there."""
+    first_retry: float = 1.0
+    """Before a degraded journal tries the way back; doubled each time."""
+    last_retry: float = 30.0
+    """Where the doubling ends: half a minute after the disk is well, so is the journal."""
+    remind: float = 60.0
+    """At most so often the log says again that nothing is written."""
+    close_seconds: float = 10.0
+    """For writing the rest at the end; a disk that hangs must not hang the daemon's end."""
+    busy_seconds: float = 5.0
+    """How long a write waits for somebody who holds the database, such as an operator's sqlite3."""
+    statement_rows: int = 128
+    """Rows a statement. Python gives up its lock at every statement, and to get it back from a busy loop takes long."""
+    checkpoint_pages: int = 4096
+    """Of 4 KiB: 16 MiB of write-ahead log go back into the database at once."""
+    log_bytes: int = 64 * 1024 * 1024
+    """A write-ahead log that grew beyond that is cut back to it."""
+    numbers_ahead: int = 1_000_000
+    """Numbers of events that are reserved at a time. The journal is asked for changes every few seconds at least, so
+    that half of them outlast what can be published until then."""
+
+
+@frozen(kw_only=True)
+class DaemonLimits:
+    """The process: its start, its loop, its end."""
+
+    log_records: int = 10_000
+    """That wait for a slow stderr; what comes then is dropped and counted."""
+    status_seconds: float = 5.0
+    """How often `systemctl status` gets new figures."""
+    own_descriptors: int = 64
+    """For listening sockets and files; connections to backends come to that, as many as are configured."""
+    own_part: int = 4
+    """All that has at most a quarter of the descriptors."""
+    door_connections: int = 256
+    """That a door of the admin API has before clients have all they may."""
+    door_part: int = 16
+    """But where descriptors are few, at most a sixteenth of the rest."""
+    few_unidentified: int = 64
+    """Where clients are few, so are those that have not identified: one address holds an eighth of all slots, not all
+    of them."""
+    logins_at_once: int = 16
+    """Expired logins that auth is asked about: it is needed for those who are new, too."""
+    catch_up_seconds: float = 1.0
+    """How long what is due may wait until all that has come is read."""
+    half_open_seconds: float = 1.0
+    """What a client in the handshake has at shutdown."""
+    parting_seconds: float = 1.0
+    """What the backend has at shutdown, at the least, to be told how sessions ended; a quarter of a grace below 4 s."""

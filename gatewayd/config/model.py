@@ -18,7 +18,7 @@ from gatewayd.config.checks import named as _named
 from gatewayd.config.checks import not_empty as _not_empty
 from gatewayd.config.checks import not_negative as _not_negative
 from gatewayd.config.checks import positive as _positive
-from gatewayd.config.limits import ApiLimits, NetLimits
+from gatewayd.config.limits import ApiLimits, AuthLimits, BackendLimits, DaemonLimits, JournalLimits, NetLimits
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
 from gatewayd.core.settings import Judging
@@ -185,6 +185,14 @@ class LimitsConfig(ListenerLimits):
     """Of the sockets of clients."""
     api: ApiLimits = attrs.field(default=ApiLimits(), metadata={LOADED: True})
     """Of the admin API."""
+    auth: AuthLimits = attrs.field(default=AuthLimits(), metadata={LOADED: True})
+    """Of claims and verdicts."""
+    backend: BackendLimits = attrs.field(default=BackendLimits(), metadata={LOADED: True})
+    """Of commands on their way."""
+    journal: JournalLimits = attrs.field(default=JournalLimits(), metadata={LOADED: True})
+    """Of the journal."""
+    daemon: DaemonLimits = attrs.field(default=DaemonLimits(), metadata={LOADED: True})
+    """Of the process."""
 
 
 @attrs.frozen(kw_only=True)

@@ -25,7 +25,7 @@ from gatewayd.backend.app import load
 from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
-from gatewayd.config.limits import ApiLimits, ForwardLimits
+from gatewayd.config.limits import ApiLimits, BackendLimits, ForwardLimits
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol
@@ -50,9 +50,6 @@ from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.tick import Tick
 from gatewayd.net.tls import Handshakes
-
-FEW_UNIDENTIFIED = 64
-"""Where clients are few, so are those that have not identified: one address holds an eighth of all places, not all."""
 
 
 class StartError(Exception):
@@ -152,28 +149,26 @@ def build(
 
     What else is passed takes the place of what the configuration says.
     """
-    share, net = share_for(config, descriptors), config.limits.net
-    api_limits = config.limits.api.within(share.door)
+    share, limits, net = share_for(config, descriptors), config.limits, config.limits.net
+    api_limits = limits.api.within(share.door)
     journal, dropped = _journal(config), Counter[str]()
     queue = _queue(config, journal, dropped)
-    hub = Hub(
-        trio.current_time, limit=2 * config.limits.max_clients, store=journal, notifications=notification_limits(config)
-    )
+    hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=journal, notifications=notification_limits(config))
     backend = None
     if config.backend is not None and queue is not None:
-        backend = _backend(config.backend, hub, queue)
+        backend = _backend(config.backend, hub, queue, limits.backend)
         hub.lifecycle = Recorder(queue, config.backend.lifecycle.names)
     lines = Sampled(trio.current_time, hub.timers.at)
     if auths is None:
-        auths = {name: make.make(name, item, lines) for name, item in config.auth.items()}
+        auths = {name: make.make(name, item, lines, limits.auth) for name, item in config.auth.items()}
     if gate is None:
-        unidentified = min(config.limits.max_unidentified, max(FEW_UNIDENTIFIED, share.clients))
+        unidentified = min(limits.max_unidentified, max(limits.daemon.few_unidentified, share.clients))
         gate = Gate(share.clients, unidentified, net.address_share)
     remembered = Remembered(journal, api_limits)
     clock = SteadyClock()
     tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
-    brake = brake or Brake()
-    handshakes = handshakes or Handshakes(config.limits.tls_handshakes, net.tls, address_share=net.address_share)
+    brake = brake or Brake(limits.auth.wrong_keys)
+    handshakes = handshakes or Handshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)
     listeners = [
         Listener(
             config=item,
@@ -202,7 +197,7 @@ def build(
         gate=gate,
         api_limits=api_limits,
         hub=hub,
-        state=None if journal is None else State(journal, hub, remembered, kept, dropped),
+        state=None if journal is None else State(journal, hub, remembered, kept, dropped, limits.journal.numbers_ahead),
         remembered=remembered,
         backend=backend,
         auths=auths,
@@ -219,7 +214,12 @@ def _journal(config: Config) -> Journal | None:
     if not gateway.state_dir:
         return None
     try:
-        return Journal.open(Path(gateway.state_dir), interval=gateway.journal_interval, full_sync=config.waits_for_disk)
+        return Journal.open(
+            Path(gateway.state_dir),
+            interval=gateway.journal_interval,
+            full_sync=config.waits_for_disk,
+            limits=config.limits.journal,
+        )
     except JournalError as exc:
         raise StartError(str(exc)) from exc
 
@@ -237,12 +237,12 @@ def _queue(config: Config, journal: Journal | None, dropped: Counter[str]) -> Me
         raise StartError(str(exc)) from exc
 
 
-def _backend(config: BackendConfig, hub: Hub, queue: MemoryQueue) -> Service:
+def _backend(config: BackendConfig, hub: Hub, queue: MemoryQueue, limits: BackendLimits) -> Service:
     try:
         app = None if config.handlers is None else load(config.handlers)
     except ImportError as exc:
         raise StartError(f"backend.handlers: {exc}") from exc
-    return Service(config, partial(apply, hub), node=hub, queue=queue, app=app)
+    return Service(config, partial(apply, hub), node=hub, queue=queue, app=app, limits=limits)
 
 
 def _behaviour(

@@ -13,15 +13,7 @@ import sys
 from attrs import frozen
 
 from gatewayd.config.auth import HttpConfig
-from gatewayd.config.limits import ApiLimits
-from gatewayd.config.model import Config
-
-OWN = 64
-"""Listening sockets and files; connections to backends come to that, as many as are configured."""
-MOST_OWN = 4
-"""All that has at most a quarter."""
-DOOR, DOORS_PART = 256, 16
-"""A door has this many before clients have all they may; but where there are few, at most a sixteenth of the rest."""
+from gatewayd.config.model import Config, LimitsConfig
 
 log = logging.getLogger("gatewayd")
 
@@ -34,11 +26,12 @@ class Share:
     door: int
 
 
-def share_out(limit: int, *, clients: int, doors: int, backends: int, api: ApiLimits = ApiLimits()) -> Share:
-    """What is possible with `limit` descriptors, of so many clients, doors, and connections to backends."""
-    rest = limit - min(OWN + backends, limit // MOST_OWN)
-    least = max(1, min(DOOR, rest // DOORS_PART))
-    door = min(api.connections, max(least, (rest - clients) // doors))
+def share_out(limit: int, limits: LimitsConfig, *, doors: int, backends: int) -> Share:
+    """What is possible with `limit` descriptors, of the clients and doors that are wanted, and so many to backends."""
+    daemon, clients = limits.daemon, limits.max_clients
+    rest = limit - min(daemon.own_descriptors + backends, limit // daemon.own_part)
+    least = max(1, min(daemon.door_connections, rest // daemon.door_part))
+    door = min(limits.api.connections, max(least, (rest - clients) // doors))
     return Share(max(1, min(clients, rest - doors * door)), door)
 
 
@@ -56,7 +49,7 @@ def share_for(config: Config, limit: int) -> Share:
     backends += 0 if config.backend is None else config.backend.max_concurrent
     backends += sum(item.max_connections for item in config.auth.values() if isinstance(item, HttpConfig))
     wanted, doors = config.limits.max_clients, 1 if config.api is None else 2
-    share = share_out(limit, clients=wanted, doors=doors, backends=backends, api=config.limits.api)
+    share = share_out(limit, config.limits, doors=doors, backends=backends)
     if share.clients < wanted:
         log.warning(
             "max_clients is %d, but %d descriptors (ulimit -n) leave room for %d clients, and %d connections to %s",

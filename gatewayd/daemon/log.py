@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener
 
-QUEUE_RECORDS = 10_000
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -40,14 +39,14 @@ class JournalFormatter(logging.Formatter):
 
 
 @contextmanager
-def logging_to_stderr(level: int) -> Iterator[BoundedHandler]:
-    """Log for as long as the block runs; what is queued at its end is still written."""
+def logging_to_stderr(level: int, records: int) -> Iterator[BoundedHandler]:
+    """Log for as long as the block runs, with a queue of so many records; what it holds at the end is still written."""
     stream = logging.StreamHandler(sys.stderr)
     if "JOURNAL_STREAM" in os.environ:
         stream.setFormatter(JournalFormatter("%(name)s: %(message)s"))
     else:
         stream.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    handler = BoundedHandler(queue.Queue(QUEUE_RECORDS))
+    handler = BoundedHandler(queue.Queue(records))
     listener = QueueListener(handler.queue, stream)
     root = logging.getLogger()
     root.addHandler(handler)

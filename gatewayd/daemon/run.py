@@ -30,17 +30,13 @@ from gatewayd.net.bind import BindError
 
 log = logging.getLogger("gatewayd")
 
-HALF_OPEN_SECONDS = 1.0
-"""What a client in the handshake has at shutdown."""
-PARTING_SECONDS = 1.0
-"""What the backend has at shutdown, at the least, to be told how sessions ended; a quarter of a grace below 4 s."""
-
 
 class Daemon:
     """Serves one node. `prepare` binds everything or raises `StartError`; `run` serves until told to stop."""
 
     def __init__(self, node: Node, admin_socket: Path) -> None:
         self.node = node
+        self._limits = node.config.limits.daemon
         self.admin_path = admin_socket
         self.sockets = Sockets(node.config.limits.net.socket)
         self._view = node_view(node, started=time.time())
@@ -73,12 +69,16 @@ class Daemon:
             with node.tick, node.epoll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
                 stopping.release()
                 told = aiter(signals)
-                async with closing(node.auths), self._outlive_clients(told), trio.open_nursery() as keep:
+                async with (
+                    closing(node.auths, node.config.limits.auth.close_seconds),
+                    self._outlive_clients(told),
+                    trio.open_nursery() as keep,
+                ):
                     keep.start_soon(node.epoll.run)
                     node.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
-                    judge = upkeep.LoginJudge(node.hub).judge
+                    judge = upkeep.LoginJudge(node.hub, self._limits.logins_at_once).judge
                     node.hub.judge_again = lambda session: keep.start_soon(judge, session)
-                    keep.start_soon(upkeep.run_timers, node.hub, node.epoll)
+                    keep.start_soon(upkeep.run_timers, node.hub, node.epoll, self._limits.catch_up_seconds)
                     if node.backend is not None:
                         await keep.start(node.backend.run)
                     announce()
@@ -110,7 +110,7 @@ class Daemon:
                         acceptor = Acceptor(name, sock, node.lines, node.gate.refused, node.config.limits.net.socket)
                         accepting.start_soon(listeners[name].serve, acceptor, clients)
                     systemd.notify("READY=1", f"STATUS={self._state()}")
-                    watching.start_soon(systemd.beat, self._state)
+                    watching.start_soon(systemd.beat, self._state, self._limits.status_seconds)
                     signal_name = await told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", signal_name, node.gate.clients)
                     node.gate.draining = True
@@ -120,7 +120,7 @@ class Daemon:
                 grace = node.config.gateway.shutdown_grace
                 self._deadline = trio.current_time() + grace
                 # Of the grace, some is left for the backend to be told in, whatever the clients do.
-                parting = 0.0 if node.backend is None else min(PARTING_SECONDS, grace / 4)
+                parting = 0.0 if node.backend is None else min(self._limits.parting_seconds, grace / 4)
                 clients.cancel_scope.deadline = self._deadline - parting
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
@@ -161,7 +161,7 @@ class Daemon:
 
     def _tell_all(self) -> None:
         for listener in self.node.listeners:
-            listener.drain(HALF_OPEN_SECONDS)
+            listener.drain(self._limits.half_open_seconds)
         for session in tuple(self.node.hub.sessions.values()):
             if session.connection is not None:
                 session.connection.end(Disconnect(Cause.SHUTDOWN))

@@ -34,9 +34,6 @@ log = logging.getLogger("gatewayd.journal")
 
 LIVED, NUMBERS = "lived", "numbers"
 """Keys of the meta table: the node's own time, and a number that no event has."""
-NUMBERS_AHEAD = 1_000_000
-"""So many numbers of events are reserved at a time. The journal is asked for changes every few seconds at least, so
-that half of them outlast what can be published until then."""
 
 
 class State:
@@ -46,13 +43,20 @@ class State:
     """
 
     def __init__(
-        self, journal: Journal, hub: Hub, remembered: Remembered, queue: JournalQueue | None, dropped: Counter[str]
+        self,
+        journal: Journal,
+        hub: Hub,
+        remembered: Remembered,
+        queue: JournalQueue | None,
+        dropped: Counter[str],
+        numbers_ahead: int,
     ) -> None:
         self.journal = journal
         self._hub = hub
         self._remembered = remembered
         self._queue = queue
         self._dropped = dropped
+        self._ahead = numbers_ahead
         self._reserved = 0
 
     def read(self, settings: Mapping[str, Settings], look: Callable[[], None] = nothing) -> None:
@@ -106,14 +110,14 @@ class State:
     def gather(self) -> None:
         """Record what is made into rows as late as when a batch is taken."""
         self._hub.keeper.gather()
-        if self._hub.numbers > self._reserved - NUMBERS_AHEAD // 2:
+        if self._hub.numbers > self._reserved - self._ahead // 2:
             self.journal.put(Table.META, NUMBERS, self._reserve())
         if not self.journal.idle:
             self.journal.put(Table.META, LIVED, b"%f" % self._hub.keeper.lived())
 
     def _reserve(self) -> bytes:
         """The number after which the next run begins, should this one crash."""
-        self._reserved = self._hub.numbers + NUMBERS_AHEAD
+        self._reserved = self._hub.numbers + self._ahead
         return b"%d" % self._reserved
 
     def snapshot(self) -> Iterator[Row]:

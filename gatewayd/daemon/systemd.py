@@ -13,9 +13,6 @@ from collections.abc import Callable
 
 import trio
 
-STATUS_SECONDS = 5.0
-"""How often `systemctl status` gets new figures."""
-
 
 def notify(*lines: str, timeout: float = 1.0) -> bool:
     """Send lines such as "READY=1"; False when not under systemd, nobody listens, or nobody reads in time.
@@ -46,16 +43,17 @@ def watchdog_seconds() -> float | None:
     return microseconds / 1e6 if microseconds > 0 and meant == os.getpid() else None
 
 
-async def beat(status: Callable[[], str]) -> None:
+async def beat(status: Callable[[], str], seconds: float) -> None:
     """Tell systemd from time to time that the loop turns, and how the daemon is doing; ends at once without systemd.
 
-    A loop that is stuck does not come round to this task, and with `WatchdogSec=` set systemd restarts the daemon.
+    Every so many `seconds`, or as often as the watchdog wants it. A loop that is stuck does not come round to this
+    task, and with `WatchdogSec=` set systemd restarts the daemon.
     """
     if not os.environ.get("NOTIFY_SOCKET"):
         return
     patience = watchdog_seconds()
     # A third: one late beat on a busy machine is not yet a reason to be killed.
-    pause = STATUS_SECONDS if patience is None else min(STATUS_SECONDS, patience / 3)
+    pause = seconds if patience is None else min(seconds, patience / 3)
     while True:
         await trio.sleep(pause)
         notify("WATCHDOG=1", f"STATUS={status()}", timeout=0.0)

@@ -11,26 +11,21 @@ from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
 from gatewayd.hub.hub import Hub
 from gatewayd.net.epoll import Epoll
 
-JUDGED_AGAIN = 16
-"""Expired logins that are asked about at the same time: auth is needed for those who are new, too."""
-
-CATCH_UP_SECONDS = 1.0
-"""How long what is due may wait until all that has come is read."""
-
 log = logging.getLogger("gatewayd")
 
 
-async def run_timers(hub: Hub, epoll: Epoll) -> None:
+async def run_timers(hub: Hub, epoll: Epoll, catch_up_seconds: float) -> None:
     """Make the hub's calls when they are due, until cancelled.
 
-    What lies in the sockets is read first: it may be the sign of life that a call asks about.
+    What lies in the sockets is read first, for `catch_up_seconds` at most: it may be the sign of life that a call asks
+    about.
     """
     timers = hub.timers
     while True:
         woken = trio.Event()
         timers.woken = woken.set
         if timers.next <= trio.current_time():
-            with trio.move_on_after(CATCH_UP_SECONDS):
+            with trio.move_on_after(catch_up_seconds):
                 await epoll.caught_up()
         while (call := timers.pop_due(trio.current_time())) is not None:
             try:
@@ -43,11 +38,11 @@ async def run_timers(hub: Hub, epoll: Epoll) -> None:
 
 
 class LoginJudge:
-    """Asks auth about expired logins, a few at a time."""
+    """Asks auth about expired logins, so many at a time."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, at_once: int) -> None:
         self._hub = hub
-        self._room = trio.CapacityLimiter(JUDGED_AGAIN)
+        self._room = trio.CapacityLimiter(at_once)
 
     async def judge(self, session: Session) -> None:
         """Ask about one session's login."""

@@ -17,14 +17,15 @@ from typing import Protocol
 
 import trio
 
+from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Row
 from gatewayd.journal.file import JournalFile
-from gatewayd.journal.job import Job, Limits, Round, Stats
+from gatewayd.journal.job import Job, Round, Stats
 from gatewayd.journal.pending import Batch, Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS, Key, Table
 
-__all__ = ["Journal", "JournalError", "Key", "Limits", "Row", "Source", "Stats", "Table"]
+__all__ = ["Journal", "JournalError", "Key", "Row", "Source", "Stats", "Table"]
 
 log = logging.getLogger("gatewayd.journal")
 
@@ -42,13 +43,13 @@ class Source(Protocol):
 class Journal:
     """One per daemon. Open it, `load` every table, run `run` in a nursery, and close it with `aclose`."""
 
-    def __init__(self, file: JournalFile, *, interval: float = 0.1, limits: Limits | None = None) -> None:
+    def __init__(self, file: JournalFile, *, interval: float = 0.1, limits: JournalLimits = JournalLimits()) -> None:
         self.file = file
         self.interval = interval
         self.degraded: str | None = None
         """Why nothing is being written, or None."""
         self._source: Source | None = None
-        self._limits = limits or Limits()
+        self._limits = limits
         self._retry = self._limits.first_retry
         self._pending = Pending()
         self._round = Round()
@@ -71,9 +72,11 @@ class Journal:
         interval: float = 0.1,
         full_sync: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
+        limits: JournalLimits = JournalLimits(),
     ) -> Journal:
         """Open or make the journal of a directory. Raises `JournalError`, and then has changed nothing there."""
-        return cls(JournalFile(state_dir, full_sync=full_sync, migrations=migrations), interval=interval)
+        file = JournalFile(state_dir, full_sync=full_sync, migrations=migrations, limits=limits)
+        return cls(file, interval=interval, limits=limits)
 
     # --- at the start -----------------------------------------------------------------------------------------
 
@@ -284,8 +287,8 @@ class Journal:
         if self._job is None or self._job.done:
             self.file.close()
 
-    async def aclose(self, seconds: float = 10.0) -> None:
-        """Write the rest, close the file and let the lock go, within so many seconds.
+    async def aclose(self) -> None:
+        """Write the rest, close the file and let the lock go, within `close_seconds`.
 
         While degraded this is the last try to write everything there is. When the time is up, the rest is lost.
         """
@@ -295,7 +298,7 @@ class Journal:
         self._closed = True
         if self._scope is not None:
             self._scope.cancel()
-        with trio.move_on_after(seconds, shield=True) as scope:
+        with trio.move_on_after(self._limits.close_seconds, shield=True) as scope:
             if self._job is not None:
                 await self._write(self._job)
             rest = Job(self.file, *self._take()) if self.degraded is None else self._everything()
@@ -306,4 +309,5 @@ class Journal:
         self._deaf = True
         self._wake_all()
         if scope.cancelled_caught:
-            log.error("the journal was not closed within %g s; what was not written by then is lost", seconds)
+            text = "the journal was not closed within %g s; what was not written by then is lost"
+            log.error(text, self._limits.close_seconds)

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 
+from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import mark
 from gatewayd.journal.opening import NAME, attach, check, database, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
@@ -21,20 +22,23 @@ from gatewayd.journal.tables import COLUMNS, MIGRATIONS, Key, Table, columns_of,
 Parameters = tuple[str | int | bytes, ...]
 """Of one row's part of a statement."""
 
-ROWS = 128
-"""Rows a statement. Python gives up its lock at every statement, and to get it back from a busy loop takes long."""
-
 
 class JournalFile:
     """An open journal."""
 
     def __init__(
-        self, directory: Path, *, full_sync: bool = False, migrations: Sequence[Sequence[str]] = MIGRATIONS
+        self,
+        directory: Path,
+        *,
+        full_sync: bool = False,
+        migrations: Sequence[Sequence[str]] = MIGRATIONS,
+        limits: JournalLimits = JournalLimits(),
     ) -> None:
         self.directory = directory
         self.path = directory / NAME
         self.full_sync = full_sync
         self.migrations = migrations
+        self.limits = limits
         self.connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self._pinned: list[Pinned] = []
@@ -49,7 +53,11 @@ class JournalFile:
         pinned: list[Pinned] = []
         try:
             self.connection = database(
-                self.directory, full_sync=self.full_sync, migrations=self.migrations, again=self._lock is not None
+                self.directory,
+                full_sync=self.full_sync,
+                migrations=self.migrations,
+                limits=self.limits,
+                again=self._lock is not None,
             )
             with explained(self.path):
                 for suffix in ("", "-wal", "-shm"):
@@ -88,7 +96,7 @@ class JournalFile:
             if batch.replaces:
                 for table in Table:
                     connection.execute(f"DELETE FROM {table}")
-            refused = sum([write(connection, changes) for changes in batch.changes])
+            refused = sum([write(connection, changes, self.limits.statement_rows) for changes in batch.changes])
             mark.count(connection, here)
         self._mark.write(here)
         self._note()
@@ -145,7 +153,7 @@ class JournalFile:
     def _examine(self) -> None:
         """Somebody else has written: an operator perhaps, with whom nothing is wrong."""
         sized(self.path, self._pinned[0].found.st_size)
-        with closing(attach(self.path, "ro")) as fresh:  # which has nothing in its cache
+        with closing(attach(self.path, "ro", self.limits.busy_seconds)) as fresh:  # which has nothing in its cache
             check(self.path, fresh)
         self._note()
 
@@ -166,24 +174,24 @@ class JournalFile:
         self._pinned, self._mark = [], None
 
 
-def write(connection: sqlite3.Connection, changes: Changes) -> int:
-    """Write one table's part; the answer is how many rows were left out."""
+def write(connection: sqlite3.Connection, changes: Changes, most: int) -> int:
+    """Write one table's part, so many rows a statement; the answer is how many rows were left out."""
     table = changes.table
     width = len(COLUMNS[table])
-    for groups in chunks([group for group in changes.groups if all(storable(str(part)) for part in group)]):
+    for groups in chunks([group for group in changes.groups if all(storable(str(part)) for part in group)], most):
         connection.execute(delete(table, width - 1, len(groups)), list(chain.from_iterable(groups)))
-    for keys in chunks([columns for key in changes.deleted() if (columns := columns_of(table, key)) is not None]):
+    for keys in chunks([columns for key in changes.deleted() if (columns := columns_of(table, key)) is not None], most):
         connection.execute(delete(table, width, len(keys)), list(chain.from_iterable(keys)))
     written = [(columns_of(table, key), value) for key, value in changes.written()]
     kept = [(*columns, value) for columns, value in written if columns is not None]
-    for rows in chunks(kept):
+    for rows in chunks(kept, most):
         connection.execute(upsert(table, len(rows)), list(chain.from_iterable(rows)))
     return len(written) - len(kept)
 
 
-def chunks(rows: Sequence[Parameters]) -> Iterator[Sequence[Parameters]]:
+def chunks(rows: Sequence[Parameters], most: int) -> Iterator[Sequence[Parameters]]:
     """Full chunks first, then halves down to one: few different statements, so that all stay prepared."""
-    start, size = 0, ROWS
+    start, size = 0, most
     while start < len(rows):
         while size > len(rows) - start:
             size //= 2

@@ -1,4 +1,4 @@
-"""One transaction: what a thread writes, and who waits for it; what the engine may take, and how it is doing."""
+"""One transaction: what a thread writes, and who waits for it; how the engine is doing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,6 @@ from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import reason
 from gatewayd.journal.pending import Batch
 from gatewayd.journal.pinned import JournalError
-
-
-@frozen(kw_only=True)
-class Limits:
-    """Times in seconds."""
-
-    pending_bytes: int = 64 * 1024 * 1024
-    """Values, and 64 bytes an operation, that may wait for a slow disk: at most a million operations."""
-    patience: float = 10.0
-    """How long a write may take before the journal counts as degraded."""
-    watch: float = 5.0
-    """How often an idle journal looks whether its file is still there."""
-    first_retry: float = 1.0
-    last_retry: float = 30.0
-    remind: float = 60.0
-    """At most so often the log says again that nothing is written."""
 
 
 @frozen(kw_only=True)

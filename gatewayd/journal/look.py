@@ -17,7 +17,7 @@ from gatewayd.journal.tables import COLUMNS
 _OF_EVENTS = "json_extract(iif(json_valid(value), value, '{}'), '$.realm')"
 
 
-def kept_for(state_dir: Path) -> Mapping[str, Mapping[str, int]]:
+def kept_for(state_dir: Path, busy_seconds: float) -> Mapping[str, Mapping[str, int]]:
     """By realm, how many rows there are of what; empty where there is no journal that this user can read."""
     path = state_dir / NAME
     if not path.exists():
@@ -25,7 +25,7 @@ def kept_for(state_dir: Path) -> Mapping[str, Mapping[str, int]]:
     found: dict[str, dict[str, int]] = {}
     alone = "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
     try:
-        with closing(attach(path, alone)) as connection:
+        with closing(attach(path, alone, busy_seconds)) as connection:
             if number(connection, "user_version") < 2:  # of a version without realms
                 return {}
             for table in (*(table for table in Table if COLUMNS[table][0] == "realm"), Table.EVENTS):

@@ -16,17 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import mark
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import APPLICATION_ID, Table, select
 
 NAME = "journal.db"
-BUSY_SECONDS = 5.0
-"""How long a write waits for somebody who holds the database, such as an operator's sqlite3."""
-CHECKPOINT_PAGES = 4096
-"""16 MB of write-ahead log go back into the database at once."""
-LOG_BYTES = 64 * 1024 * 1024
-"""A log that grew beyond that is cut back to it."""
 ANEW = 'move it away to start with an empty journal, restore a copy, or set gateway.state_dir = ""'
 ROOM = 'make room, or set gateway.state_dir = "" to keep everything in memory'
 
@@ -78,7 +73,12 @@ def prepare(directory: Path) -> None:
 
 
 def database(
-    directory: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]], again: bool = False
+    directory: Path,
+    *,
+    full_sync: bool,
+    migrations: Sequence[Sequence[str]],
+    limits: JournalLimits,
+    again: bool = False,
 ) -> sqlite3.Connection:
     """The directory's journal, made if there is none, brought to this version, and proved to be writable.
 
@@ -93,18 +93,19 @@ def database(
                     f"{leftover}: is there without its {NAME}; restore that from a copy, or move {leftover.name} away "
                     f"to start with an empty journal"
                 )
-            create(path, migrations)
-        inspect(path, len(migrations), again=again)
-        return connect(path, full_sync=full_sync, migrations=migrations)
+            create(path, migrations, limits)
+        inspect(path, len(migrations), limits, again=again)
+        connection = attach(path, "rw", limits.busy_seconds)
+        return ready(path, connection, full_sync=full_sync, migrations=migrations, limits=limits)
 
 
-def create(path: Path, migrations: Sequence[Sequence[str]]) -> None:
+def create(path: Path, migrations: Sequence[Sequence[str]], limits: JournalLimits) -> None:
     """Make an empty journal under another name, and give it its name when it is complete."""
     fresh = path.with_name(f"{NAME}.new")
     discard(fresh)  # of a start that was killed: nothing of worth was in it yet
     try:
         os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(attach(fresh, "rw")) as connection:
+        with closing(attach(fresh, "rw", limits.busy_seconds)) as connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             migrate(fresh, connection, migrations)
             mark.count(connection, mark.fresh())
@@ -127,7 +128,7 @@ def discard(fresh: Path) -> None:
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
 
 
-def inspect(path: Path, newest: int, *, again: bool = False) -> None:
+def inspect(path: Path, newest: int, limits: JournalLimits, *, again: bool = False) -> None:
     """Look without changing anything: is it ours, whole, of a version that we know, and may we write?"""
     if not stat.S_ISREG(path.stat().st_mode):
         raise JournalError(f"{path}: is not a regular file; move it away")
@@ -140,7 +141,7 @@ def inspect(path: Path, newest: int, *, again: bool = False) -> None:
     sized(path, path.stat().st_size)
     # Where there is no log, nobody is at work on it; then even the two empty files of a reader are not made.
     alone = "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
-    with closing(attach(path, alone)) as connection:
+    with closing(attach(path, alone, limits.busy_seconds)) as connection:
         found = number(connection, "application_id")
         if found != APPLICATION_ID:
             raise JournalError(f"{path}: is a database of another program (application_id {found:#x}); {ANEW}")
@@ -168,16 +169,22 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
         raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
 
 
-def connect(path: Path, *, full_sync: bool, migrations: Sequence[Sequence[str]]) -> sqlite3.Connection:
-    """Open it for good."""
-    connection = attach(path, "rw")
+def ready(
+    path: Path,
+    connection: sqlite3.Connection,
+    *,
+    full_sync: bool,
+    migrations: Sequence[Sequence[str]],
+    limits: JournalLimits,
+) -> sqlite3.Connection:
+    """A connection that was opened for good, led to this version and proved to write; closed where that fails."""
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise JournalError(f"{path}: this file system cannot hold a write-ahead log; put state_dir on a local disk")
         connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}").fetchall()
-        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}").fetchall()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {limits.checkpoint_pages}").fetchall()
+        connection.execute(f"PRAGMA journal_size_limit = {limits.log_bytes}").fetchall()
         connection.execute("PRAGMA secure_delete = FAST").fetchall()
         connection.execute("PRAGMA temp_store = MEMORY")
         migrate(path, connection, migrations)
@@ -207,12 +214,15 @@ def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Seq
             ) from error
 
 
-def attach(path: Path, mode: str) -> sqlite3.Connection:
-    """Connect to a file that exists; the connection may go from thread to thread, one at a time."""
+def attach(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    """Connect to a file that exists; who holds it is waited for so long.
+
+    The connection may go from thread to thread, one at a time.
+    """
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
     )

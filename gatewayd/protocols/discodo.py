@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 SILENCE = 60.0
 """Seconds of silence after which a client is dead, as in the original."""
-MAX_VOICE_CLIENTS = 10_000
-"""Voice clients of one session."""
 INITIALIZED = "ClientManager initialized."
 """The data of IDENTIFIED, as in the original. discodo.js reads a property of it: `null` ends its process."""
 
@@ -144,6 +142,8 @@ class Discodo(Behaviour[Options]):
     prefixes = ("user",)
     own = ("user_id", "shard_id")
     plain = True
+    voice_clients = 10_000
+    """Of one session, which are written to the journal with it: more guilds than one bot's node serves."""
 
     def keep(self, session: Session) -> Any:
         """Its voice clients."""
@@ -263,8 +263,8 @@ class Discodo(Behaviour[Options]):
 
     def _create(self, session: Session, guild: Id | None, channel: Id | None) -> None:
         voice: Voice = session.data
-        if len(voice.clients) >= MAX_VOICE_CLIENTS:
-            raise Disconnect(Cause.NOT_ALLOWED, f"more than {MAX_VOICE_CLIENTS} voice clients")
+        if len(voice.clients) >= self.voice_clients:
+            raise Disconnect(Cause.NOT_ALLOWED, f"more than {self.voice_clients} voice clients")
         voice.last += 1
         voice.clients[str(guild)] = VoiceClient(voice.last, channel, guild)
         self.port.changed(session)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 
 from gatewayd.core.protocol import Protocol
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
@@ -17,7 +17,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
-def installed() -> Mapping[str, Protocol]:
+def installed(points: Callable[..., Iterable[EntryPoint]] = entry_points) -> Mapping[str, Protocol]:
     """The built-in protocols and those that other packages bring; a built-in name cannot be taken over."""
-    others = {point.name: point.load() for point in entry_points(group="gatewayd.protocols")}
+    others = {point.name: point.load() for point in points(group="gatewayd.protocols")}
     return {**others, **PROTOCOLS}

@@ -6,6 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from gatewayd.auth.brake import Brake
+from gatewayd.config.limits import BrakeLimits
 
 
 async def took(brake: Brake, address: str) -> float:
@@ -25,7 +26,7 @@ async def test_ten_a_minute_are_free_and_each_further_one_takes_twice_as_long(au
 
 
 async def test_those_of_one_address_wait_beside_each_other(autojump_clock: MockClock) -> None:
-    brake = Brake(free=0, first=1.0, longest=3.0)
+    brake = Brake(BrakeLimits(free=0, first_pause=1.0, longest_pause=3.0))
     async with trio.open_nursery() as nursery:
         for _ in range(2000):  # 2.0 ** 2000 would overflow
             nursery.start_soon(took, brake, "a")
@@ -36,7 +37,7 @@ async def test_those_of_one_address_wait_beside_each_other(autojump_clock: MockC
 
 
 async def test_the_address_that_has_been_quiet_for_longest_is_forgotten(autojump_clock: MockClock) -> None:
-    brake = Brake(free=1, addresses=2)
+    brake = Brake(BrakeLimits(free=1, addresses=2))
     for address in ("a", "b", "a", "c"):
         await brake.hold_back(address)
     assert brake.status()["addresses"] == 2

@@ -15,8 +15,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from gatewayd.auth.http import LONGEST, MAX_ANSWER, HttpAuth
+from gatewayd.auth.http import HttpAuth
 from gatewayd.config.auth import HttpConfig
+from gatewayd.config.limits import AuthLimits
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.sampled import Sampled
@@ -86,8 +87,10 @@ async def test_what_a_verdict_may_give() -> None:
     )
     nothing = {"allow": True, "channels": None, "metadata": None, "expires_in": None, "reason": None}
     assert await verdict(say(nothing)) == Grant(granted=True, ask_again=True)
-    assert (await verdict(say({"allow": True, "expires_in": 1e300}))).expires == LONGEST
-    assert (await verdict(say(b'{"allow": true, "expires_in": ' + b"9" * 400 + b"}"))).expires == LONGEST
+    assert (await verdict(say({"allow": True, "expires_in": 1e300}))).expires == AuthLimits().longest_expiry
+    assert (
+        await verdict(say(b'{"allow": true, "expires_in": ' + b"9" * 400 + b"}"))
+    ).expires == AuthLimits().longest_expiry
 
 
 REFUSED = Grant(granted=False, reason="refused by the backend")
@@ -129,7 +132,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         (say(b'{"allow": true, "expires_in": NaN}'), "not JSON"),
         (say(b"\x1f\x8b\x08\x00", 200, Content_Encoding="gzip"), "not JSON"),
         (say(b"x" * 10_000_000), "too large"),
-        (say(b'{"allow": true}' + b" " * MAX_ANSWER), "too large"),
+        (say(b'{"allow": true}' + b" " * AuthLimits().answer_bytes), "too large"),
         (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + (b"8000\r\n" + b" " * 32768 + b"\r\n") * 300), "too large"),
         (say([]), "bad answer"),
         (say("yes"), "bad answer"),

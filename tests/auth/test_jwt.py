@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.auth.attributes import LONGEST_NAME, MAX_CHANNELS, BadAttributes, metadata
-from gatewayd.auth.jwt import MAX_TOKEN, JwtAuth
+from gatewayd.auth.attributes import BadAttributes, metadata
+from gatewayd.auth.jwt import JwtAuth
 from gatewayd.config.auth import JwtConfig
 from gatewayd.config.keys import Key, read_key, read_set
+from gatewayd.config.limits import AuthLimits
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.depth import MAX_DEPTH
+from gatewayd.core.events import LONGEST_NAME
 from tests.tokens import PUBLIC, SECRET, forged, jwk, part, pem, private, token
 
 HOUR = 3600
@@ -169,10 +171,10 @@ async def test_no_token_and_too_much_of_one() -> None:
     assert await reason(auth(), None) == "no token"
     assert await reason(auth(), "") == "no token"
     big = token(metadata={"x": "x" * 9000})
-    assert len(big) < MAX_TOKEN
+    assert len(big) < AuthLimits().token_characters
     assert await judged(auth(), big)
     assert await reason(auth(), token(metadata={"x": "x" * 13000})) == "too large"
-    assert await reason(auth(), "x" * (MAX_TOKEN + 1)) == "too large"
+    assert await reason(auth(), "x" * (AuthLimits().token_characters + 1)) == "too large"
 
 
 GARBAGE = [
@@ -247,7 +249,7 @@ async def test_an_expiry_beyond_all_measure(exp: Any) -> None:
         {"channels": [""]},
         {"channels": ["a\nb"]},
         {"channels": ["x" * (LONGEST_NAME + 1)]},
-        {"channels": [str(number) for number in range(MAX_CHANNELS + 1)]},
+        {"channels": [str(number) for number in range(AuthLimits().channels + 1)]},
         {"metadata": []},
         {"meta": "x"},
         {"metadata": [], "meta": {}},
@@ -258,7 +260,7 @@ async def test_attributes_that_are_none(said: Any) -> None:
 
 
 async def test_the_most_that_may_be_given() -> None:
-    names = [f"{number:03}" for number in range(MAX_CHANNELS - 1)] + ["x" * LONGEST_NAME]
+    names = [f"{number:03}" for number in range(AuthLimits().channels - 1)] + ["x" * LONGEST_NAME]
     assert (await judged(auth(), token(channels=names))).channels == tuple(names)
 
 
@@ -276,4 +278,4 @@ async def test_metadata_is_what_json_can_say() -> None:
     """It goes to the journal and to the backend: half of a letter in a name must not stop either."""
     assert await reason(auth(), token(metadata={"name": "\ud800"})) == "bad attributes"
     with pytest.raises(BadAttributes, match="larger than 65536 bytes"):
-        metadata({"x": "x" * 70_000})
+        metadata({"x": "x" * 70_000}, AuthLimits())

@@ -72,7 +72,7 @@ async def test_an_auth_holds_nothing_unless_it_says_so() -> None:
 async def test_all_are_closed_even_when_cancelled() -> None:
     judges = {name: Judge() for name in "ab"}
     with trio.CancelScope() as scope:
-        async with closing(judges):
+        async with closing(judges, 2.0):
             scope.cancel()
             await trio.sleep_forever()
     assert all(judge.closed for judge in judges.values())

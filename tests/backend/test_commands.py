@@ -14,6 +14,7 @@ from gatewayd.backend.answer import Answer, Said
 from gatewayd.backend.commands import Commands
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.request import Asked
+from gatewayd.config.limits import BackendLimits
 from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
@@ -213,12 +214,9 @@ async def test_when_the_daemon_stops(autojump_clock: MockClock) -> None:
     assert here.replies == []
 
 
-async def test_so_many_commands_may_wait_and_no_more(
-    nursery: trio.Nursery, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_so_many_commands_may_wait_and_no_more(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     """Those of clients that have gone are seen through, so their number is no bound."""
-    monkeypatch.setattr("gatewayd.backend.commands.WAITING_A_PLACE", 2)
-    here = await desk(nursery, max_concurrent=1)
+    here = await desk(nursery, max_concurrent=1, limits=BackendLimits(waiting=2))
     person = ready(here.talk)
     slugs: list[str] = []
 

@@ -32,7 +32,14 @@ def without_reason(source: ModuleType) -> list[str]:
 
 
 def test_every_bound_has_a_default_and_a_reason() -> None:
-    nested = ("NetLimits.socket", "NetLimits.head", "NetLimits.tls", "NetLimits.client", "NetLimits.forward")
+    nested = (
+        "NetLimits.socket",
+        "NetLimits.head",
+        "NetLimits.tls",
+        "NetLimits.client",
+        "NetLimits.forward",
+        "AuthLimits.wrong_keys",
+    )
     assert set(without_reason(module)) == set(nested)  # whose reasons are those of their classes
     assert NetLimits() == NetLimits()
     assert ApiLimits() == ApiLimits()

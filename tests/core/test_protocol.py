@@ -108,14 +108,13 @@ async def test_what_a_behaviour_does_when_it_says_nothing(monkeypatch: pytest.Mo
     assert Admission(identity=None).channels == ()
 
 
-def test_other_packages_may_bring_protocols_but_not_take_over_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_packages_may_bring_protocols_but_not_take_over_names() -> None:
     def points(group: str) -> list[EntryPoint]:
         assert group == "gatewayd.protocols"
         value = "gatewayd.protocols.utilbot:PROTOCOL"
         return [EntryPoint("mine", value, group), EntryPoint("oxyl", value, group)]
 
-    monkeypatch.setattr(registry, "entry_points", points)
-    found = registry.installed()
+    found = registry.installed(points)
     assert found["mine"].name == "utilbot"
     assert found["oxyl"].name == "oxyl"
 

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 
-from gatewayd.config.limits import ApiLimits
 from gatewayd.config.load import parse
+from gatewayd.config.model import LimitsConfig
 from gatewayd.daemon import descriptors
 from gatewayd.daemon.descriptors import Share, share_for, share_out
 from gatewayd.protocols.registry import PROTOCOLS
 
-FULL = ApiLimits().connections
+LIMITS = LimitsConfig()
+FULL = LIMITS.api.connections
 
 
 @pytest.mark.parametrize(
@@ -34,20 +35,20 @@ FULL = ApiLimits().connections
     ],
 )
 def test_shares(limit: int, doors: int, backends: int, share: Share) -> None:
-    assert share_out(limit, clients=15000, doors=doors, backends=backends) == share
+    assert share_out(limit, LIMITS, doors=doors, backends=backends) == share
 
 
 def test_no_more_than_there_are() -> None:
     for limit in range(64, 20_000, 37):
         for doors in (1, 2):
             for backends in (0, 96, 1000):
-                share = share_out(limit, clients=15000, doors=doors, backends=backends)
-                bounds = ApiLimits().within(share.door)
+                share = share_out(limit, LIMITS, doors=doors, backends=backends)
+                bounds = LIMITS.api.within(share.door)
                 assert bounds.connections <= max(share.door, 3)
                 assert bounds.strangers_each <= bounds.strangers
                 assert bounds.known_each <= bounds.known
                 rest = limit - share.clients - doors * share.door
-                assert rest >= min(descriptors.OWN + backends, limit // descriptors.MOST_OWN)
+                assert rest >= min(LIMITS.daemon.own_descriptors + backends, limit // LIMITS.daemon.own_part)
 
 
 def test_a_node_counts_its_doors_and_backends(caplog: pytest.LogCaptureFixture) -> None:
@@ -73,7 +74,7 @@ def test_a_node_counts_its_doors_and_backends(caplog: pytest.LogCaptureFixture) 
     """
     config = parse(text, "a.toml", PROTOCOLS, environ={})
     with caplog.at_level(logging.WARNING):
-        own = descriptors.OWN + 64 + 10 + 6
+        own = LIMITS.daemon.own_descriptors + 64 + 10 + 6
         assert share_for(config, 800 + own + 200) == Share(800, 100)
         assert not caplog.records
         assert share_for(config, 600).clients < 800

@@ -18,9 +18,10 @@ import trio
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.backend.lifecycle import Recorder
 from gatewayd.backend.request import Entry
+from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.daemon.lifecycle_queue import JournalQueue
-from gatewayd.daemon.state import NUMBERS_AHEAD, State
+from gatewayd.daemon.state import State
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import Journal, JournalError
 from gatewayd.net.tick import Tick
@@ -29,6 +30,8 @@ from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import numbers, ready, ready_again
 from tests.playbook import Playbook, notes_for
+
+AHEAD = JournalLimits().numbers_ahead
 
 
 def entry(number: int, **more: Any) -> Entry:
@@ -51,7 +54,7 @@ class Node:
             self.hub.lifecycle = Recorder(self.queue, ("opened", "detached", "resumed", "ended"))
             self.book = Playbook(protocol, hub=self.hub)
             self.remembered = Remembered(self.journal)
-            self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
+            self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped, AHEAD)
             self.state.read({"main": self.book.settings})
         except BaseException:
             self.journal.close()
@@ -204,23 +207,23 @@ async def test_numbers_of_events_go_on(tmp_path: Path) -> None:
     async with first.running():
         pass  # only the journal is closed: as good as a crash
     second = Node(tmp_path)
-    assert second.hub.numbers == NUMBERS_AHEAD
+    assert second.hub.numbers == AHEAD
     async with second.running():
-        second.hub.numbers += NUMBERS_AHEAD - 1  # published, and heard at once by everybody
+        second.hub.numbers += AHEAD - 1  # published, and heard at once by everybody
     third = Node(tmp_path)
-    assert third.hub.numbers == 3 * NUMBERS_AHEAD - 1
+    assert third.hub.numbers == 3 * AHEAD - 1
     async with third.running():
         third.hub.post("user:nobody", "E", 1)
         await third.state.aclose()
     fourth = Node(tmp_path)
-    assert fourth.hub.numbers == 3 * NUMBERS_AHEAD
+    assert fourth.hub.numbers == 3 * AHEAD
     fourth.journal.close()
 
 
 async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, interval=0.01)
     hub = Hub(lambda: 0.0, store=journal)
-    state = State(journal, hub, Remembered(journal), None, Counter())
+    state = State(journal, hub, Remembered(journal), None, Counter(), AHEAD)
     state.read({})
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run, state)

@@ -88,7 +88,7 @@ async def test_a_loop_that_turns_says_so(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("WATCHDOG_USEC", "6000000")
     figures = iter(range(100))
-    nursery.start_soon(systemd.beat, lambda: f"Serving: {next(figures)} clients")
+    nursery.start_soon(systemd.beat, lambda: f"Serving: {next(figures)} clients", 5.0)
     await trio.sleep(6.5)
     assert lines(told) == [f"WATCHDOG=1\nSTATUS=Serving: {number} clients" for number in range(3)]
 
@@ -96,14 +96,14 @@ async def test_a_loop_that_turns_says_so(
 async def test_without_a_watchdog_there_is_still_a_status(
     told: socket.socket, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    nursery.start_soon(systemd.beat, lambda: "Serving")
+    nursery.start_soon(systemd.beat, lambda: "Serving", 5.0)
     await trio.sleep(11)
     assert lines(told) == ["WATCHDOG=1\nSTATUS=Serving"] * 2
 
 
 async def test_without_systemd_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    await systemd.beat(lambda: "Serving")
+    await systemd.beat(lambda: "Serving", 5.0)
 
 
 def test_a_systemd_that_does_not_read_holds_nobody_up(told: socket.socket) -> None:
@@ -115,6 +115,6 @@ async def test_a_loop_does_not_wait_for_a_systemd_that_does_not_read(
 ) -> None:
     fill()
     began = time.monotonic()
-    nursery.start_soon(systemd.beat, lambda: "Serving")
+    nursery.start_soon(systemd.beat, lambda: "Serving", 5.0)
     await trio.sleep(16)  # three of them
     assert time.monotonic() - began < 1.0

@@ -19,7 +19,8 @@ import trio.lowlevel
 import trio.testing
 from attrs import define
 
-from gatewayd.journal.engine import Journal, JournalError, Key, Limits, Row, Source, Table
+from gatewayd.config.limits import JournalLimits
+from gatewayd.journal.engine import Journal, JournalError, Key, Row, Source, Table
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import OPERATION_BYTES, Batch
 from tests.journal.places import no_writes, small_disk
@@ -75,7 +76,7 @@ class Slow(JournalFile):
 
 def limited(file: JournalFile, *, interval: float = 0.1, **limits: Any) -> Journal:
     """A journal with limits of its own."""
-    return Journal(file, interval=interval, limits=Limits(**limits))
+    return Journal(file, interval=interval, limits=JournalLimits(**limits))
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -360,7 +361,7 @@ async def test_a_disk_that_hangs_and_comes_back(tmp_path: Path) -> None:
 
 async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = Slow(tmp_path)
-    journal = Journal(file, interval=0)
+    journal = limited(file, interval=0, close_seconds=0.02)
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run, Asked())
         file.gate.clear()
@@ -369,7 +370,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path, caplog
         nursery.start_soon(journal.committed)
         await trio.testing.wait_all_tasks_blocked()
         with trio.fail_after(5):
-            await journal.aclose(0.02)
+            await journal.aclose()
     assert "was not closed within 0.02 s" in caplog.text
     journal.close()  # the thread is still inside: what it uses is not taken from under it
     assert not file.closed

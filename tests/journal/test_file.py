@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.journal.file import ROWS, JournalFile, chunks
+from gatewayd.journal.file import JournalFile, chunks
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import Key, Table
@@ -57,9 +57,9 @@ def test_keys_that_cannot_be_held_are_left_out(file: JournalFile) -> None:
 
 
 def test_chunks_are_of_few_sizes() -> None:
-    rows = [(number,) for number in range(3 * ROWS + 7)]
-    parts = list(chunks(rows))
-    assert [len(part) for part in parts] == [ROWS, ROWS, ROWS, 4, 2, 1]
+    rows = [(number,) for number in range(3 * 128 + 7)]
+    parts = list(chunks(rows, 128))
+    assert [len(part) for part in parts] == [128, 128, 128, 4, 2, 1]
     assert [row for part in parts for row in part] == rows
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import opening
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import Pending
@@ -184,11 +185,14 @@ def test_a_start_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path) -> No
     assert sorted(f.name for f in tmp_path.iterdir()) == ["journal.db", "journal.lock", "journal.mark"]
 
 
-def test_a_database_in_memory_has_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path)
-    monkeypatch.setattr(opening, "attach", lambda *_: sqlite3.connect(":memory:"))
+def test_a_database_in_memory_has_no_log(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
     with pytest.raises(JournalError, match="cannot hold a write-ahead log"):
-        opening.connect(path, full_sync=False, migrations=MIGRATIONS)
+        opening.ready(
+            tmp_path / "journal.db", connection, full_sync=False, migrations=MIGRATIONS, limits=JournalLimits()
+        )
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Handshake
@@ -373,9 +374,11 @@ def test_an_id_has_a_length(guild: Any) -> None:
     assert len(person.session.data.clients) == 1
 
 
-def test_voice_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discodo, "MAX_VOICE_CLIENTS", 1)
-    person = ready(book())
+def test_voice_clients_are_bounded() -> None:
+    class Small(discodo.Discodo):
+        voice_clients = 1
+
+    person = ready(Playbook(evolve(discodo.PROTOCOL, behaviour=Small)))
     person.say(discord("VOICE_SERVER_UPDATE", guild_id="1"))
     person.say(discord("VOICE_SERVER_UPDATE", guild_id="2"))
     assert list(person.heard()[1]["d"]["traceback"]) == ["NOT_ALLOWED"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from gatewayd.core.behaviour import Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.core.events import Identify
 from gatewayd.protocols import rooms
 from tests.playbook import OPEN, Person, Playbook
 from tests.protocols import bad
@@ -313,20 +315,18 @@ def test_too_many_rooms_is_a_refusal_not_a_crash() -> None:
     ("event", "data", "code"),
     [("room_close", {}, 4004), ("participant_update", {"userId": "late", "banned": True}, 4003)],
 )
-def test_what_happens_to_the_room_during_the_handshake_counts(
-    monkeypatch: pytest.MonkeyPatch, event: str, data: dict[str, Any], code: int
-) -> None:
+def test_what_happens_to_the_room_during_the_handshake_counts(event: str, data: dict[str, Any], code: int) -> None:
     """A participant whose 101 is on its way must not open a closed room again, nor escape a ban."""
-    talk = book()
+
+    class Slow(rooms.RoomsBehaviour):
+        async def admit(self, handshake: Handshake) -> Identify | None:
+            claim = await super().admit(handshake)
+            if handshake.query["participantId"] == "late":
+                talk.hub.post("room:42", event, data)
+            return claim
+
+    talk = Playbook(evolve(rooms.PROTOCOL, behaviour=Slow), options={"ad_hoc": True})
     enter(talk, "ann")
-    judged = talk.behaviour.admit
-
-    async def admit(handshake: Handshake) -> Any:
-        claim = await judged(handshake)
-        talk.hub.post("room:42", event, data)
-        return claim
-
-    monkeypatch.setattr(talk.behaviour, "admit", admit)
     late = talk.connect("/gateway", {"roomId": "42", "participantId": "late", "token": "s3cret"})
     assert late.closed is not None
     assert late.closed[0] == code
