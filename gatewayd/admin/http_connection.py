@@ -57,13 +57,6 @@ class HttpConnection:
             return not self._exchange.answered
         return bool(self._ahead) or not self._served
 
-    def move(self, slot: Slot) -> None:
-        """Have another slot instead of the present one."""
-        self.slot.release()
-        self.slot = slot
-        if self._exchange is not None and self._exchange.read:
-            slot.mark_busy()
-
     async def run(self) -> None:
         """Serve until the client or a bound ends it. Raises `trio.BrokenResourceError` when the connection is lost."""
         try:

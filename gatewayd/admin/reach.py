@@ -39,7 +39,7 @@ class Reach:
     @classmethod
     def of(cls, request: Request, hub: Hub) -> Reach:
         """By the token that the request was sent with; whoever may open the Unix socket reaches everything."""
-        token = request.state.visitor.token
+        token = request.state.caller.token
         return cls(hub, None if token is None else token.realms)
 
     def named(self, realm: str | None) -> tuple[str, ...] | None:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Hashable, Iterator
 
 from attrs import define, field
 
+NO_SLOT = "no_room"
+"""The code of a refusal, and what connections are counted under that got no slot, or lost theirs before the answer."""
+
 
 class NoSlot(Exception):  # noqa: N818, RUF100
     """No slot is free and no connection can be evicted; the text says which bound was met."""
@@ -26,20 +29,32 @@ class Slot:
     evict: Callable[[], None]
     """Ends the connection; its slot is already released when this is called."""
     held: bool = True
+    busy: bool = False
 
     def mark_busy(self) -> None:
         """A whole request is being answered: the connection is not evicted until it is idle again."""
+        self.busy = True
         if not self.pool.evict_busy:
             self.pool.idle.pop(self, None)
 
     def mark_idle(self) -> None:
         """Nothing is being done for the connection: of all that are idle it is the last to be evicted."""
+        self.busy = False
         if self.held:
             self.pool.idle.pop(self, None)
             self.pool.idle[self] = None
 
+    def move(self, pool: SlotPool, party: Hashable) -> None:
+        """Leave this pool for another one. Raises `NoSlot`, and stays, when there is no room."""
+        pool.make_room(party)
+        self.release()
+        self.pool, self.party = pool, party
+        pool.add(self)
+        if self.busy:
+            self.mark_busy()
+
     def release(self) -> None:
-        """The connection is over, or has moved to another pool. Safe to call twice."""
+        """The connection is over, or leaves this pool. Safe to call twice."""
         if self.held:
             self.held = False
             self.pool.idle.pop(self, None)
@@ -63,17 +78,26 @@ class SlotPool:
 
     def acquire(self, party: Hashable, evict: Callable[[], None]) -> Slot:
         """A slot for a new connection. Raises `NoSlot` when nobody can be evicted for it."""
+        self.make_room(party)
+        slot = Slot(self, party, evict)
+        self.add(slot)
+        return slot
+
+    def add(self, slot: Slot) -> None:
+        """Count a slot for which there is room."""
+        slot.held = True
+        self.parties[slot.party] += 1
+        self.taken += 1
+        self.idle[slot] = None
+
+    def make_room(self, party: Hashable) -> None:
+        """Evict a connection if there is no room for another one of this party. Raises `NoSlot`."""
         if self.parties[party] >= self.per_party:
             self._evict_one((slot for slot in self.idle if slot.party == party), f"{self.per_party} of yours")
         elif self.taken >= self.total:
             # Of the party that holds most, so that one that holds few is not pushed out by one that keeps coming.
             largest = max(self.idle, key=lambda slot: self.parties[slot.party], default=None)
             self._evict_one(iter(() if largest is None else (largest,)), f"{self.total} in all")
-        slot = Slot(self, party, evict)
-        self.parties[party] += 1
-        self.taken += 1
-        self.idle[slot] = None
-        return slot
 
     def _evict_one(self, candidates: Iterator[Slot], bound: str) -> None:
         slot = next(candidates, None)

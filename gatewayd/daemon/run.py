@@ -113,7 +113,7 @@ class Daemon:
                     watching.start_soon(systemd.beat, self._state, self._limits.status_seconds)
                     signal_name = await told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", signal_name, node.gate.clients)
-                    node.gate.draining = True
+                    node.gate.drain()
                     systemd.notify("STOPPING=1", f"STATUS={self._state()}")
                     accepting.cancel_scope.cancel()
                 self._tell_all()

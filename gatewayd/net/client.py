@@ -156,7 +156,7 @@ async def _converse(client: Client, writer: Writer, websocket: WebSocket) -> Dis
                 await client.greet()
                 tasks.start_soon(watch, connection, writer.socket.behind, client.limits)
                 act = client.act_aloud if log.isEnabledFor(logging.DEBUG) else client.act
-                await websocket.hear(tasks, act, connection.end)
+                await websocket.hear(tasks, act)
             except Disconnect as exc:
                 connection.end(exc)  # at once: until all tasks are gone, much may be published
             finally:

@@ -21,11 +21,13 @@ class Controls:
     """Of one client, `most` in a second. `close_detaches`: every close, 1000 included, leaves its session resumable."""
 
     __slots__ = (
-        "_close_detaches", "_count", "_most", "_pings", "_pong", "_since", "_unanswered", "_writer",
-        "end", "reply",
+        "_close_detaches", "_count", "_end", "_most", "_pings", "_pong", "_since", "_unanswered", "_writer",
+        "reply",
     )  # fmt: skip
 
-    def __init__(self, writer: Writer, most: int, *, close_detaches: bool) -> None:
+    def __init__(
+        self, writer: Writer, most: int, end: Callable[[Disconnect], None], *, close_detaches: bool
+    ) -> None:  # fmt: skip
         self._writer = writer
         self._most = most
         self._close_detaches = close_detaches
@@ -34,8 +36,7 @@ class Controls:
         self._pings = 0
         self._unanswered: deque[tuple[bytes, Callable[[], None]]] | None = None  # an empty one costs 760 bytes
         self._pong: trio.Event | None = None
-        self.end: Callable[[Disconnect], None] | None = None
-        """Told at once when the client has closed: nothing more must be said to it."""
+        self._end: Callable[[Disconnect], None] | None = end  # called at once when the client closes: nothing follows
         self.reply: bytes | None = None
         """The close frame that answers the client's own."""
 
@@ -92,10 +93,10 @@ class Controls:
         leaves = code != 1000 or self._close_detaches
         cause = Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED
         verdict = Disconnect(cause, f"closed by the client with {code}" + (f": {words}" if words else ""))
-        if self.end is not None:
-            self.end(verdict)
+        if self._end is not None:
+            self._end(verdict)
         return verdict
 
     def release(self) -> None:
         """The client is gone: let go of whoever waits to be told."""
-        self.end = self._unanswered = None
+        self._end = self._unanswered = None

@@ -57,13 +57,12 @@ class Forwarder:
                 await call.run()
         finally:
             self.calls -= 1
-        if time.cancelled_caught:
-            call.failed = call.too_late()
-        if call.failed is not None and not call.begun:
-            await self._refuse(transport, call.failed)
-        elif call.failed is None and not call.heard:
+        failure = call.too_late() if time.cancelled_caught else call.failed
+        if failure is not None and not call.begun:
+            await self._refuse(transport, failure)
+        elif failure is None and not call.heard:
             await transport.linger(self.limits.linger_seconds, self.limits.refused_bytes)
-        return call.failed
+        return failure
 
     async def _refuse(self, transport: SocketTransport, failed: Failed) -> None:
         """Answer in words."""
@@ -156,11 +155,11 @@ class _Call:
         """Pass the request on; then wait whether the client hangs up, and give the call up with it."""
         try:
             await self._pass_on(server)
-            self.client.over = not await self.client.stream.receive_some(1)
+            if await self.client.stream.receive_some(1):
+                return
         except Failed as failed:
             self.failed = failed
-        if self.failed is not None or self.client.over:
-            scope.cancel()
+        scope.cancel()
 
     async def _pass_on(self, server: _Side) -> None:
         await _tell(server, self.request)

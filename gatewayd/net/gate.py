@@ -59,6 +59,10 @@ class Gate:
     refused: Counter[str] = field(factory=Counter)
     """Clients that were refused before their upgrade, by reason: a bound, or whatever else the listener found."""
 
+    def drain(self) -> None:
+        """Refuse all who come from now on."""
+        self.draining = True
+
     def enter(self, listener: ListenerConfig, address: str | None) -> Ticket:
         """A connection was accepted. Raises `NotAdmitted` where a bound is met; then nothing was counted."""
         name = listener.name

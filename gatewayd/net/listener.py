@@ -172,7 +172,7 @@ class Listener:
         connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
         limits = self.limits.client
         writer = Writer(transport, connection, self.tick, limits.write_seconds)
-        ear = transport.listen(self.epoll)
+        ear = transport.upgrade(self.epoll, writer.wake)
         websocket = WebSocket(ear, writer, connection, limits, rest=reader.rest, fast=self.fast_lane)
         client = self._new_client(
             self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits

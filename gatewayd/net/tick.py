@@ -62,7 +62,7 @@ class Tick(trio.abc.Instrument):
         """Trio is about to wait for the outside: the tick is over."""
         self.number += 1
         self.held = False
-        self._clock.stale = True
+        self._clock.expire()
         if not self._speakers:
             return
         speakers, self._speakers = self._speakers, []
@@ -74,7 +74,7 @@ class Tick(trio.abc.Instrument):
                 done = False
             if not done:
                 self._blocked.append(speaker)
-        self._clock.stale = True  # again: what was written may have asked for the time
+        self._clock.expire()  # again: a write may have asked for the time
         if self._blocked and self._token is not None:
             self._token.run_sync_soon(self._hand_over)
 

@@ -12,13 +12,14 @@ half-open connections dear.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import trio
 
 from gatewayd.config.limits import NetLimits, TlsLimits
 from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Heard, Take
-from gatewayd.net.transport import SocketTransport
+from gatewayd.net.transport import SocketTransport, no_wake
 
 RECORD_BYTES = 16384
 """The most that one TLS record holds (RFC 8446 §5.1)."""
@@ -187,9 +188,9 @@ class TlsTransport(SocketTransport):
             if not self.drained():
                 self.wake()
 
-    def listen(self, epoll: Epoll) -> Heard:
-        """Have this socket heard by the node's epoll."""
-        super().listen(epoll)
+    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Heard:
+        """As on a plain socket; what is read is decrypted."""
+        super().upgrade(epoll, wake)
         return self
 
     async def wait(self, take: Take) -> None:

@@ -15,8 +15,8 @@ from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writab
 from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Epoll, Heard
 
 
-def _nobody() -> None:
-    """There is nobody to be told."""
+def no_wake() -> None:
+    """Nobody waits to be told that something is left to write."""
 
 
 class SocketTransport(trio.abc.Stream):
@@ -29,13 +29,16 @@ class SocketTransport(trio.abc.Stream):
         self.send: Callable[[bytes], int] = sock.send
         """The socket's own, errors and all: for the one place where a call less is worth it."""
         self.remote = remote
-        self.wake: Callable[[], None] = _nobody
-        """Called when something is left to be written that was counted as taken."""
+        self.wake: Callable[[], None] = no_wake
         self.ear: Ear | None = None
         """Where it is heard from the upgrade on."""
 
-    def listen(self, epoll: Epoll) -> Heard:
-        """Have this socket heard by the node's epoll; nobody may call `receive_some` while somebody waits there."""
+    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Heard:
+        """The request is read: from now on the node's epoll reads the socket, and `receive_some` must not be called.
+
+        `wake` is called when something is left to be written that was counted as taken.
+        """
+        self.wake = wake
         self.ear = Ear(epoll, self.sock)
         return self.ear
 
@@ -130,7 +133,7 @@ class SocketTransport(trio.abc.Stream):
 
     def abort(self) -> None:
         """Close at once, whatever is still in flight. Safe to call twice."""
-        self.wake = _nobody  # whoever it was holds this object
+        self.wake = no_wake  # whoever it was holds this object
         if self.sock.fileno() != -1:
             if self.ear is not None:
                 self.ear.close()

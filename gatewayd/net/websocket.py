@@ -65,16 +65,18 @@ class WebSocket:
         self._begun: frames.Text | None = None  # the text frame of which a part is here
         self._share = 0
         self._sound = True  # no violation so far
-        self.controls = Controls(writer, limits.control_frames, close_detaches=connection.wire.close_detaches)
+        self.controls = Controls(
+            writer, limits.control_frames, connection.end, close_detaches=connection.wire.close_detaches
+        )
         self.answered = False
         """The client's own close frame has come, or it has hung up."""
 
-    async def hear(self, nursery: trio.Nursery, act: Act, end: Callable[[Disconnect], None]) -> None:
-        """Have `act` called with message after message, and `end` as soon as the client has closed.
+    async def hear(self, nursery: trio.Nursery, act: Act) -> None:
+        """Call `act` with message after message; as soon as the client closes, its connection is ended.
 
         Raises the `Disconnect` that a close or a violation is. The library lives in the nursery, should it be needed.
         """
-        self._nursery, self._act, self.controls.end = nursery, act, end
+        self._nursery, self._act = nursery, act
         in_a_row = self._limits.messages_in_a_row
         while True:
             message: str | bytes | None = None

@@ -39,12 +39,12 @@ class Writer:
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
-        transport.wake = self._wake
         connection.outbox.send = transport.send
         connection.outbox.pace = tick
-        connection.outbox.wake = self._wake
+        connection.outbox.wake = self.wake
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Something waits to be written: at the end of the tick, if no task has it in hand."""
         if not self._listed and not self._task:
             self._listed = True
             self._tick.add(self)

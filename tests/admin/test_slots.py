@@ -77,6 +77,22 @@ def test_among_strangers_too_whoever_was_answered_last_stays_longest() -> None:
     assert crowd.gone == ["second"]
 
 
+def test_a_slot_that_moves_leaves_one_pool_for_the_other_and_stays_busy() -> None:
+    strangers, known = Crowd(2, 2, evict_busy=True), Crowd(1, 1)
+    slot, other = strangers.enter("first"), strangers.enter("other")
+    slot.mark_busy()
+    slot.move(known.pool, "token")
+    assert (strangers.pool.parties, known.pool.parties, known.pool.idle) == ({"a": 1}, {"token": 1}, {})
+    with pytest.raises(NoSlot, match="1 of yours"):
+        other.move(known.pool, "token")
+    assert other.held
+    assert strangers.pool.parties == {"a": 1}
+    slot.mark_idle()
+    other.move(known.pool, "token")
+    assert strangers.gone == ["first"]
+    assert (strangers.pool.taken, known.pool.parties, list(known.pool.idle)) == (0, {"token": 1}, [other])
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["acquire", "mark_busy", "mark_idle", "release"]), st.integers(0, 9)), max_size=60

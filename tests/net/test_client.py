@@ -18,7 +18,9 @@ from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
+from gatewayd.core.counts import Counts
 from gatewayd.core.session import Session
+from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
@@ -294,28 +296,35 @@ def test_a_behaviour_must_say_who_a_client_is() -> None:
     assert Behaviour.identify is not utilbot.Utilbot.identify
 
 
-async def test_what_is_published_after_the_clients_close_is_kept_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+class AfterItsVerdict(trio.abc.Instrument):
+    """Publishes to the client after each step of any task, from its verdict on until its session has no client."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.counts: list[Counts] = []
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        for session in self.hub.sessions.values():
+            if session.connection is not None and session.connection.verdict is not None:
+                self.counts.append(self.hub.publish(self.hub.realm("main"), "user:a", "E", 1))
+
+
+async def test_what_is_published_after_the_clients_close_is_kept_for_the_next() -> None:
     """Between the close frame and the end of the client's tasks nothing may be counted as delivered."""
-    counts = []
-    pass_verdict = Connection.end
-
-    def end(connection: Connection, verdict: Disconnect) -> None:
-        pass_verdict(connection, verdict)
-        counts.append(served.hub.publish(served.hub.realm("main"), "user:a", "E", 1))
-
-    monkeypatch.setattr(Connection, "end", end)
     async with serving(utilbot.PROTOCOL) as served:
+        publisher = AfterItsVerdict(served.hub)
         async with await raw_client(served) as bot:
             await bot.send_all(masked(b'{"op":1,"t":"identify","d":{"type":"x","key":"s3cret","id":"a"}}'))
             assert b"bot_connect_success" in await bot.receive_some()
+            trio.lowlevel.add_instrument(publisher)
             await bot.send_all(masked(b"\x0f\xa0", 8))
             assert (await read_to_end(bot)).endswith(frames.close(4000))
-        assert counts[0].buffered == 1
-        assert not any(count.delivered for count in counts)
+        trio.lowlevel.remove_instrument(publisher)
+        assert publisher.counts[0].buffered == 1
+        assert not any(count.delivered for count in publisher.counts)
         async with client(served) as again:
             await identified(served, again)
             assert (await hear(again))["d"] == 1
-        monkeypatch.undo()
 
 
 async def test_an_answer_that_waits_leaves_before_the_close() -> None:

@@ -23,7 +23,7 @@ class Source:
 
 
 def next_turn(clock: SteadyClock) -> None:
-    clock.stale = True
+    clock.expire()
     clock.current_time()
 
 
@@ -139,6 +139,6 @@ def test_a_quiet_loop_is_not_stalled() -> None:
             self.seen += 1
             assert timeout <= 0.01
 
-    clock, turns = SteadyClock(tick=0.01), Turns()
+    clock, turns = SteadyClock(longest_sleep=0.01), Turns()
     trio.run(trio.sleep, 0.2, clock=clock, instruments=[turns])
     assert turns.seen > 5

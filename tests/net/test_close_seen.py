@@ -23,31 +23,31 @@ TEXT = frame(1, b"{}")
 class Poll:
     """Hands over one read, and notes how things stand before any task has a turn."""
 
-    def __init__(self, data: bytes, ended: list[Disconnect]) -> None:
+    def __init__(self, data: bytes, connection: Connection) -> None:
         self.data = data
-        self.ended = ended
+        self.connection = connection
         self.seen: list[Cause] | None = None
 
     async def wait(self, take: Callable[[bytes], bool]) -> None:
         data, self.data = self.data, b""
         goes_on = take(data)
         if self.seen is None:
-            self.seen = [verdict.cause for verdict in self.ended]
+            verdict = self.connection.verdict
+            self.seen = [] if verdict is None else [verdict.cause]
         await trio.lowlevel.checkpoint()
         assert not goes_on, "somebody has to deal with the close"
 
 
 async def seen(data: bytes) -> tuple[list[Cause] | None, Cause]:
     """What was known of the end as soon as the bytes were read, and how it ended."""
-    ended: list[Disconnect] = []
-    poll: Any = Poll(data, ended)
     said: Any = Said()
     settings = Settings(interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0)
     connection = Connection(utilbot.WIRE, settings, trio.current_time())
+    poll: Any = Poll(data, connection)
     socket = WebSocket(poll, said, connection, ClientLimits(), rest=b"", fast=True)
     async with trio.open_nursery() as nursery:
         with pytest.raises(Disconnect) as verdict:
-            await socket.hear(nursery, lambda message: None, ended.append)
+            await socket.hear(nursery, lambda message: None)
         nursery.cancel_scope.cancel()  # the library lives there, once it was asked
     return poll.seen, verdict.value.cause
 

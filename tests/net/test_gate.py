@@ -48,7 +48,7 @@ def test_each_bound_has_its_name_and_leaves_nothing_behind() -> None:
     with full("max_clients", 503):  # of the node
         gate.enter(here, "c")
     tickets.pop().leave()
-    gate.draining = True
+    gate.drain()
     with full("draining", 503):
         gate.enter(here, "c")
     for ticket in tickets:

@@ -109,7 +109,7 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
     socket = WebSocket(source, said, connection, LIMITS, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
         try:
-            await socket.hear(nursery, messages.append, lambda verdict: None)
+            await socket.hear(nursery, messages.append)
         except Disconnect as verdict:
             nursery.cancel_scope.cancel()
             code = CODES.get(verdict.cause)

@@ -296,7 +296,7 @@ async def test_at_shutdown_the_half_open_are_told_to_come_back() -> None:
         async with stream:
             await stream.send_all(GOOD[:-2])
             await trio.testing.wait_all_tasks_blocked(0.02)
-            served.gate.draining = True
+            served.gate.drain()
             served.listener.drain(5)
             await stream.send_all(GOOD[-2:])
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
