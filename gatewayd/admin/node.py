@@ -63,20 +63,20 @@ class NodeView:
     """How the refusals of wrong keys are held back."""
 
 
-async def lasting(node: NodeView) -> bool:
+async def wait_until_durable(node: NodeView) -> bool:
     """Wait until what was done is as durable as a listener demands; False where the disk fails."""
     return node.committed is None or await node.committed()
 
 
-def marked(said: Any, *, durable: bool) -> Any:
+def marked_durable(said: Any, *, durable: bool) -> Any:
     """An answer, or a list of them, that says if it is not durable: in copies, since some are remembered."""
     if durable:
         return said
     if isinstance(said, list):
-        return [marked(item, durable=False) for item in said]
+        return [marked_durable(item, durable=False) for item in said]
     return said if isinstance(said, msgspec.Raw) or "error" in said else {**said, "durable": False}
 
 
-async def kept(node: NodeView, said: Any, status: int = 200) -> Response:
+async def answer_durably(node: NodeView, said: Any, status: int = 200) -> Response:
     """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
-    return answer(marked(said, durable=await lasting(node)), status)
+    return answer(marked_durable(said, durable=await wait_until_durable(node)), status)

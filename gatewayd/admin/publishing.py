@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answered, body_of, fields, json_of, parse
-from gatewayd.admin.node import NodeView, kept, lasting, marked
+from gatewayd.admin.node import NodeView, answer_durably, marked_durable, wait_until_durable
 from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
@@ -107,7 +107,7 @@ class Publishing:
             else:
                 with TimeSlice(self.slices) as time_slice:
                     await self._publish_all(items, answers, time_slice)
-            durable = await lasting(self.node)
+            durable = await wait_until_durable(self.node)
             if wait is not None and watch is not None:
                 await arrived(request, watch, wait.timeout)
             with TimeSlice(self.slices) as time_slice:
@@ -165,10 +165,10 @@ class Publishing:
     ) -> bytes:
         """One answer, or the list of all."""
         if not whole:
-            return msgspec.json.encode(marked(items[0], durable=durable))
+            return msgspec.json.encode(marked_durable(items[0], durable=durable))
         parts, in_a_row = [], self.limits.rows_in_a_row
         for start in range(0, len(items), in_a_row):
-            parts.append(msgspec.json.encode(marked(items[start : start + in_a_row], durable=durable))[1:-1])
+            parts.append(msgspec.json.encode(marked_durable(items[start : start + in_a_row], durable=durable))[1:-1])
             await time_slice.checkpoint()
         return b"[" + b",".join(parts) + b"]"
 
@@ -191,7 +191,7 @@ class Publishing:
             counts = self.hub.notify(item["user"], item["data"], realms)
         except SeveralRealms as exc:
             raise several(exc) from None
-        return await kept(self.node, views.counts(counts))
+        return await answer_durably(self.node, views.counts(counts))
 
 
 def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:

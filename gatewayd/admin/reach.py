@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gatewayd.config.limits import ApiLimits
-    from gatewayd.core.kept import Resource
+    from gatewayd.core.resources import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
     from gatewayd.hub.realm import Realm

@@ -15,14 +15,14 @@ from starlette.responses import Response
 from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, answer, fields, json_of, number
 from gatewayd.admin.listing import STATES, page
-from gatewayd.admin.node import ListenerView, NodeView, kept
+from gatewayd.admin.node import ListenerView, NodeView, answer_durably
 from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import LONGEST_NAME
-from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import FIGURE, LONGEST_LINK
+from gatewayd.core.resources import Resource
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 from gatewayd.hub.realm import Realm
@@ -147,7 +147,7 @@ class Routes:
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
             self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
-            return await kept(self.node, {"ended": session.id})
+            return await answer_durably(self.node, {"ended": session.id})
         return answer(views.session(session, self.hub.clock(), whole=True))
 
     async def channels(self, request: Request) -> Response:
@@ -194,12 +194,12 @@ class Routes:
         if request.method == "PUT":
             if not documents.put(key, await json_of(request, self.limits)):
                 raise ApiError(507, "full", "there is no room for more documents")
-            return await kept(self.node, {"key": key})
+            return await answer_durably(self.node, {"key": key})
         if key not in documents:
             raise ApiError(404, "not_found", f"there is no document {key!r}")
         if request.method == "DELETE":
             documents.delete(key)
-            return await kept(self.node, {"deleted": key})
+            return await answer_durably(self.node, {"deleted": key})
         return answer(documents.get(key))
 
     async def rooms(self, request: Request) -> Response:
@@ -218,7 +218,7 @@ class Routes:
             )
         if not realm.rooms.create(name, item, stays=True):
             raise ApiError(507, "full", "there are too many rooms")
-        return await kept(self.node, views.room(realm, name), 201)
+        return await answer_durably(self.node, views.room(realm, name), 201)
 
     async def room(self, request: Request) -> Response:
         """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
@@ -228,13 +228,13 @@ class Routes:
         if request.method == "DELETE":
             self._say_to_room(realm, name, "room_close", {})
             realm.rooms.close(name)
-            return await kept(self.node, {"closed": name})
+            return await answer_durably(self.node, {"closed": name})
         if request.method == "PUT":
             changes = fields(await json_of(request, self.limits), ROOM_STATE, ())
             _judge(changes)
             self._say_to_room(realm, name, "room_update", changes)
             realm.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
-            return await kept(self.node, views.room(realm, name))
+            return await answer_durably(self.node, views.room(realm, name))
         return answer(views.room(realm, name))
 
     def _say_to_room(self, realm: Realm, name: str, event: str, data: dict[str, Any]) -> None:

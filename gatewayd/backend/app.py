@@ -24,7 +24,7 @@ import trio
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer, checked
 from gatewayd.backend.errors import BackendError
-from gatewayd.backend.request import Asked, Caller, Entry
+from gatewayd.backend.request import Caller, CommandRequest, Entry
 from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.depth import TOO_DEEP, too_deep
@@ -186,7 +186,7 @@ class AppBackend:
         self._app = app
         self._timeout = timeout
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, asked: CommandRequest) -> Answer:
         """The answer to a command. Raises `BackendError`."""
         function = self._app.commands.get((asked.session.protocol, asked.command))
         if function is None:

@@ -17,8 +17,8 @@ from attrs import define, field
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import BackendError
-from gatewayd.backend.places import Places
-from gatewayd.backend.request import Asked
+from gatewayd.backend.fair_limiter import FairLimiter
+from gatewayd.backend.request import CommandRequest
 from gatewayd.config.limits import BackendLimits
 from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
@@ -39,12 +39,12 @@ log = logging.getLogger("gatewayd.backend")
 class Asks(Protocol):
     """Whoever answers commands."""
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, asked: CommandRequest) -> Answer:
         """The answer. Raises `BackendError`, or `NoBackend` where the command is not known."""
 
 
 @define
-class Totals:
+class CommandTotals:
     """What has become of commands, in plain integers; `failed` by slug."""
 
     asked: int = 0
@@ -60,7 +60,7 @@ class _Waiting:
 
     session: Session
     client: Connection | None
-    asked: Asked
+    asked: CommandRequest
     reply: Reply | None
     failure: Exception | None
     done: trio.Event = field(factory=trio.Event)
@@ -78,12 +78,12 @@ class Commands:
         max_concurrent: int,
         limits: BackendLimits = BackendLimits(),
     ) -> None:
-        self.totals = Totals()
+        self.totals = CommandTotals()
         self.waiting = 0
         self._backend = backend
         self._apply = apply
         self._timeout = timeout
-        self._places = Places(max_concurrent)
+        self._slots = FairLimiter(max_concurrent)
         self._most = max_concurrent * limits.waiting
         self._nursery: trio.Nursery | None = None
         self._lines = Sampled(trio.current_time, period=limits.log_seconds)
@@ -102,7 +102,7 @@ class Commands:
         """As `gatewayd.core.behaviour.Port.ask`. Raises `NoBackend`, `BackendFailed`, the client's `Disconnect`."""
         if self._nursery is None:
             raise _stopped()
-        waiting = _Waiting(session, session.connection, Asked.of(session, command), reply, _stopped())
+        waiting = _Waiting(session, session.connection, CommandRequest.of(session, command), reply, _stopped())
         self.totals.asked += 1
         self._nursery.start_soon(self._see_through, waiting)
         try:
@@ -126,13 +126,13 @@ class Commands:
             self.waiting -= 1
             waiting.done.set()
 
-    async def _answer(self, asked: Asked) -> Answer:
+    async def _answer(self, asked: CommandRequest) -> Answer:
         """Raises `BackendError` and `NoBackend`, and whatever a bug of ours raises."""
         placed = False
         if self.waiting > self._most:
             raise BackendError(errors.BUSY, f"{self._most} commands wait already")
         with trio.move_on_after(self._timeout):
-            async with self._places.one(asked.session.realm):
+            async with self._slots.slot(asked.session.realm):
                 placed = True
                 answer = await self._backend.ask(asked)
             if answer.unknown:

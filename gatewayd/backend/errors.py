@@ -7,7 +7,7 @@ from gatewayd.core.ask import BackendFailed
 TIMEOUT = "timeout"
 """No whole answer in time."""
 BUSY = "busy"
-"""No free place among the commands that may be at the backend at a time."""
+"""No free slot among the commands that may be at the backend at a time."""
 UNREACHABLE = "unreachable"
 """No connection."""
 BROKEN = "broken"

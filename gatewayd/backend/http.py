@@ -15,7 +15,7 @@ import trio
 from gatewayd.backend import errors
 from gatewayd.backend.answer import Answer, parse
 from gatewayd.backend.errors import BackendError
-from gatewayd.backend.request import Asked, Entry
+from gatewayd.backend.request import CommandRequest, Entry
 from gatewayd.webhook.post import Broken, Post, Unreachable, client_for
 
 LATER = frozenset({408, 429})
@@ -45,7 +45,7 @@ class HttpBackend:
         """Let go of its connections."""
         await self._post.aclose()
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, asked: CommandRequest) -> Answer:
         """The answer to a command. Raises `BackendError`."""
         body = await self._exchange({"type": "command", **attrs.asdict(asked)})
         return parse(body) if body else Answer()

@@ -48,7 +48,7 @@ class Queue(Protocol):
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
 
-    async def kept(self) -> None:
+    async def committed(self) -> None:
         """Wait until all of them are as safe as they will be: the backend must know nothing that we may forget."""
 
     def done(self, upto_n: int) -> None:
@@ -99,7 +99,7 @@ class MemoryQueue:
         """The oldest, `limit` of them at most; they stay."""
         return list(islice(self.entries(), limit))
 
-    async def kept(self) -> None:
+    async def committed(self) -> None:
         """They end with the process, whatever is waited for."""
 
     def done(self, upto_n: int) -> None:
@@ -198,7 +198,7 @@ async def deliver(
                 return
             await woken.wait()
             continue
-        await queue.kept()
+        await queue.committed()
         taken = await _tell(backend, entries, totals, failures)
         if taken:
             queue.done(entries[taken - 1].n)

@@ -42,7 +42,7 @@ class Caller:
 
 
 @frozen(kw_only=True)
-class Asked:
+class CommandRequest:
     """One command: its name, or the opcode where that is all it has, and its data as the client sent it."""
 
     session: Caller
@@ -50,7 +50,7 @@ class Asked:
     data: Any
 
     @classmethod
-    def of(cls, session: Session, command: Command) -> Asked:
+    def of(cls, session: Session, command: Command) -> CommandRequest:
         """The command of a session as it is now."""
         return cls(session=Caller.of(session), command=command.name or command.op, data=command.data)
 

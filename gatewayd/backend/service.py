@@ -76,11 +76,11 @@ class Service:
             nursery.start_soon(deliver, self.queue, self._backend, self._pace, self.deliveries)
             task_status.started()
 
-    async def finish(self, seconds: float, *, kept: bool = False) -> None:
-        """Deliver what still waits, for so long at most. `run` has been cancelled; with `kept`, the rest can wait."""
+    async def finish(self, seconds: float, *, journaled: bool = False) -> None:
+        """Deliver what still waits, for so long at most, after `run` was cancelled. What is `journaled` can wait."""
         with trio.move_on_after(seconds):
             await deliver(self.queue, self._backend, self._pace, self.deliveries, until_empty=True)
-        if len(self.queue) and not kept:
+        if len(self.queue) and not journaled:
             log.error("%d lifecycle events could not be delivered before the end", len(self.queue))
 
     async def close(self) -> None:

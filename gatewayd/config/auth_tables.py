@@ -8,13 +8,13 @@ import attrs
 from gatewayd.config import credentials
 from gatewayd.config.auth import KINDS, AuthConfig, JwtConfig, StaticConfig
 from gatewayd.config.keys import read_key, read_set
-from gatewayd.config.mistakes import Mistake, Refused
+from gatewayd.config.mistakes import InvalidValue, Mistake
 from gatewayd.config.structure import Structurer, keys_of
 from gatewayd.config.values import Secret
 
 
 def read(table: object, structurer: Structurer) -> AuthConfig:
-    """The value that a table means; raises `Refused` with every mistake in it."""
+    """The value that a table means; raises `InvalidValue` with every mistake in it."""
     if not isinstance(table, dict):
         return structurer.structure(table, AuthConfig)
     kind = table.get("kind")
@@ -29,10 +29,10 @@ def read(table: object, structurer: Structurer) -> AuthConfig:
     try:
         auth = structurer.structure({key: value for key, value in table.items() if key not in foreign}, cls)
         auth = _with_files(auth, structurer.environ)
-    except Refused as refused:
-        raise Refused(mistakes + refused.mistakes) from None
+    except InvalidValue as refused:
+        raise InvalidValue(mistakes + refused.mistakes) from None
     if mistakes:
-        raise Refused(mistakes)
+        raise InvalidValue(mistakes)
     return auth
 
 
@@ -60,7 +60,7 @@ def _with_files(auth: AuthConfig, environ: Mapping[str, str]) -> AuthConfig:
             key = "jwks_file"
             return _with_keys(auth, read_set(auth.jwks_file, environ))
     except ValueError as error:
-        raise Refused([Mistake((key,), str(error))]) from None
+        raise InvalidValue([Mistake((key,), str(error))]) from None
     return auth
 
 

@@ -19,7 +19,7 @@ from gatewayd.config.auth import AuthConfig
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
 from gatewayd.config.misplaced import with_places
-from gatewayd.config.mistakes import Mistake, Refused, kind_of, never_right, suggestion, too_deep, unknown_keys
+from gatewayd.config.mistakes import InvalidValue, Mistake, kind_of, never_right, suggestion, too_deep, unknown_keys
 from gatewayd.config.model import (
     OPEN,
     AdminConfig,
@@ -152,7 +152,7 @@ class _Reader:
         """The value as `kind`; None once its mistakes are noted."""
         try:
             return self.structurer.structure(value, kind)
-        except Refused as refused:
+        except InvalidValue as refused:
             self.mistakes += refused.under(*where)
             return None
 
@@ -166,7 +166,7 @@ class _Reader:
         for name, table in tables.items():
             try:
                 taken[name] = auth_tables.read(table, self.structurer)
-            except Refused as refused:
+            except InvalidValue as refused:
                 self.mistakes += refused.under("auth", name)
         return taken
 
@@ -176,7 +176,7 @@ class _Reader:
         table = self.data["backend"]
         taken = self.take(("backend",), table, BackendConfig)
         if isinstance(table, dict):
-            self.mistakes += Refused(backend.crossed(table, taken)).under("backend")
+            self.mistakes += InvalidValue(backend.crossed(table, taken)).under("backend")
         return taken
 
     def listeners(self, limits: LimitsConfig) -> tuple[ListenerConfig, ...]:

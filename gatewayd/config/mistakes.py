@@ -26,7 +26,7 @@ class Mistake:
         return attrs.evolve(self, where=(*where, *self.where))
 
 
-class Refused(Exception):
+class InvalidValue(Exception):
     """A value cannot be taken; `mistakes` says all that is wrong with it."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
@@ -34,8 +34,8 @@ class Refused(Exception):
         super().__init__("; ".join(mistake.text for mistake in self.mistakes))
 
     @classmethod
-    def because(cls, text: str) -> "Refused":
-        """Refused for one reason, which lies in the value itself."""
+    def because(cls, text: str) -> "InvalidValue":
+        """One reason, which lies in the value itself."""
         return cls([Mistake((), text)])
 
     def under(self, *where: str | int) -> list[Mistake]:

@@ -1,6 +1,6 @@
 """TOML values become attrs values, strictly and with every mistake told: cattrs dispatches, the hooks here judge.
 
-Laws: nothing is coerced (true is no number, "yes" no boolean); a hook raises `Refused` with all mistakes below its
+Laws: nothing is coerced (true is no number, "yes" no boolean); a hook raises `InvalidValue` with all mistakes below its
 value; no text of a secret stands in a mistake, so strings are only quoted where a plain scalar was expected.
 """
 
@@ -13,7 +13,7 @@ from cattrs import Converter
 
 from gatewayd.config import credentials
 from gatewayd.config.checks import LOADED
-from gatewayd.config.mistakes import Mistake, Refused, described, kind_of, never_right, unknown_keys
+from gatewayd.config.mistakes import InvalidValue, Mistake, described, kind_of, never_right, unknown_keys
 from gatewayd.config.values import Bind, FileMode, Kinds, Secret, parse_mode, parse_rate, parse_seconds
 from gatewayd.core.rate import Rate, Seconds
 
@@ -23,33 +23,33 @@ Hook = Callable[[Any, Any], Any]
 
 def _text(value: object, _: object) -> str:
     if not isinstance(value, str):
-        raise Refused.because(f"expected string, got {described(value)}")
+        raise InvalidValue.because(f"expected string, got {described(value)}")
     return value
 
 
 def _flag(value: object, _: object) -> bool:
     if not isinstance(value, bool):
-        raise Refused.because(f"expected boolean (true or false), got {described(value)}")
+        raise InvalidValue.because(f"expected boolean (true or false), got {described(value)}")
     return value
 
 
 def _whole(value: object, _: object) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Refused.because(f"expected number, got {described(value)}")
+        raise InvalidValue.because(f"expected number, got {described(value)}")
     if not isinstance(value, int):
-        raise Refused.because(f"expected a whole number, got {value}")
+        raise InvalidValue.because(f"expected a whole number, got {value}")
     return value
 
 
 def _number(value: object, _: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Refused.because(f"expected number, got {described(value)}")
+        raise InvalidValue.because(f"expected number, got {described(value)}")
     return float(value)
 
 
 def _seconds(value: object, _: object) -> Seconds:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise Refused.because(f'expected a duration such as "30s", got {described(value)}')
+        raise InvalidValue.because(f'expected a duration such as "30s", got {described(value)}')
     return _said(parse_seconds, value)
 
 
@@ -73,7 +73,7 @@ def _literal(value: object, kind: object) -> object:
     allowed = get_args(kind)
     # The type is compared as well: 1 == True.
     if not any(type(value) is type(choice) and value == choice for choice in allowed):
-        raise Refused.because(f"expected one of {', '.join(map(repr, allowed))}, got {described(value)}")
+        raise InvalidValue.because(f"expected one of {', '.join(map(repr, allowed))}, got {described(value)}")
     return value
 
 
@@ -82,7 +82,7 @@ def _said(parse: Callable[[Any], T], value: object) -> T:
     try:
         return parse(value)
     except ValueError as error:
-        raise Refused.because(str(error)) from None
+        raise InvalidValue.because(str(error)) from None
 
 
 def _sane(hook: Hook) -> Hook:
@@ -90,7 +90,7 @@ def _sane(hook: Hook) -> Hook:
 
     def checked(value: Any, kind: Any) -> Any:
         if mistakes := never_right(value):
-            raise Refused(mistakes)
+            raise InvalidValue(mistakes)
         return hook(value, kind)
 
     return checked
@@ -120,16 +120,16 @@ class Structurer:
         self.converter.register_structure_hook_func(fits, hook)
 
     def structure(self, value: object, kind: type[T]) -> T:
-        """The value as `kind`; raises Refused."""
+        """The value as `kind`; raises InvalidValue."""
         return self.converter.structure(value, kind)
 
     def _secret(self, value: object, _: object) -> Secret:
         if not isinstance(value, str):
-            raise Refused.because(f"expected string, got {kind_of(value)}")
+            raise InvalidValue.because(f"expected string, got {kind_of(value)}")
         if value.startswith(credentials.PREFIX):
             return self._secret_file(value)
         if not value:
-            raise Refused.because("a secret must not be empty")
+            raise InvalidValue.because("a secret must not be empty")
         return Secret(value)
 
     def _secret_file(self, path: object) -> Secret:
@@ -139,58 +139,58 @@ class Structurer:
 
     def _array(self, value: object, kind: Any) -> object:
         if not isinstance(value, list):
-            raise Refused.because(f"expected array, got {kind_of(value)}")
+            raise InvalidValue.because(f"expected array, got {kind_of(value)}")
         items, mistakes = [], []
         for index, item in enumerate(value):
             try:
                 items.append(self.converter.structure(item, get_args(kind)[0]))
-            except Refused as refused:
+            except InvalidValue as refused:
                 mistakes += refused.under(index)
         if mistakes:
-            raise Refused(mistakes)
+            raise InvalidValue(mistakes)
         return get_origin(kind)(items) if get_origin(kind) in (list, frozenset) else tuple(items)
 
     def _mapping(self, value: object, kind: Any) -> object:
         if not isinstance(value, dict):
-            raise Refused.because(f"expected table, got {kind_of(value)}")
+            raise InvalidValue.because(f"expected table, got {kind_of(value)}")
         items, mistakes = {}, never_right(dict.fromkeys(value, ""))  # of the keys alone
         for key, item in value.items():
             try:
                 items[key] = self.converter.structure(item, get_args(kind)[1])
-            except Refused as refused:
+            except InvalidValue as refused:
                 mistakes += refused.under(key)
         if mistakes:
-            raise Refused(mistakes)
+            raise InvalidValue(mistakes)
         return items
 
     def _attrs_value(self, value: object, cls: type[Any]) -> object:
         if not isinstance(value, dict):
-            raise Refused.because(f"expected table, got {kind_of(value)}")
+            raise InvalidValue.because(f"expected table, got {kind_of(value)}")
         fields = fields_of(cls)
         taken: dict[str, Any] = {}
         mistakes: list[Mistake] = []
         for field in fields:
             try:
                 self._take(field, value, taken)
-            except Refused as refused:
+            except InvalidValue as refused:
                 mistakes += refused.mistakes
         mistakes = unknown_keys(value, keys_of(cls)) + mistakes + _invalid(cls, taken)
         if mistakes:
-            raise Refused(mistakes)
+            raise InvalidValue(mistakes)
         try:
             return cls(**taken)
         except ValueError as error:  # of __attrs_post_init__: a rule between several keys
-            raise Refused.because(str(error)) from None
+            raise InvalidValue.because(str(error)) from None
 
     def _take(self, field: "attrs.Attribute[Any]", table: Mapping[str, Any], taken: dict[str, Any]) -> None:
         """Put one field into `taken`, from its own key or from the file that another key names."""
         own = key_of(field)
         present = [key for key in (own, *_file_keys(field)) if key in table]
         if len(present) > 1:
-            raise Refused([Mistake((present[1],), f"cannot stand beside {present[0]}")])
+            raise InvalidValue([Mistake((present[1],), f"cannot stand beside {present[0]}")])
         if not present:
             if field.default is attrs.NOTHING:
-                raise Refused([Mistake((own,), "this key is required and missing")])
+                raise InvalidValue([Mistake((own,), "this key is required and missing")])
             return
         (key,) = present
         try:
@@ -198,8 +198,8 @@ class Structurer:
                 taken[own] = self.converter.structure(table[key], field.type or Any)
             else:
                 taken[own] = self._secret_file(table[key])
-        except Refused as refused:
-            raise Refused(refused.under(key)) from None
+        except InvalidValue as refused:
+            raise InvalidValue(refused.under(key)) from None
 
 
 _SCALARS: dict[Any, Hook] = {

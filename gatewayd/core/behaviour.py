@@ -18,7 +18,7 @@ from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
-from gatewayd.core.kept import Documents, Notifications, Resource, Rooms
+from gatewayd.core.resources import DocumentStore, NotificationStore, Resource, RoomStore
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -86,9 +86,9 @@ class Timer(Protocol):
 class Port(Protocol):
     """What a behaviour may ask of the node. Everything is synchronous, except what may have to ask a backend."""
 
-    documents: Documents
-    notifications: Notifications
-    rooms: Rooms
+    documents: DocumentStore
+    notifications: NotificationStore
+    rooms: RoomStore
     realm: str
     """Name of the listener's realm: documents, notifications, rooms and every channel here are that one's."""
     protocol: str

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from gatewayd.ctl.place import Place, Unreachable
+from gatewayd.ctl.admin_socket import AdminSocket, Unreachable
 
 TIMEOUT = 5.0  # seconds for each of connect, send and receive: a daemon that works answers in milliseconds
 NDJSON = "application/x-ndjson"
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
     value: Any
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The daemon answered, and the answer is no.  `answer` is what it said, where it said JSON."""
 
     def __init__(self, message: str, answer: Answer | None = None) -> None:
@@ -37,8 +37,8 @@ class Refused(Exception):
 class Client:
     """The admin API behind a socket."""
 
-    def __init__(self, place: Place, timeout: float = TIMEOUT) -> None:
-        self.place = place
+    def __init__(self, admin_socket: AdminSocket, timeout: float = TIMEOUT) -> None:
+        self.admin_socket = admin_socket
         self.timeout = timeout
 
     def ask(
@@ -49,14 +49,14 @@ class Client:
         body: bytes | None = None,
         kind: str = "application/json",
     ) -> Answer:
-        """Send one request to /v1/<segments> and return what was said; raise Refused or Unreachable."""
+        """Send one request to /v1/<segments> and return what was said; raise RequestRefused or Unreachable."""
         target = "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
         if query:
             target += "?" + urlencode(query, quote_via=quote)
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = kind
-        path, connected = self.place.connect(self._connect)
+        path, connected = self.admin_socket.connect(self._connect)
         with contextlib.closing(_OverUnix(connected)) as connection:
             try:
                 # A daemon that refuses a body before all of it is sent closes early; its answer is there to be read.
@@ -105,13 +105,13 @@ def _judge(status: int, reason: str, body: bytes) -> Answer:
         value = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError) as error:
         if 200 <= status < 300:
-            raise Refused(f"the answer (HTTP {status}) is not JSON that can be read: {error}") from error
-        raise Refused(f"HTTP {status} {reason}") from error
+            raise RequestRefused(f"the answer (HTTP {status}) is not JSON that can be read: {error}") from error
+        raise RequestRefused(f"HTTP {status} {reason}") from error
     answer = Answer(text, value)
     if 200 <= status < 300:
         return answer
     match value:
         case {"error": {"message": str(message)}} if message:
-            raise Refused(message, answer)
+            raise RequestRefused(message, answer)
         case _:
-            raise Refused(f"HTTP {status} {reason}", answer)
+            raise RequestRefused(f"HTTP {status} {reason}", answer)

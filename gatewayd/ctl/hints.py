@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatewayd.ctl.client import Refused
+from gatewayd.ctl.client import RequestRefused
 
 PREFIXES = ("session", "listener", "user", "room", "guild", "service")
 """The kinds of channels that sessions hear by themselves."""
@@ -31,7 +31,7 @@ def nobody(channel: str) -> str:
     return f"nobody hears {channel}; {meant}"
 
 
-def choices(error: Refused) -> str:
+def choices(error: RequestRefused) -> str:
     """What a refusal says that there is to choose from, for the end of its sentence."""
     said = error.answer.value.get("error") if error.answer and isinstance(error.answer.value, dict) else None
     match said:

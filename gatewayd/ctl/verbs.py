@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gatewayd.ctl import data, views
-from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, Refused
+from gatewayd.ctl.admin_socket import Unreachable, find_socket
+from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, RequestRefused
 from gatewayd.ctl.hints import choices, nobody, unheard
 from gatewayd.ctl.parser import FILTERS
-from gatewayd.ctl.place import Unreachable, find_place
 from gatewayd.ctl.sessions import sessions as sessions_view
 from gatewayd.ctl.status import status as status_view
 from gatewayd.ctl.tables import Screen, clean, json_value, properties, screen
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 def perform(args: Namespace) -> int:
     """Do the verb and return its exit code."""
-    client = Client(find_place(args.socket, os.environ), args.timeout or TIMEOUT)
+    client = Client(find_socket(args.socket, os.environ), args.timeout or TIMEOUT)
     call = Call(args, client, screen(sys.stdout, os.environ))
     try:
         return VERBS[args.verb](call)
@@ -56,7 +56,7 @@ def perform(args: Namespace) -> int:
         for line in str(error).splitlines():
             complain(line)
         return UNREACHABLE
-    except Refused as error:
+    except RequestRefused as error:
         if args.json and error.answer and error.answer.text:
             json_value(call.out, *error.answer)
         complain(f"{error}{choices(error)}")
@@ -74,7 +74,7 @@ def status(call: Call) -> int:
     answer = call.client.ask("GET", "status")
     rows: list[Any] = []
     if not call.args.json:
-        with contextlib.suppress(Refused):  # the figures are worth showing without the listeners
+        with contextlib.suppress(RequestRefused):  # the figures are worth showing without the listeners
             rows = views.records(call.client.ask("GET", "listeners").value, "listeners")
     return call.tell(answer, partial(status_view, listeners=rows))
 
@@ -149,7 +149,7 @@ def _every_page(call: Call, key: str, query: dict[str, str], first: Answer) -> A
         if not cursor:
             break
         if cursor == query.get("cursor"):
-            raise Refused("the daemon answered with the same cursor twice; the list would never end")
+            raise RequestRefused("the daemon answered with the same cursor twice; the list would never end")
         query["cursor"] = str(cursor)
         page = call.client.ask("GET", key, query=query).value
     whole |= {key: items, "cursor": None}
@@ -205,7 +205,7 @@ def _publish_lines(call: Call) -> int:
                     complain(f"line {number} was refused: {views.dig(result, 'error', 'message')}")
             if call.args.json:
                 results += said
-    except (data.UsageError, Refused, Unreachable):
+    except (data.UsageError, RequestRefused, Unreachable):
         if published or refused:
             complain(f"stopped; {published} events of earlier lines were published")
         raise

@@ -43,7 +43,7 @@ class JournalQueue(MemoryQueue):
         self._journal.put(Table.META, LAST, b"%d" % entry.n)
         super().append(entry)
 
-    async def kept(self) -> None:
+    async def committed(self) -> None:
         """Wait until all that was appended is on disk; at once where the disk fails, since waiting would not help."""
         await self._journal.committed()
 

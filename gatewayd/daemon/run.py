@@ -95,7 +95,7 @@ class Daemon:
         if node.state is not None:
             settings = {listener.config.name: listener.settings for listener in node.listeners}
             try:
-                node.state.read(settings, stopping.look)
+                node.state.read(settings, stopping.check)
             except JournalError as exc:
                 raise StartError(str(exc)) from exc
             node.clock.excuse()
@@ -157,7 +157,7 @@ class Daemon:
     async def _part_from(self, backend: Service) -> None:
         """What no journal keeps ends with the process; the backend learns of it, if it is there to."""
         self.node.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
-        await backend.finish(max(0.0, self._deadline - trio.current_time()), kept=self.node.state is not None)
+        await backend.finish(max(0.0, self._deadline - trio.current_time()), journaled=self.node.state is not None)
 
     def _tell_all(self) -> None:
         for listener in self.node.listeners:

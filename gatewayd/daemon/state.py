@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from gatewayd.core.kept import Resource
 from gatewayd.core.record import Key, Row, Table, Within, decode_event, decode_session, parts
+from gatewayd.core.resources import Resource
 from gatewayd.hub.recall import lose, recall
 from gatewayd.journal.reading import Reading, nothing
 
@@ -59,13 +59,13 @@ class State:
         self._ahead = numbers_ahead
         self._reserved = 0
 
-    def read(self, settings: Mapping[str, Settings], look: Callable[[], None] = nothing) -> None:
+    def read(self, settings: Mapping[str, Settings], check: Callable[[], None] = nothing) -> None:
         """Fill the parts with what the last run has left. Raises `JournalError` where that makes no sense.
 
-        `settings` are those of the listeners. `look` is called at every row; what it raises ends the reading.
+        `settings` are those of the listeners. `check` is called at every row; what it raises ends the reading.
         """
         journal, hub = self.journal, self._hub
-        with Reading(journal, self._dropped, look) as reading:
+        with Reading(journal, self._dropped, check) as reading:
             meta = {str(key): float(value) for key, value in reading.load(Table.META)}
             for resource in Resource:
                 self._restore(resource, reading)

@@ -46,7 +46,7 @@ def release() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
-def look() -> None:
+def check() -> None:
     """Raises `Stopped` where a signal that stops the daemon is held."""
     if any(_means_it(number) for number in signal.sigpending() & set(STOP_SIGNALS)):
         raise Stopped

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from gatewayd.core.kept import NoSuchRealm as NoSuchRealm
-from gatewayd.core.kept import SeveralRealms as SeveralRealms
+from gatewayd.core.resources import NoSuchRealm as NoSuchRealm
+from gatewayd.core.resources import SeveralRealms as SeveralRealms
 
 if TYPE_CHECKING:
     from gatewayd.core.behaviour import Behaviour
-    from gatewayd.core.kept import Resource
+    from gatewayd.core.resources import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.realm import Realm
 

@@ -10,8 +10,8 @@ from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.kept import Resource
 from gatewayd.core.record import Nowhere, Store
+from gatewayd.core.resources import Resource
 from gatewayd.core.session import Session
 from gatewayd.hub.aims import aims, home, named
 from gatewayd.hub.following import Watch

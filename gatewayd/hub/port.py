@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
-from gatewayd.core.kept import Documents, Notifications, Rooms
+from gatewayd.core.resources import DocumentStore, NotificationStore, RoomStore
 from gatewayd.hub.realm import SERVICE
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class ListenerPort:
     `hold_back` waits as long as the refusal of one more wrong key from an address has to, `pause` for one turn.
     """
 
-    documents: Documents
-    notifications: Notifications
-    rooms: Rooms
+    documents: DocumentStore
+    notifications: NotificationStore
+    rooms: RoomStore
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.kept import Resource
 from gatewayd.core.record import Key, Row, Store, Within, parts
+from gatewayd.core.resources import Resource
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications, NotificationLimits
 from gatewayd.hub.waiting import Waiting

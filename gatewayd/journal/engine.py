@@ -153,7 +153,7 @@ class Journal:
             await trio.lowlevel.checkpoint()
             return True
         await waiting.over.wait()
-        return waiting.kept
+        return waiting.committed
 
     # --- writing ----------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Journal:
         self._job = None
         self._seconds = job.seconds
         if job.failure is not None:
-            job.round.end(kept=False)
+            job.round.end(committed=False)
             self._degrade(job.failure)
             return
         self._size = job.size
@@ -215,8 +215,8 @@ class Journal:
         if job.refused:
             self._refused += job.refused
             log.error("%d rows were left out of the journal: it cannot hold their keys", job.refused)
-        job.round.end(kept=True)
-        if job.batch.replaces and job.round.kept:  # it is False where a change since then was not recorded
+        job.round.end(committed=True)
+        if job.batch.replaces and job.round.committed:  # it is False where a change since then was not recorded
             log.warning("the journal is written again: %s holds everything there is", self.file.path)
             self.degraded = self._said = None
             self._retry = self._limits.first_retry
@@ -239,8 +239,8 @@ class Journal:
     def _wake_all(self) -> None:
         """Nobody waits any longer."""
         if self._job is not None:
-            self._job.round.end(kept=False)
-        self._round.end(kept=False)
+            self._job.round.end(committed=False)
+        self._round.end(committed=False)
 
     async def _recover(self) -> None:
         """Try the way back once."""

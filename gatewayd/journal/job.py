@@ -37,12 +37,12 @@ class Round:
 
     def __init__(self) -> None:
         self.over = trio.Event()
-        self.kept = False
+        self.committed = False
 
-    def end(self, *, kept: bool) -> None:
+    def end(self, *, committed: bool) -> None:
         """The first word counts."""
         if not self.over.is_set():
-            self.kept = kept
+            self.committed = committed
             self.over.set()
 
 

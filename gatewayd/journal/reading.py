@@ -28,13 +28,13 @@ def nothing() -> None:
 class Reading:
     """Makes whatever goes wrong with a row a `JournalError` that names it.
 
-    Rows that are nested too deep are counted in `dropped`, by table. `look` is called at every row, and what it raises
+    Rows that are nested too deep are counted in `dropped`, by table. `check` is called at every row, and what it raises
     ends the reading.
     """
 
-    def __init__(self, journal: Journal, dropped: Counter[str], look: Callable[[], None] = nothing) -> None:
+    def __init__(self, journal: Journal, dropped: Counter[str], check: Callable[[], None] = nothing) -> None:
         self._journal = journal
-        self._look = look
+        self._check = check
         self._dropped = dropped
         self.place = ""
         """Where we are."""
@@ -44,7 +44,7 @@ class Reading:
     def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
         """The rows of a table; those that are nested too deep are left out, and go from the journal."""
         for key, value in self._journal.load(table):
-            self._look()
+            self._check()
             self.place = f"the row {key!r} of {table}"
             if too_deep(value, MAX_DEPTH + OWN_DEPTH):
                 self._drop(table, key, value)

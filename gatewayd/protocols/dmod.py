@@ -13,10 +13,10 @@ from gatewayd.core import events as e
 from gatewayd.core.ask import NO_REPLY, BackendFailed, NoBackend
 from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
-from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
 from gatewayd.core.rate import Rate
 from gatewayd.core.record import MissedNotifications
+from gatewayd.core.resources import Resource
 from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, texts
 from gatewayd.protocols.dmod_page import NOTHING_SHOWN, Page
 

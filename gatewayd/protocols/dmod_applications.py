@@ -15,7 +15,7 @@ from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.behaviour import Behaviour, Claim, Port
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.rate import Seconds
-from gatewayd.protocols.dmod_page import Application, Kept, Page
+from gatewayd.protocols.dmod_page import Application, Page, PageRecord
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -243,11 +243,11 @@ class Applications(Behaviour[Options]):
             return None
         asked = {gid: item.reauth is not None for gid, item in page.applications.items()}
         users = {gid: item.uid for gid, item in page.applications.items() if item.uid != session.key}
-        return asdict(Kept(page.guild, asked, users))
+        return asdict(PageRecord(page.guild, asked, users))
 
     def restore(self, session: Session, kept: Any) -> None:
         """As they were, asked for a sign of life when the client is back."""
-        known = msgspec.convert(kept, Kept | None)
+        known = msgspec.convert(kept, PageRecord | None)
         if known is None:
             return
         session.data = Page(known.guild)

@@ -37,7 +37,7 @@ class Page:
 
 
 @frozen
-class Kept:
+class PageRecord:
     """What the journal knows of a page: of each application session, whether it has been asked who it is."""
 
     guild: str | None

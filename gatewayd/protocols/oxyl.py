@@ -15,8 +15,8 @@ from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.encode import TEXT, ZLIB
-from gatewayd.core.kept import Resource
 from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
+from gatewayd.core.resources import Resource
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection

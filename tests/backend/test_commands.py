@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from gatewayd.backend.answer import Answer, Said
 from gatewayd.backend.commands import Commands
 from gatewayd.backend.errors import BackendError
-from gatewayd.backend.request import Asked
+from gatewayd.backend.request import CommandRequest
 from gatewayd.config.limits import BackendLimits
 from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.close import Cause, Disconnect
@@ -30,7 +30,7 @@ class Fake:
     def __init__(self) -> None:
         self.busy = self.most = 0
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, asked: CommandRequest) -> Answer:
         self.busy += 1
         self.most = max(self.most, self.busy)
         try:

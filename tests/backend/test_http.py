@@ -15,7 +15,7 @@ import trustme
 from gatewayd.backend.answer import Answer, Said
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.http import HttpBackend
-from gatewayd.backend.request import Asked, Caller, Entry
+from gatewayd.backend.request import Caller, CommandRequest, Entry
 from tests.backend.conftest import Backend
 
 CALLER = Caller(
@@ -28,8 +28,8 @@ ENTRY = Entry(
 )  # fmt: skip
 
 
-def asked(command: str | int, data: Any = None) -> Asked:
-    return Asked(session=CALLER, command=command, data=data)
+def asked(command: str | int, data: Any = None) -> CommandRequest:
+    return CommandRequest(session=CALLER, command=command, data=data)
 
 
 @asynccontextmanager

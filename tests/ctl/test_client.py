@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.ctl.client import Answer, Client, Refused
-from gatewayd.ctl.place import Place, Unreachable
+from gatewayd.ctl.admin_socket import AdminSocket, Unreachable
+from gatewayd.ctl.client import Answer, Client, RequestRefused
 
 from .daemon import Daemon
 
 
-def only(path: Path) -> Place:
-    return Place([path], named=True)
+def only(path: Path) -> AdminSocket:
+    return AdminSocket([path], named=True)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def test_the_request_is_http_for_gatewayd(daemon: Daemon) -> None:
 )
 def test_refusals(daemon: Daemon, status: int, said: str | bytes, message: str) -> None:
     daemon.answers("GET /v1/status", said, status=status)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         Client(only(daemon.path)).ask("GET", "status")
     assert str(caught.value).startswith(message)
 
@@ -85,7 +85,7 @@ def test_a_body_refused_before_its_end_still_gets_its_answer(tmp_path: Path) -> 
         connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
         connection.shutdown(socket.SHUT_RD)
 
-    with listening(tmp_path / "s", refuse) as client, pytest.raises(Refused, match="too large"):
+    with listening(tmp_path / "s", refuse) as client, pytest.raises(RequestRefused, match="too large"):
         client.ask("POST", "publish", body=b"x" * 10_000_000)
 
 

@@ -83,7 +83,7 @@ async def test_entries_wait_over_a_restart_and_their_numbers_go_on(tmp_path: Pat
             first.queue.append(entry(number))
         assert woken == [True] * 5
         assert [item.n for item in first.queue.peek(3)] == [1, 2, 3]
-        await first.queue.kept()
+        await first.queue.committed()
         assert first.journal.idle
         first.queue.done(2)
         assert len(first.queue) == 3
@@ -119,7 +119,7 @@ async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_pa
         person = ready(first.book)
         person.leave()
         first.book.publish("user:a", "E", 1)
-        await first.queue.kept()
+        await first.queue.committed()
         assert first.journal.idle
         with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
             kinds = [json.loads(value)["kind"] for _, value in connection.execute("SELECT * FROM lifecycle")]
@@ -315,7 +315,7 @@ async def test_a_queue_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         queue.append(entry(1))
     assert (queue.last, queue.dropped, queue.peek(5)) == (1, 0, [entry(1)])
     node.journal.close()
-    await queue.kept()
+    await queue.committed()
 
 
 async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gatewayd.journal.tables import MIGRATIONS
 from tests.backend.conftest import SECRET
-from tests.journal.places import read_only, small_disk
+from tests.journal.disks import read_only, small_disk
 from tests.site import Site, heard, until
 
 BACKEND = '[backend]\nurl = "{url}"\nsecret = "' + SECRET + '"\nretry_min = "20ms"\nretry_max = "50ms"\n'

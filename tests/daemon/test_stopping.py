@@ -102,14 +102,14 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_signals_that_are_held_come_when_they_are_released() -> None:
     with noted() as seen:
         with stopping.held():
-            stopping.look()
+            stopping.check()
             signal.raise_signal(signal.SIGINT)
             with pytest.raises(stopping.Stopped):
-                stopping.look()
+                stopping.check()
             assert not seen
             stopping.release()
             assert seen == [signal.SIGINT]
-            stopping.look()
+            stopping.check()
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(stopping.STOP_SIGNALS)
 
 
@@ -121,9 +121,9 @@ def test_a_hangup_stops_only_what_has_a_terminal(monkeypatch: pytest.MonkeyPatch
     with noted(), stopping.held():
         signal.raise_signal(signal.SIGHUP)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-        stopping.look()
+        stopping.check()
         assert trio.run(stopping.told_to_stop, signals()) == "SIGTERM"
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         with pytest.raises(stopping.Stopped):
-            stopping.look()
+            stopping.check()
         assert trio.run(stopping.told_to_stop, signals()) == "SIGHUP"

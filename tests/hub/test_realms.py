@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.kept import Resource
+from gatewayd.core.resources import Resource
 from gatewayd.hub.aims import NoSuchRealm, SeveralRealms
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot

@@ -23,7 +23,7 @@ from gatewayd.config.limits import JournalLimits
 from gatewayd.journal.engine import Journal, JournalError, Key, Row, Source, Table
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import OPERATION_BYTES, Batch
-from tests.journal.places import no_writes, small_disk
+from tests.journal.disks import no_writes, small_disk
 
 
 class Truth:

@@ -19,7 +19,7 @@ from gatewayd.journal.file import JournalFile
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table
-from tests.journal.places import no_writes, read_only, small_disk
+from tests.journal.disks import no_writes, read_only, small_disk
 
 
 def written(directory: Path, rows: int = 3, size: int = 10) -> Path:

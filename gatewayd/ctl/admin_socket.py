@@ -19,7 +19,7 @@ class Unreachable(Exception):
     """Nobody at the socket answers as the daemon would; the text has a line for each thing to be said."""
 
 
-class Place:
+class AdminSocket:
     """The socket to connect to: the one that was named, else the usual ones in their order."""
 
     def __init__(self, paths: Iterable[Path], *, named: bool) -> None:
@@ -61,11 +61,11 @@ class Place:
         )
 
 
-def find_place(given: str | None, environ: Mapping[str, str], usual: Iterable[Path] | None = None) -> Place:
+def find_socket(given: str | None, environ: Mapping[str, str], usual: Iterable[Path] | None = None) -> AdminSocket:
     """The admin socket's place: `--socket`, $GATEWAYD_SOCKET, or the usual ones."""
     if named := given or environ.get("GATEWAYD_SOCKET"):
-        return Place([Path(named)], named=True)
-    return Place(socket_candidates(environ) if usual is None else usual, named=False)
+        return AdminSocket([Path(named)], named=True)
+    return AdminSocket(socket_candidates(environ) if usual is None else usual, named=False)
 
 
 def _planted(path: Path, uid: int) -> bool:

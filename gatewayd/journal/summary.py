@@ -17,7 +17,7 @@ from gatewayd.journal.tables import COLUMNS
 _OF_EVENTS = "json_extract(iif(json_valid(value), value, '{}'), '$.realm')"
 
 
-def kept_for(state_dir: Path, busy_seconds: float) -> Mapping[str, Mapping[str, int]]:
+def rows_by_realm(state_dir: Path, busy_seconds: float) -> Mapping[str, Mapping[str, int]]:
     """By realm, how many rows there are of what; empty where there is no journal that this user can read."""
     path = state_dir / NAME
     if not path.exists():

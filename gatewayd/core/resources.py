@@ -18,7 +18,7 @@ class Resource(StrEnum):
     ROOMS = "rooms"
 
 
-class Documents(Protocol):
+class DocumentStore(Protocol):
     """JSON values under keys, bounded in number and bytes."""
 
     def get(self, key: str) -> Any:
@@ -31,7 +31,7 @@ class Documents(Protocol):
         """Whether it was there."""
 
 
-class Notifications(Protocol):
+class NotificationStore(Protocol):
     """What waits for a user who is not there; in order, bounded."""
 
     def waiting(self, user: str) -> MissedNotifications:
@@ -41,7 +41,7 @@ class Notifications(Protocol):
         """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
 
 
-class Rooms(Protocol):
+class RoomStore(Protocol):
     """Rooms with their state: lock, cap, bans, and which names are closed."""
 
     def state(self, room: str) -> Mapping[str, Any] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.ctl.place import Place, Unreachable, denial, find_place
+from gatewayd.ctl.admin_socket import AdminSocket, Unreachable, denial, find_socket
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of somebody else's")
 
@@ -30,15 +30,15 @@ def plain(path: str) -> socket.socket:
     return sock
 
 
-def taken(place: Place) -> str:
-    path, sock = place.connect(plain)
+def taken(admin_socket: AdminSocket) -> str:
+    path, sock = admin_socket.connect(plain)
     sock.close()
     return path
 
 
 def why(*paths: Path, named: bool = True) -> str:
     with pytest.raises(Unreachable) as caught:
-        taken(Place(paths, named=named))
+        taken(AdminSocket(paths, named=named))
     return str(caught.value)
 
 
@@ -61,19 +61,19 @@ def serve(path: Path, listen: bool = True) -> socket.socket:
 
 def test_a_named_place_is_the_only_one(tmp_path: Path) -> None:
     environ = {"GATEWAYD_SOCKET": "/env"}
-    assert find_place("/given", environ).paths == [Path("/given")]
-    assert find_place(None, environ).paths == [Path("/env")]
-    usual = find_place(None, {"GATEWAYD_SOCKET": "", "RUNTIME_DIRECTORY": "/r"})
+    assert find_socket("/given", environ).paths == [Path("/given")]
+    assert find_socket(None, environ).paths == [Path("/env")]
+    usual = find_socket(None, {"GATEWAYD_SOCKET": "", "RUNTIME_DIRECTORY": "/r"})
     assert not usual.named
     assert usual.paths[:2] == [Path("/r/admin.sock"), Path("/run/gatewayd/admin.sock")]
-    assert find_place(None, {}, [tmp_path]).paths == [tmp_path]
+    assert find_socket(None, {}, [tmp_path]).paths == [tmp_path]
 
 
 def test_the_first_where_somebody_listens(tmp_path: Path) -> None:
     absent, left, first, second = (tmp_path / name / "admin.sock" for name in ("absent", "left", "first", "second"))
     serve(left, listen=False).close()
     with closing(serve(first)), closing(serve(second)):
-        assert taken(Place([absent, left, first, second], named=False)) == str(first)
+        assert taken(AdminSocket([absent, left, first, second], named=False)) == str(first)
 
 
 def test_without_a_daemon_every_place_that_was_tried_is_named(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_daemon_that_does_not_accept(tmp_path: Path) -> None:
         raise BlockingIOError
 
     with pytest.raises(Unreachable, match="does not accept connections; is it stuck or stopped"):
-        Place([tmp_path], named=True).connect(full)
+        AdminSocket([tmp_path], named=True).connect(full)
 
 
 def test_a_directory_closed_to_us_counts_after_an_open_one(open_base: Path, as_nobody: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ def test_a_directory_closed_to_us_counts_after_an_open_one(open_base: Path, as_n
         as_nobody()
         if os.geteuid() == 0:
             pytest.skip("root is denied nothing")
-        assert taken(Place([closed, free], named=False)) == str(free)
+        assert taken(AdminSocket([closed, free], named=False)) == str(free)
         said = why(closed, named=False)
         assert said.startswith(
             f"permission denied: {closed.parent} belongs to user {US} and group {OURS}, with mode 0700: "
@@ -170,8 +170,8 @@ def test_a_directory_planted_where_anyone_may_is_not_taken(tmp_path: Path) -> No
     path = tmp_path / "gatewayd-0" / "admin.sock"
     with closing(serve(path)):
         tmp_path.chmod(0o1777)
-        assert taken(Place([path], named=False)) == str(path)
+        assert taken(AdminSocket([path], named=False)) == str(path)
         os.chown(path.parent, 65534, 65534)
         assert "its directory belongs to somebody else" in why(path, named=False)
-        assert taken(Place([path], named=True)) == str(path)
+        assert taken(AdminSocket([path], named=True)) == str(path)
         tmp_path.chmod(0o700)

@@ -1,22 +1,22 @@
-"""Places at the backend: bounded in number, and given to realms in turn."""
+"""Slots at the backend: bounded in number, and given to realms in turn."""
 
 from __future__ import annotations
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gatewayd.backend.places import Places
+from gatewayd.backend.fair_limiter import FairLimiter
 
 
 class Asking:
-    """Who has had a place, in order."""
+    """Who has had a slot, in order."""
 
     def __init__(self, count: int) -> None:
-        self.places = Places(count)
+        self.slots = FairLimiter(count)
         self.had: list[str] = []
 
     async def one(self, realm: str, name: str, seconds: float = 1.0) -> None:
-        async with self.places.one(realm):
+        async with self.slots.slot(realm):
             self.had.append(name)
             await trio.sleep(seconds)
 
@@ -64,7 +64,7 @@ async def test_who_gives_up_leaves_the_line(autojump_clock: MockClock) -> None:
     assert asking.had[-1] == "d"
 
 
-async def test_a_place_that_came_too_late_goes_on(autojump_clock: MockClock) -> None:
+async def test_a_slot_that_came_too_late_goes_on(autojump_clock: MockClock) -> None:
     asking = Asking(1)
     scope = trio.CancelScope()
 
@@ -73,12 +73,12 @@ async def test_a_place_that_came_too_late_goes_on(autojump_clock: MockClock) -> 
             await asking.one("main", "late")
 
     async with trio.open_nursery() as nursery:
-        async with asking.places.one("main"):
+        async with asking.slots.slot("main"):
             nursery.start_soon(late)
             await wait_all_tasks_blocked()
             nursery.start_soon(asking.one, "main", "next")
             await wait_all_tasks_blocked()
-            scope.cancel()  # and the place comes before the one that waited has noticed
+            scope.cancel()  # and the slot comes before the one that waited has noticed
     assert asking.had == ["next"]
     await asking.one("main", "again")
     assert asking.had == ["next", "again"]
