@@ -34,9 +34,8 @@ log = logging.getLogger("gatewayd.backend")
 
 
 class Queue(Protocol):
-    """What waits to be delivered, oldest first; `wake` is called when an entry comes in."""
+    """What waits to be delivered, oldest first."""
 
-    wake: Callable[[], None]
     dropped: int
     """How many had to give way."""
     last: int
@@ -47,6 +46,9 @@ class Queue(Protocol):
 
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
+
+    async def arrived(self) -> None:
+        """Wait for the next entry."""
 
     async def committed(self) -> None:
         """Wait until all of them are as safe as they will be: the backend must know nothing that we may forget."""
@@ -65,10 +67,10 @@ class MemoryQueue:
     """
 
     def __init__(self, limit: int) -> None:
-        self.wake: Callable[[], None] = lambda: None
         self.dropped = 0
         self.last = 0
         self._limit = limit
+        self._arrived = trio.Event()
         self._count = 0
         self._entries: dict[str, deque[Entry]] = {}
         """By realm, oldest first; none is empty."""
@@ -85,7 +87,7 @@ class MemoryQueue:
             if not self.dropped & (self.dropped - 1):  # at 0, 1, 2, 4, 8 …: seen, and no storm
                 log.error("more than %d lifecycle events wait: %d were dropped", self._limit, self.dropped + 1)
             self.dropped += 1
-        self.wake()
+        self._arrived.set()
 
     def _add(self, entry: Entry) -> None:
         self._entries.setdefault(entry.realm, deque()).append(entry)
@@ -98,6 +100,11 @@ class MemoryQueue:
     def peek(self, limit: int) -> list[Entry]:
         """The oldest, `limit` of them at most; they stay."""
         return list(islice(self.entries(), limit))
+
+    async def arrived(self) -> None:
+        """Wait for the next entry."""
+        self._arrived = trio.Event()
+        await self._arrived.wait()
 
     async def committed(self) -> None:
         """They end with the process, whatever is waited for."""
@@ -190,13 +197,11 @@ async def deliver(
     failures = 0
     most = min(pace.batch, pace.rate.count)
     while True:
-        woken = trio.Event()
-        queue.wake = woken.set
         entries = queue.peek(most)
         if not entries:
             if until_empty:
                 return
-            await woken.wait()
+            await queue.arrived()
             continue
         await queue.committed()
         taken = await _tell(backend, entries, totals, failures)

@@ -328,6 +328,10 @@ class DaemonLimits:
     """That a door of the admin API has before clients have all they may."""
     door_part: int = 16
     """But where descriptors are few, at most a sixteenth of the rest."""
+    stall_seconds: float = 1.0
+    """A tick of the event loop that took longer was a stall, by which every deadline is moved."""
+    longest_sleep: float = 0.5
+    """After which the loop looks around, so that a long tick is always a stall and never a quiet hour."""
     few_unidentified: int = 64
     """Where clients are few, so are those that have not identified: one address holds an eighth of all slots, not all
     of them."""

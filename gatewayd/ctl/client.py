@@ -14,7 +14,6 @@ from urllib.parse import quote, urlencode
 
 from gatewayd.ctl.admin_socket import AdminSocket, Unreachable
 
-TIMEOUT = 5.0  # seconds for each of connect, send and receive: a daemon that works answers in milliseconds
 NDJSON = "application/x-ndjson"
 _TIMEVAL = "@ll"
 
@@ -35,9 +34,9 @@ class RequestRefused(Exception):
 
 
 class Client:
-    """The admin API behind a socket."""
+    """The admin API behind a socket; `timeout` in seconds is for each of connect, send and receive."""
 
-    def __init__(self, admin_socket: AdminSocket, timeout: float = TIMEOUT) -> None:
+    def __init__(self, admin_socket: AdminSocket, timeout: float) -> None:
         self.admin_socket = admin_socket
         self.timeout = timeout
 

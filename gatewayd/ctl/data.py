@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
 from typing import Any, NamedTuple, NoReturn, cast
 
-PIECE = 256 * 1024  # bytes read at a time: one request of a bulk publish carries about as much
-
 
 class UsageError(Exception):
     """What was asked for cannot be meant: exit code 2."""
@@ -73,39 +71,39 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
 
 
-def batches(path: str) -> Iterator[Batch]:
-    """The lines of an NDJSON file, or of `-`, as requests.
+def batches(path: str, piece_bytes: int) -> Iterator[Batch]:
+    """The lines of an NDJSON file, or of `-`, as requests; so many bytes are read at a time.
 
     A file is checked to its end before its first line goes out.  A pipe cannot be read twice: each batch of it is
     checked and sent as it comes, so that a producer that never ends is heard too.
     """
     if path == "-":
-        yield from _checked_batches(_stdin(), "standard input")
+        yield from _checked_batches(_stdin(), "standard input", piece_bytes)
         return
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by the `with` below; here only its failure is meant
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     with file:
-        yield from _checked_batches(file, path)
+        yield from _checked_batches(file, path, piece_bytes)
 
 
-def _checked_batches(file: BufferedIOBase, where: str) -> Iterator[Batch]:
+def _checked_batches(file: BufferedIOBase, where: str, piece_bytes: int) -> Iterator[Batch]:
     if file.seekable():
         start = file.tell()
-        for _ in _read(file, where):
+        for _ in _read(file, where, piece_bytes):
             pass
         file.seek(start)
-    yield from _read(file, where)
+    yield from _read(file, where, piece_bytes)
 
 
-def _read(file: BufferedIOBase, where: str) -> Iterator[Batch]:
+def _read(file: BufferedIOBase, where: str, piece_bytes: int) -> Iterator[Batch]:
     number = 0
     rest = b""
     ended = False
     while not ended:
         try:
-            piece = file.read1(PIECE)  # what there is now: a slow producer's line does not wait for the next ones
+            piece = file.read1(piece_bytes)  # what there is now: a slow producer's line does not wait for the next ones
         except OSError as error:
             raise UsageError(f"cannot read {where}: {error.strerror}") from error
         ended = not piece

@@ -10,17 +10,15 @@ from typing import Any, NamedTuple
 
 from gatewayd.ctl import data, views
 from gatewayd.ctl.admin_socket import Unreachable, find_socket
-from gatewayd.ctl.client import NDJSON, TIMEOUT, Answer, Client, RequestRefused
+from gatewayd.ctl.client import NDJSON, Answer, Client, RequestRefused
 from gatewayd.ctl.hints import choices, nobody, unheard
+from gatewayd.ctl.limits import CtlLimits
 from gatewayd.ctl.parser import FILTERS
 from gatewayd.ctl.sessions import sessions as sessions_view
 from gatewayd.ctl.status import status as status_view
 from gatewayd.ctl.tables import Screen, clean, json_value, properties, screen
 
 DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
-PAGE = 50
-PAGE_OF_ALL = 500  # the daemon writes a list in chunks of so many: larger pages gain nothing
-REFUSALS_SHOWN = 10
 
 
 class Call(NamedTuple):
@@ -29,6 +27,7 @@ class Call(NamedTuple):
     args: Namespace
     client: Client
     out: Screen
+    limits: CtlLimits
 
     def tell(self, answer: Answer, view: Callable[[Screen, Any], None]) -> int:
         """Print an answer: for programs as it came, for people by `view`."""
@@ -43,10 +42,10 @@ class Call(NamedTuple):
         return self.tell(answer, lambda out, _value: out.line(sentence))
 
 
-def perform(args: Namespace) -> int:
+def perform(args: Namespace, limits: CtlLimits = CtlLimits()) -> int:
     """Do the verb and return its exit code."""
-    client = Client(find_socket(args.socket, os.environ), args.timeout or TIMEOUT)
-    call = Call(args, client, screen(sys.stdout, os.environ))
+    client = Client(find_socket(args.socket, os.environ), _timeout(args, limits))
+    call = Call(args, client, screen(sys.stdout, os.environ), limits)
     try:
         return VERBS[args.verb](call)
     except data.UsageError as error:
@@ -64,6 +63,14 @@ def perform(args: Namespace) -> int:
     except RecursionError:
         complain("the answer is nested too deeply to be shown; try --json")
         return REFUSED
+
+
+def _timeout(args: Namespace, limits: CtlLimits) -> float:
+    """For an answer; where the daemon is to wait for something first, the usual time after that."""
+    if not args.timeout:
+        return limits.timeout
+    waits = getattr(args, "wait", None) is not None
+    return float(args.timeout) + (limits.timeout if waits else 0.0)
 
 
 def complain(sentence: str) -> None:
@@ -91,7 +98,7 @@ def services(call: Call) -> int:
 
 def sessions(call: Call) -> int:
     query = {name: given for name in (*FILTERS, "sort") if (given := getattr(call.args, name)) is not None}
-    found = _list(call, "sessions", query, PAGE, partial(sessions_view, wanted=call.args.columns))
+    found = _list(call, "sessions", query, call.limits.page, partial(sessions_view, wanted=call.args.columns))
     if call.args.channel and not found and not call.args.json:
         complain(nobody(call.args.channel))
     return DONE
@@ -122,7 +129,7 @@ def _list(
 ) -> list[Any]:
     """Ask for a list, or with --all for every page of it, and say on stderr when there is more; what was shown."""
     args = call.args
-    limit = args.limit or (PAGE_OF_ALL if args.all else limit)
+    limit = args.limit or (call.limits.page_of_all if args.all else limit)
     if limit is not None:
         query["limit"] = str(limit)
     if args.cursor is not None:
@@ -175,13 +182,12 @@ def publish(call: Call) -> int:
 
 
 def _wait(call: Call) -> dict[str, str]:
-    """What the daemon is to wait for; its answer then has its usual time after that."""
+    """What the daemon is to wait for."""
     args = call.args
     if args.wait is None:
         return {}
     if args.timeout is None:
         return {"wait": args.wait}
-    call.client.timeout = args.timeout + TIMEOUT
     return {"wait": args.wait, "timeout": f"{args.timeout:g}s"}
 
 
@@ -192,7 +198,7 @@ def _publish_lines(call: Call) -> int:
     totals: dict[str, int] = {}
     published = refused = 0
     try:
-        for batch in data.batches(call.args.ndjson):
+        for batch in data.batches(call.args.ndjson, call.limits.piece_bytes):
             answer = call.client.ask("POST", "publish", query=query, body=batch.body, kind=NDJSON)
             said = answer.value if isinstance(answer.value, list) else [answer.value]
             for number, result in zip(batch.numbers, said, strict=False):
@@ -201,7 +207,7 @@ def _publish_lines(call: Call) -> int:
                     _add(totals, result)
                     continue
                 refused += 1
-                if refused <= REFUSALS_SHOWN:
+                if refused <= call.limits.refusals_shown:
                     complain(f"line {number} was refused: {views.dig(result, 'error', 'message')}")
             if call.args.json:
                 results += said

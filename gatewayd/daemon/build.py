@@ -165,7 +165,7 @@ def build(
         unidentified = min(limits.max_unidentified, max(limits.daemon.few_unidentified, share.clients))
         gate = Gate(share.clients, unidentified, net.address_share)
     remembered = Remembered(journal, api_limits)
-    clock = SteadyClock()
+    clock = SteadyClock(longest_sleep=limits.daemon.longest_sleep, stall=limits.daemon.stall_seconds)
     tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
     brake = brake or Brake(limits.auth.wrong_keys)
     handshakes = handshakes or Handshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from gatewayd.admin.http import ApiError
 from gatewayd.admin.waits import Wait, arrived, reached
 from gatewayd.config.limits import ApiLimits
-from gatewayd.ctl.client import TIMEOUT
+from gatewayd.ctl.limits import CtlLimits
 from gatewayd.ctl.parser import GOALS
 from gatewayd.hub.following import Followed, Goal, Watch
 
@@ -126,5 +126,5 @@ def test_the_counts() -> None:
 
 
 def test_the_longest_wait_fits_what_surrounds_it() -> None:
-    assert ApiLimits().wait_seconds < TIMEOUT  # what gatewayctl waits beyond the time that it asks for
+    assert ApiLimits().wait_seconds < CtlLimits().timeout  # what gatewayctl waits beyond the time that it asks for
     assert set(GOALS) == set(Goal)

@@ -42,14 +42,16 @@ def listening(path: Path, talk: Callable[[socket.socket], None]) -> Iterator[Cli
 def test_names_are_percent_encoded(daemon: Daemon) -> None:
     target = "GET /v1/documents/guild%3A7%2F..%3Fx%20%C3%A9%25?reason=a%20b%26c%2F%0A"
     daemon.answers(target, {"a": 1})
-    answer = Client(only(daemon.path)).ask("GET", "documents", "guild:7/..?x é%", query={"reason": "a b&c/\n"})
+    answer = Client(only(daemon.path), timeout=5).ask(
+        "GET", "documents", "guild:7/..?x é%", query={"reason": "a b&c/\n"}
+    )
     assert answer == Answer('{"a": 1}', {"a": 1})
     assert daemon.asked == [target]
 
 
 def test_the_request_is_http_for_gatewayd(daemon: Daemon) -> None:
     daemon.answers("PUT /v1/documents/k", b"", status=204)
-    answer = Client(only(daemon.path)).ask("PUT", "documents", "k", body=b"[1]")
+    answer = Client(only(daemon.path), timeout=5).ask("PUT", "documents", "k", body=b"[1]")
     assert answer == Answer("", None)
     [request] = daemon.requests
     assert request.body == b"[1]"
@@ -74,7 +76,7 @@ def test_the_request_is_http_for_gatewayd(daemon: Daemon) -> None:
 def test_refusals(daemon: Daemon, status: int, said: str | bytes, message: str) -> None:
     daemon.answers("GET /v1/status", said, status=status)
     with pytest.raises(RequestRefused) as caught:
-        Client(only(daemon.path)).ask("GET", "status")
+        Client(only(daemon.path), timeout=5).ask("GET", "status")
     assert str(caught.value).startswith(message)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.ctl.data import PIECE, UsageError, argument, batches, check
+from gatewayd.ctl.data import UsageError, argument, batches, check
+from gatewayd.ctl.limits import CtlLimits
 
+PIECE = CtlLimits().piece_bytes
 EVENT = b'{"channel":"c","event":"E"}'
 
 
@@ -49,22 +51,22 @@ def test_bytes_that_are_not_utf8() -> None:
 def test_a_file_is_cut_into_batches_with_line_numbers(tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.write_bytes(b"\n" + EVENT + b"\r\n  \n" + EVENT)  # blank lines, CRLF, no line break at the end
-    assert [n for b in batches(str(file)) for n in b.numbers] == [2, 4]
-    assert b"".join(b.body for b in batches(str(file))) == EVENT + b"\n" + EVENT + b"\n"
+    assert [n for b in batches(str(file), PIECE) for n in b.numbers] == [2, 4]
+    assert b"".join(b.body for b in batches(str(file), PIECE)) == EVENT + b"\n" + EVENT + b"\n"
 
 
 def test_a_line_longer_than_a_piece_stays_whole(tmp_path: Path) -> None:
     file = tmp_path / "events"
     long = b'{"channel":"c","event":"E","data":"%s"}' % (b"x" * (3 * PIECE))
     file.write_bytes(EVENT + b"\n" + long + b"\n" + EVENT + b"\n")
-    assert b"".join(b.body for b in batches(str(file))) == file.read_bytes()
-    assert [n for b in batches(str(file)) for n in b.numbers] == [1, 2, 3]
+    assert b"".join(b.body for b in batches(str(file), PIECE)) == file.read_bytes()
+    assert [n for b in batches(str(file), PIECE) for n in b.numbers] == [1, 2, 3]
 
 
 def test_a_large_file_goes_in_several_batches(tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.write_bytes((EVENT + b"\n") * 20_000)
-    found = list(batches(str(file)))
+    found = list(batches(str(file), PIECE))
     assert len(found) > 1
     assert [n for b in found for n in b.numbers] == list(range(1, 20_001))
     assert max(len(b.body) for b in found) <= PIECE + len(EVENT)
@@ -75,20 +77,20 @@ def test_a_bad_line_at_the_end_of_a_file_stops_all_of_it(tmp_path: Path, line: s
     file = tmp_path / "events"
     file.write_bytes((EVENT + b"\n") * 10_000 + line.encode())
     with pytest.raises(UsageError, match=f"{file}, line 10001 is not"):
-        next(batches(str(file)))
+        next(batches(str(file), PIECE))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent", "/proc/self/mem"):  # the last can be opened, and fails when read
         with pytest.raises(UsageError, match=f"cannot read {path}: "):
-            next(batches(str(path)))
+            next(batches(str(path), PIECE))
 
 
 def test_a_pipe_is_sent_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     with open(reading, encoding="utf-8") as stdin, open(writing, "wb", buffering=0) as producer:
         monkeypatch.setattr(sys, "stdin", stdin)
-        found = batches("-")
+        found = batches("-", PIECE)
 
         def end() -> None:
             producer.write(EVENT[5:])
@@ -107,4 +109,4 @@ def test_standard_input_that_was_read_in_part(monkeypatch: pytest.MonkeyPatch) -
     stdin = io.BytesIO(b"a heading\n" + EVENT + b"\n")
     stdin.readline()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
-    assert [b.body for b in batches("-")] == [EVENT + b"\n"]
+    assert [b.body for b in batches("-", PIECE)] == [EVENT + b"\n"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gatewayd.ctl import data, views
+from gatewayd.ctl import views
+from gatewayd.ctl.limits import CtlLimits
 
 from .conftest import Ctl
 from .daemon import Daemon
@@ -247,7 +248,7 @@ def test_publish_ndjson_names_the_lines_that_were_refused(daemon: Daemon, ctl: C
 
 def test_publish_ndjson_says_how_far_it_came(daemon: Daemon, ctl: Ctl) -> None:
     lines = ndjson(20_000)
-    in_first = data.PIECE // len(lines.splitlines()[19_999]) * [COUNTS]
+    in_first = CtlLimits().piece_bytes // len(lines.splitlines()[19_999]) * [COUNTS]
     daemon.answers("POST /v1/publish", in_first, "broken")
     result = ctl("publish", "--ndjson", "-", stdin=lines)
     assert result.code == 1
