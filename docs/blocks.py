@@ -73,6 +73,14 @@ def from_daemon(protocol: Protocol) -> str:
     return markdown(describe.Table((protocol.wire.opcode_field, "what", "example"), rows))
 
 
+def endings(protocol: Protocol) -> str:
+    """How a connection ends, and whether its session is kept for the resume window."""
+    table = describe.endings(protocol)
+    kept = {cause.value: "kept" if cause.detaches else "ends" for cause, _ in describe.causes(protocol)}
+    rows = [(cause, code, "goes on" if code == "-" else kept[cause], reason) for cause, code, reason in table.rows]
+    return markdown(describe.Table(("cause", "close", "session", "reason"), rows))
+
+
 def options(protocol: Protocol) -> str:
     """The keys of `[listeners.options]`."""
     rows = [(f"`{key.name}`", key.kind, f"`{key.default}`", key.text) for key in keys(protocol.options)]
@@ -89,7 +97,7 @@ BLOCKS: Mapping[str, Callable[[Protocol], str]] = {
     "from-client": from_client,
     "from-daemon": from_daemon,
     "timings": lambda protocol: markdown(describe.timings(protocol)),
-    "endings": lambda protocol: markdown(describe.endings(protocol)),
+    "endings": endings,
     "options": options,
     "states": lambda protocol: states(protocol.name),
 }
