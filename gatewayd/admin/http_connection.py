@@ -161,4 +161,4 @@ def _judge(ahead: bytearray, scanned: int, end: int) -> None:
 
 async def turn_away(stream: SocketTransport, status: int, reason: str, limits: ApiLimits) -> None:
     """Answer in words and hang up."""
-    await stream.hang_up(response(status, reason), limits.linger_seconds, limits.linger_bytes)
+    await stream.answer_and_linger(response(status, reason), limits.linger_seconds, limits.linger_bytes)

@@ -114,7 +114,7 @@ class _Server:
                 slot.release()
         if caller.life.cancelled_caught and connection.unanswered:
             self._count(caller, EVICTED)
-            stream.dismiss(response(503, EVICTED), self._limits.head_bytes)
+            stream.reject(response(503, EVICTED), self._limits.head_bytes)
 
     def _count(self, caller: Caller, reason: str) -> None:
         self.refused[NO_SLOT] += 1

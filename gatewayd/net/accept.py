@@ -1,6 +1,6 @@
-"""Accepting, and surviving it: no error of `accept` ends a listener, and a full descriptor table is answered.
+"""Accepts connections: no error of `accept` ends a listener, and a full descriptor table is answered with a 503.
 
-Trio's own listener backs off on four errors and dies of the others; this one backs off on all of them.
+Trio's own listener backs off on four errors and ends at the others; this one backs off at all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gatewayd.core.sampled import Sampled
 from gatewayd.net.request_head import response
 from gatewayd.net.transport import SocketTransport
 
-PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
+TRANSIENT = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM})
 """The one connection failed, not the listener (accept(2))."""
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 BUSY = response(503, "no room for another client now: try again later", headers=(("Retry-After", "5"),))
@@ -28,9 +28,9 @@ log = logging.getLogger("gatewayd.listener")
 
 
 class Acceptor(trio.abc.Listener[SocketTransport]):
-    """A listening socket of ours for `trio.serve_listeners`; it holds one descriptor in reserve.
+    """A listening socket for `trio.serve_listeners`; it holds one descriptor in reserve.
 
-    `refused` counts those that are turned away because no descriptor is left.
+    `refused` counts the connections that are refused because no descriptor is left.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         self._pause = limits.accept_pause
 
     async def accept(self) -> SocketTransport:
-        """The next client."""
-        await checkpoint()  # a burst of clients must not keep the others from being served
+        """The next connection."""
+        await checkpoint()  # a burst of connections must not starve other tasks
         while True:
             try:
                 sock, address = self._sock.accept()
@@ -57,29 +57,29 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
             except OSError as exc:
                 if self._sock.fileno() == -1:
                     raise trio.ClosedResourceError from None
-                await self._trouble(exc)
+                await self._on_error(exc)
                 continue
             self._pause = self._limits.accept_pause
             sock.setblocking(False)
             return SocketTransport(sock, _address(sock, address))
 
-    async def _trouble(self, exc: OSError) -> None:
-        if exc.errno in PASSING:
+    async def _on_error(self, exc: OSError) -> None:
+        if exc.errno in TRANSIENT:
             await checkpoint()
             return
         why = exc.strerror or exc
         self._lines.log(log, logging.ERROR, "cannot accept on %s: %s; trying again", self.name, why, first=1)
-        if exc.errno in NO_DESCRIPTORS and self._hold_reserve():
-            if self._turn_away():
+        if exc.errno in NO_DESCRIPTORS and self._take_reserve():
+            if self._refuse_one():
                 await checkpoint()
             else:
-                await wait_readable(self._sock)  # accept(2) fails so even where nobody is there
+                await wait_readable(self._sock)  # accept(2) fails like this even if nobody is waiting
             return
         await trio.sleep(self._pause)
         self._pause = min(self._pause * 2, self._limits.longest_accept_pause)
 
-    def _hold_reserve(self) -> bool:
-        """Whether there is a reserve; one that was lost is taken again as soon as that is possible."""
+    def _take_reserve(self) -> bool:
+        """Open the reserve if it is lost; whether there is one."""
         if self._reserve is None:
             try:
                 self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -87,22 +87,22 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
                 return False
         return True
 
-    def _turn_away(self) -> bool:
-        """Spend the reserve on telling one client that there is no room for it; False where none waits."""
+    def _refuse_one(self) -> bool:
+        """Use the reserve to tell one client that there is no room for it; False if none is waiting."""
         assert self._reserve is not None
         os.close(self._reserve)
         self._reserve = None
         try:
             sock, _ = self._sock.accept()
         except OSError:
-            return False  # nobody there any more, or the descriptor went elsewhere
+            return False  # nobody is waiting any more, or the descriptor is taken again
         else:
             self.refused["no_descriptors"] += 1
             sock.setblocking(False)
-            SocketTransport(sock, "").dismiss(BUSY, self._limits.dismissed_bytes)
+            SocketTransport(sock, "").reject(BUSY, self._limits.dismissed_bytes)
             return True
         finally:
-            self._hold_reserve()
+            self._take_reserve()
 
     async def aclose(self) -> None:
         """Stop listening."""

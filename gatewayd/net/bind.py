@@ -1,4 +1,4 @@
-"""Listening sockets: TCP, Unix and handed over by systemd, with the kernel options that every client inherits."""
+"""Listening sockets: TCP, Unix, or passed by systemd, with the socket options that every client inherits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_FD = 3
 
 
 class BindError(Exception):
-    """A listening socket could not be had; the text is one sentence for the operator."""
+    """A listening socket could not be bound; the text is one sentence for the operator."""
 
 
 def bind_tcp(
@@ -54,9 +54,9 @@ def bind_unix(
 ) -> socket.socket:  # fmt: skip
     """A listening Unix socket. A dead socket file in the way is unlinked, one that answers is not.
 
-    It is never wider open than asked: bound under a strict umask, and widened only then.
+    Its permissions are never wider than asked for: it is bound under a strict umask, and widened after that.
     """
-    _make_way(path)
+    _clear_path(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
@@ -76,11 +76,12 @@ def bind_unix(
     return _listening(sock, limits)
 
 
-def _make_way(path: Path) -> None:
+def _clear_path(path: Path) -> None:
+    """Unlink a dead socket file. Raises `BindError` when something else is in the way."""
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         owner = path.parent.stat().st_uid
-        if owner not in (0, os.geteuid()):  # in /tmp anybody may have made it first
+        if owner not in (0, os.geteuid()):  # in /tmp anybody may have created it first
             raise BindError(f"cannot listen on {path}: its directory belongs to another user (uid {owner})")
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -141,14 +142,14 @@ def _listening(sock: socket.socket, limits: SocketLimits) -> socket.socket:
 
 
 def inode(path: Path) -> int:
-    """The socket file's identity, to be noted after the bind and given to `unlink_ours`."""
+    """The identity of a socket file, for `unlink_ours`; read right after the bind."""
     return path.lstat().st_ino
 
 
 def unlink_ours(path: Path, noted: int) -> None:
-    """Remove a Unix socket's file at exit, unless another daemon has put its own there meanwhile."""
+    """Remove a Unix socket's file at exit, unless another daemon has bound its own there meanwhile."""
     try:
         if path.lstat().st_ino == noted:
             path.unlink()
     except FileNotFoundError:
-        pass  # somebody was faster
+        pass  # it is removed already

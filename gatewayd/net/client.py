@@ -1,4 +1,4 @@
-"""One client's life: a nursery with its reader, heartbeat deadline and writer, one verdict, one goodbye.
+"""One client's life: a nursery with its reader, heartbeat deadline and writer; one verdict, and one close.
 
 Whatever happens to a client ends that client alone; only cancellation leaves `serve_client`.
 """
@@ -33,7 +33,7 @@ log = logging.getLogger("gatewayd.client")
 
 
 class Client:
-    """What the tasks of one client share. `claim` is an identify made by the request, or a verdict on it."""
+    """What the tasks of one client share. `claim` is an identify that the request carried, or the verdict on it."""
 
     __slots__ = ("_opening", "behaviour", "connection", "hub", "limits", "lines", "remote", "ticket")
 
@@ -51,7 +51,7 @@ class Client:
         self.limits = limits
 
     async def greet(self) -> None:
-        """Say hello, or pass the verdict that the request has earned."""
+        """Send hello, or raise the verdict on the request."""
         if self.ticket.gate.draining:
             raise Disconnect(Cause.SHUTDOWN)
         assert self._opening is not None, "a client is greeted once"
@@ -62,24 +62,24 @@ class Client:
         realm = self.behaviour.port.realm
         self.hub.open(self.connection, self.behaviour.listener, realm, self.remote)
         await entry.greet(self.hub, self.behaviour, self.connection, handshake, claim)
-        self._look()
+        self._check_identified()
 
-    def act(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
-        """Act on one message, at once or later."""
+    def on_message(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
+        """Act on one message; returns a coroutine for what cannot be done at once."""
         later = entry.hear(self.hub, self.behaviour, self.connection, message)
         return None if later is None else self._finish(later)
 
     async def _finish(self, later: Coroutine[Any, Any, None]) -> None:
         await later
-        self._look()
+        self._check_identified()
 
-    def _look(self) -> None:
+    def _check_identified(self) -> None:
         if not self.ticket.identified and self.connection.state in IDENTIFIED:
             self.ticket.identify()
             self.log("connected", f"state={self.connection.state.value}", "")
 
     def log(self, what: str, more: str, cause: str) -> None:
-        """Log what a client did; who it is, is known once it has identified."""
+        """Log what a client did, with its identity once it has identified."""
         if not log.isEnabledFor(logging.INFO):
             return
         session, identified, limits = self.connection.session, self.ticket.identified, self.limits
@@ -90,11 +90,11 @@ class Client:
             kind=f"{what} {cause} {identified}", first=limits.identified_lines if identified else limits.stranger_lines,
         )  # fmt: skip
 
-    def act_aloud(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
-        """As `act`, with a line for the log: what came, and what it did to the client. Never what was said."""
+    def on_message_logged(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
+        """As `on_message`, with a log line on the message and the change of state; never on its content."""
         before = self.connection.state
         try:
-            return self.act(message)
+            return self.on_message(message)
         finally:
             log.debug(
                 "heard listener=%s remote=%s kind=%s bytes=%d opcode=%s state=%s->%s",
@@ -106,23 +106,23 @@ class Client:
     def _opcode(self, message: str | bytes) -> str:
         wire = self.connection.wire
         try:
-            said = loads(message)
+            payload = loads(message)
         except Disconnect:
             return "none"
-        return printable(str(said.get(wire.opcode_field)), 40)
+        return printable(str(payload.get(wire.opcode_field)), 40)
 
 
-async def watch(connection: Connection, behind: Callable[[], bool], limits: ClientLimits) -> None:
-    """The heartbeat deadline: sleep until something is due, say it, or find that the client is late.
+async def watch(connection: Connection, has_unread: Callable[[], bool], limits: ClientLimits) -> None:
+    """The heartbeat deadline: sleep until something is due, send it, or find that the client is late.
 
-    `behind` tells whether the client has said what was not acted on yet: that is heard before it is judged.
+    `has_unread` tells whether the client has sent what was not acted on yet: that counts before it is judged.
     """
     try:
         while True:
             await trio.sleep_until(connection.due)
             if connection.late(trio.current_time()):
                 with trio.move_on_after(limits.catch_up_seconds):
-                    while behind():  # noqa: ASYNC110  # nobody is told when a socket is empty
+                    while has_unread():  # noqa: ASYNC110  # the kernel does not tell when a socket is empty
                         await trio.sleep(limits.catch_up_pause)
             connection.tick(trio.current_time())
     except Disconnect as verdict:
@@ -133,34 +133,34 @@ async def serve_client(client: Client, writer: Writer, websocket: WebSocket) -> 
     """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
         client.connection.pings = websocket.controls
-        verdict = await _converse(client, writer, websocket)
-        if not await _part(client, writer, websocket, verdict):
+        verdict = await _serve(client, writer, websocket)
+        if not await _close(client, writer, websocket, verdict):
             await writer.socket.linger(client.limits.linger_seconds, client.limits.drain_bytes)
     finally:
         writer.socket.abort()
         client.connection.release()
         websocket.release()
-        if client.connection.verdict is None:  # cancelled: the session must not wait for a client that is no more
+        if client.connection.verdict is None:  # cancelled: the session must not wait for a client that is gone
             client.hub.left(client.connection, Disconnect(Cause.SHUTDOWN))
 
 
-async def _converse(client: Client, writer: Writer, websocket: WebSocket) -> Disconnect:
-    """Read, beside the heartbeat deadline and the writer, until one of them, or somebody outside, has the verdict."""
+async def _serve(client: Client, writer: Writer, websocket: WebSocket) -> Disconnect:
+    """Run reader, heartbeat deadline and writer until one of them, or another part of the daemon, has the verdict."""
     connection = client.connection
     verdict: Disconnect | None = None
     try:
         async with trio.open_nursery() as tasks:
             connection.stop = tasks.cancel_scope.cancel
-            writer.serve(tasks)
+            writer.use(tasks)
             try:
                 await client.greet()
-                tasks.start_soon(watch, connection, writer.socket.behind, client.limits)
-                act = client.act_aloud if log.isEnabledFor(logging.DEBUG) else client.act
-                await websocket.hear(tasks, act)
+                tasks.start_soon(watch, connection, writer.socket.has_unread, client.limits)
+                on_message = client.on_message_logged if log.isEnabledFor(logging.DEBUG) else client.on_message
+                await websocket.read(tasks, on_message)
             except Disconnect as exc:
-                connection.end(exc)  # at once: until all tasks are gone, much may be published
+                connection.end(exc)  # at once: events may be published until all tasks have ended
             finally:
-                writer.serve(None)
+                writer.use(None)
     except* Disconnect as group:
         verdict = _first(group)
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -175,7 +175,7 @@ async def _converse(client: Client, writer: Writer, websocket: WebSocket) -> Dis
 
 
 def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
-    """The first verdict of a group, however deep."""
+    """The first verdict in a group, at any depth."""
     found: BaseException = group
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
@@ -183,19 +183,19 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
     return found
 
 
-async def _part(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
-    """Settle the session at once, then say goodbye; False when the client may still be talking."""
-    said = entry.part(client.hub, client.connection, verdict)
-    cause = said.cause.value
-    client.log("left", f"cause={cause} reason={printable(said.reason)}", cause)
+async def _close(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
+    """Settle the session at once, then close the connection; False when the client may still be sending."""
+    ending = entry.part(client.hub, client.connection, verdict)
+    cause = ending.cause.value
+    client.log("left", f"cause={cause} reason={printable(ending.reason)}", cause)
     try:
         with trio.move_on_after(client.limits.close_seconds):
             if websocket.controls.reply is not None:
-                writer.say_close(websocket.controls.reply)
+                writer.send_close(websocket.controls.reply)
                 await writer.flush()
                 return True
-            elif verdict.cause not in NEVER_SENT and said.code is not None:
-                await websocket.goodbye(said.code, said.reason)
+            elif verdict.cause not in NEVER_SENT and ending.code is not None:
+                await websocket.close(ending.code, ending.reason)
             else:
                 await writer.flush()
             return not writer.closing or websocket.answered

@@ -1,7 +1,7 @@
 """The daemon's clock: monotonic, but it stands still while the event loop does.
 
-A process that was stopped (SIGSTOP, a debugger, a suspended container) or that blocked for seconds has not heard its
-clients meanwhile. All liveness is judged by `trio.current_time()`, so a clock that leaves the stall out moves every
+A process that was stopped (SIGSTOP, a debugger, a suspended container) or that blocked for seconds has not read from
+its clients meanwhile. All liveness is judged by `trio.current_time()`, so a clock that leaves the stall out moves every
 deadline by it: heartbeats, identify and handshake timeouts, resume windows, write deadlines, waits of the admin API.
 
 Law 1: the clock is read once a tick. Within a tick no time passes, and asking for it costs nothing.

@@ -1,4 +1,4 @@
-"""A client's control frames: how many it may send, whether it answers our ping, and its close."""
+"""A client's control frames: how many it may send, whether it answers our pings, and its close frame."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Controls:
         self._pings = 0
         self._unanswered: deque[tuple[bytes, Callable[[], None]]] | None = None  # an empty one costs 760 bytes
         self._pong: trio.Event | None = None
-        self._end: Callable[[Disconnect], None] | None = end  # called at once when the client closes: nothing follows
+        self._end: Callable[[Disconnect], None] | None = end  # called as soon as the client closes
         self.reply: bytes | None = None
-        """The close frame that answers the client's own."""
+        """The close frame that answers the client's."""
 
     def count(self) -> None:
-        """One more. Raises the `Disconnect` of a client that sends too many."""
+        """Count one frame. Raises the `Disconnect` of a client that sends too many."""
         now = trio.current_time()
         if now - self._since >= 1:
             self._since, self._count = now, 0
@@ -50,16 +50,16 @@ class Controls:
             raise Disconnect(Cause.FLOOD, f"more than {self._most} control frames in a second")
 
     def ping(self, told: Callable[[], None]) -> None:
-        """Ask for a pong; `told` is called when it comes: the client has read all that was said before the ping."""
+        """Ask for a pong; `told` is called when it comes: the client has read all that was sent before the ping."""
         self._pings += 1
         payload = b"%d" % self._pings
         if self._unanswered is None:
             self._unanswered = deque()
         self._unanswered.append((payload, told))
-        self._writer.say(frames.control(frames.PING, payload))
+        self._writer.send_control(frames.control(frames.PING, payload))
 
-    def answers(self, payload: bytes) -> bool:
-        """Whether a pong answers a ping of ours, and with it all before (RFC 6455 §5.5.3). That one is no flood."""
+    def is_answer(self, payload: bytes) -> bool:
+        """Whether a pong answers a ping of ours, and all before it (RFC 6455 §5.5.3); then it does not count."""
         unanswered = self._unanswered
         if unanswered is None or all(payload != sent for sent, _ in unanswered):
             return False
@@ -72,7 +72,7 @@ class Controls:
         return True
 
     async def alive(self, within: float) -> bool:
-        """Whether the client answers a ping within so many seconds; those who ask at the same time share one."""
+        """Whether the client answers a ping within so many seconds; concurrent calls share one ping."""
         if self._pong is None:
             self._pong = trio.Event()
             self.ping(self._pong.set)
@@ -83,8 +83,8 @@ class Controls:
             self._pong = None
         return pong.is_set()
 
-    def closed(self, payload: bytes) -> Disconnect | None:
-        """What a close frame amounts to; None for one that RFC 6455 §7.4 does not allow."""
+    def on_close(self, payload: bytes) -> Disconnect | None:
+        """The verdict of a close frame; None if RFC 6455 §7.4 does not allow it."""
         code = frames.close_code(payload)
         if code is None:
             return None

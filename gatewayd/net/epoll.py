@@ -1,9 +1,9 @@
-"""All clients' sockets in one epoll: what has come is dealt with at once, and a client's own task sleeps on.
+"""All clients' sockets in one epoll: data is handled as it is read, while the client's own task sleeps.
 
-Waking a task for each message, and asking Trio for its socket again each time, costs more than most messages do.
+Waking a task for each message, and registering its socket with Trio each time, costs more than most messages do.
 
-Law 1: what is done here never waits and never raises: whatever goes wrong goes wrong in the client's own task.
-Law 2: a socket is taken out before it is closed, since its number may be another one's a moment later.
+Law 1: the code here never waits and never raises: an error is raised in the client's own task.
+Law 2: a socket is removed before it is closed, since the kernel may give its number to another one at once.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from gatewayd.config.limits import NetLimits
 
 RECEIVE_BYTES = 65536
 
-Take = Callable[[bytes], bool]
-"""Takes what has come, b"" at the end; True when the waiting may go on."""
+OnData = Callable[[bytes], bool]
+"""Called with what was read, b"" at the end of the stream; returns whether to go on reading."""
 
 log = logging.getLogger("gatewayd.client")
 
 
-class Heard(Protocol):
-    """What can be waited for: a socket, or what is decrypted from one."""
+class Reader(Protocol):
+    """A socket, or what is decrypted from one."""
 
-    async def wait(self, take: Take) -> None:
-        """Have `take` called with all that comes, until it returns False."""
+    async def read(self, on_data: OnData) -> None:
+        """Call `on_data` with all that is read, until it returns False."""
 
 
 class Epoll:
-    """The sockets of one node, `most` of them heard before other tasks run.
+    """The sockets of one node; `most` of them are read before other tasks run.
 
     Use as a context manager, and keep `run` running inside it.
     """
@@ -43,8 +43,8 @@ class Epoll:
     def __init__(self, most: int = NetLimits().sockets_in_a_row) -> None:
         self._most = most
         self._epoll: select.epoll | None = None
-        self._ears: dict[int, Ear] = {}
-        self._all_heard: trio.Event | None = None
+        self._readers: dict[int, SocketReader] = {}
+        self._all_read: trio.Event | None = None
 
     def __enter__(self) -> Epoll:
         self._epoll = select.epoll()
@@ -56,70 +56,70 @@ class Epoll:
         self._epoll = None
 
     async def run(self) -> None:
-        """Hear whoever has something to say, until cancelled."""
+        """Read every socket that has data, until cancelled."""
         assert self._epoll is not None
         most = self._most
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             found = self._epoll.poll(0, most)
             for number, _ in found:
-                ear = self._ears.get(number)
-                if ear is not None:  # else it was taken out in this very round
-                    ear.hear()
-            if self._all_heard is not None and len(found) < most:
-                self._all_heard.set()
-                self._all_heard = None
+                reader = self._readers.get(number)
+                if reader is not None:  # else it was removed in this very round
+                    reader.on_readable()
+            if self._all_read is not None and len(found) < most:
+                self._all_read.set()
+                self._all_read = None
 
     async def caught_up(self) -> None:
-        """Wait until what lies in the sockets now has been read."""
+        """Wait until everything that is in the sockets now has been read."""
         if self._epoll is None or not self._epoll.poll(0, 1):
             await trio.lowlevel.checkpoint()
             return
-        if self._all_heard is None:
-            self._all_heard = trio.Event()
-        await self._all_heard.wait()
+        if self._all_read is None:
+            self._all_read = trio.Event()
+        await self._all_read.wait()
 
-    def add(self, number: int, ear: Ear) -> None:
-        """Ask for a socket from now on."""
+    def add(self, number: int, reader: SocketReader) -> None:
+        """Watch a socket from now on."""
         if self._epoll is not None:
             self._epoll.register(number, select.EPOLLIN)
-            self._ears[number] = ear
+            self._readers[number] = reader
 
     def remove(self, number: int) -> None:
-        """Ask for it no more."""
-        if self._ears.pop(number, None) is not None and self._epoll is not None:
+        """Watch it no longer."""
+        if self._readers.pop(number, None) is not None and self._epoll is not None:
             self._epoll.unregister(number)
 
 
-class Ear:
-    """One socket's place in the epoll, for the one task that reads it."""
+class SocketReader:
+    """One socket in the epoll, for the one task that reads it."""
 
-    __slots__ = ("_epoll", "_listed", "_number", "_recv", "_take", "_task")
+    __slots__ = ("_added", "_epoll", "_number", "_on_data", "_recv", "_task")
 
     def __init__(self, epoll: Epoll, sock: socket.socket) -> None:
         self._epoll = epoll
         self._number = sock.fileno()
         self._recv = sock.recv
-        self._listed = False
+        self._added = False
         self._task: trio.lowlevel.Task | None = None
-        self._take: Take = bool
+        self._on_data: OnData = bool
 
-    async def wait(self, take: Take) -> None:
-        """Have `take` called with all that comes, until it returns False. Raises what it raises, or
+    async def read(self, on_data: OnData) -> None:
+        """Call `on_data` with all that is read, until it returns False. Raises what it raises, or
         `trio.BrokenResourceError` when the connection is lost."""
-        self._take = take
+        self._on_data = on_data
         self._task = trio.lowlevel.current_task()
-        if not self._listed:
-            self._listed = True
+        if not self._added:
+            self._added = True
             self._epoll.add(self._number, self)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._task, self._take = None, bool
+        self._task, self._on_data = None, bool
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def behind(self) -> bool:
-        """Whether something lies in the socket, or is being acted on."""
+    def has_unread(self) -> bool:
+        """Whether there is data in the socket, or some is being acted on."""
         if self._task is None:
             return True
         try:
@@ -127,12 +127,12 @@ class Ear:
         except BlockingIOError:
             return False
         except OSError:
-            pass  # the connection was lost, which is not heard yet either
+            pass  # the connection was lost, which its task does not know yet
         return True
 
-    def hear(self) -> None:
-        """The socket has something."""
-        if self._task is None:  # its task is busy with what came earlier: until it waits again, the kernel keeps it
+    def on_readable(self) -> None:
+        """The socket has data."""
+        if self._task is None:  # its task is busy with earlier data: until it reads again, the kernel keeps the rest
             self.close()
             return
         try:
@@ -143,7 +143,7 @@ class Ear:
             self._wake(outcome.Error(trio.BrokenResourceError("the connection was lost")))
             return
         try:
-            if self._take(data):
+            if self._on_data(data):
                 return
         except Exception as exc:  # noqa: BLE001  # any: it is raised again where it belongs
             self._wake(outcome.Error(exc))
@@ -151,14 +151,14 @@ class Ear:
             self._wake(outcome.Value(None))
 
     def _wake(self, result: outcome.Outcome[None]) -> None:
-        task, self._task, self._take = self._task, None, bool
+        task, self._task, self._on_data = self._task, None, bool
         if task is not None:
             trio.lowlevel.reschedule(task, result)
-        elif isinstance(result, outcome.Error):  # what it heard has ended it meanwhile
+        elif isinstance(result, outcome.Error):  # the data ended the task meanwhile
             log.debug("after its end: %r", result.error)
 
     def close(self) -> None:
-        """Take the socket out. Safe to call twice."""
-        if self._listed:
-            self._listed = False
+        """Remove the socket from the epoll. Safe to call twice."""
+        if self._added:
+            self._added = False
             self._epoll.remove(self._number)

@@ -68,7 +68,7 @@ class Forwarder:
         """Answer in words."""
         headers = (("Retry-After", "5"),) if failed.status == 503 else ()
         answer = response(failed.status, failed.reason, headers=headers, plain=True)
-        await transport.hang_up(answer, self.limits.linger_seconds, self.limits.refused_bytes)
+        await transport.answer_and_linger(answer, self.limits.linger_seconds, self.limits.refused_bytes)
 
 
 class _Side:

@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes: what a client's header says, and the few frames that carry no event.
+"""WebSocket frames as bytes: reading a client's header, and writing the few frames that carry no event.
 
 Law 1: pure bytes in and out. Law 2: a header is judged by RFC 6455 §5.2 and §5.5 as soon as all of it is here.
 """
@@ -21,12 +21,12 @@ MASKED = 0x80
 FINAL_TEXT = FIN | TEXT
 MAX_CONTROL = 125
 WORD = 126
-"""In the place of the length: the next two bytes hold it."""
+"""As a length: the next two bytes hold it."""
 MASK_BYTES = 4
 
 _OPCODES = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
-"""What a close frame may say (RFC 6455 §7.4.1 and §7.4.2, and IANA's registry)."""
+"""The codes that a close frame may have (RFC 6455 §7.4.1 and §7.4.2, and IANA's registry)."""
 
 
 class Header(NamedTuple):
@@ -36,8 +36,8 @@ class Header(NamedTuple):
     final: bool
     size: int
     start: int
-    sound: bool
-    """Whether RFC 6455 allows such a frame at all, whatever came before it."""
+    valid: bool
+    """Whether RFC 6455 allows such a frame, whatever came before it."""
 
 
 def header(data: bytes, at: int) -> Header | None:
@@ -49,27 +49,27 @@ def header(data: bytes, at: int) -> Header | None:
     opcode, size, start = first & 15, second & 127, 2
     masked = second >= MASKED
     control = opcode >= CLOSE
-    sound = masked and not first & RESERVED and opcode in _OPCODES
-    sound = sound and not (control and (first < FIN or size > MAX_CONTROL))
+    valid = masked and not first & RESERVED and opcode in _OPCODES
+    valid = valid and not (control and (first < FIN or size > MAX_CONTROL))
     if size >= WORD and not control:
         width = 2 if size == WORD else 8
         start += width
         if have < start:
-            # What is wrong already need not wait for the rest of the length.
-            return None if sound else Header(opcode, first >= FIN, 0, 2, sound=False)
+            # A violation need not wait for the rest of the length.
+            return None if valid else Header(opcode, first >= FIN, 0, 2, valid=False)
         size = int.from_bytes(data[at + 2 : at + start], "big")
-        sound = sound and (size >= WORD if width == 2 else 65536 <= size < 1 << 63)
-    if not sound:
-        return Header(opcode, first >= FIN, size, start, sound=False)
+        valid = valid and (size >= WORD if width == 2 else 65536 <= size < 1 << 63)
+    if not valid:
+        return Header(opcode, first >= FIN, size, start, valid=False)
     start += MASK_BYTES
     if have < start:
         return None
-    return Header(opcode, first >= FIN, size, start, sound=True)
+    return Header(opcode, first >= FIN, size, start, valid=True)
 
 
 def plain(data: bytes, at: int, most: int) -> tuple[str, int] | None:
-    """The text of the frame that begins there, and where the next one does; None unless it is all here, whole and
-    unfragmented, of at most `most` bytes (and 65,535), and in every way as RFC 6455 wants it.
+    """The text of the frame that begins at `at`, and where the next frame begins; None unless the frame is complete,
+    unfragmented, of at most `most` bytes (and 65,535), and valid by RFC 6455.
     """
     have = len(data) - at
     if have < 6 or data[at] != FINAL_TEXT:
@@ -92,8 +92,8 @@ def plain(data: bytes, at: int, most: int) -> tuple[str, int] | None:
         return None
 
 
-class Text:
-    """The payload of a masked text frame as it comes in: whether it can still become UTF-8. `size` in bytes so far."""
+class Utf8Check:
+    """Checks the payload of a masked text frame for UTF-8 as it arrives; `size` is what it has seen, in bytes."""
 
     __slots__ = ("_decoder", "_mask", "size")
 
@@ -102,19 +102,19 @@ class Text:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.size = 0
 
-    def takes(self, fresh: bytes) -> bool:
-        """Look at the next bytes; False as soon as they are no text (RFC 6455 §8.1)."""
-        turned = self.size % 4
+    def check(self, fresh: bytes) -> bool:
+        """Check the next bytes; False as soon as they are no UTF-8 (RFC 6455 §8.1)."""
+        offset = self.size % MASK_BYTES
         self.size += len(fresh)
         try:
-            self._decoder.decode(unmask(fresh, self._mask[turned:] + self._mask[:turned]))
+            self._decoder.decode(unmask(fresh, self._mask[offset:] + self._mask[:offset]))
         except UnicodeDecodeError:
             return False
         return True
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """A client's payload with its mask taken off (RFC 6455 §5.3). One big XOR, since that runs in C."""
+    """A client's payload without its mask (RFC 6455 §5.3). One big XOR, since that runs in C."""
     size = len(payload)
     key = (mask * (size // MASK_BYTES + 1))[:size]
     return (int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")).to_bytes(size, "little")
@@ -131,7 +131,7 @@ def close(code: int | None, reason: str = "") -> bytes:
 
 
 def close_code(payload: bytes) -> int | None:
-    """The code of a client's close frame: 1005 where it has none (RFC 6455 §7.1.5), None where it may not be said."""
+    """The code of a client's close frame: 1005 if it has none (RFC 6455 §7.1.5), None if it is not allowed."""
     if not payload:
         return 1005
     code = int.from_bytes(payload[:2], "big")

@@ -1,8 +1,7 @@
-"""How many may come in: clients of the node, of a listener, of one address, and clients that have not identified.
+"""Admission: bounds on the clients of the node, of a listener, of one address, and on those that have not identified.
 
-Law 1: every count goes down by the same ticket that put it up, so that no path out of a client can forget one.
-Law 2: one address holds no more than a part of the room for clients that have not identified: there is always room
-for others.
+Law 1: every count is taken back by the ticket that added it, so that no path out of a client can forget one.
+Law 2: one address holds only a part of the room for clients that have not identified: there is always room for others.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ UNIDENTIFIED_PER_IP = (
 
 
 class NotAdmitted(Exception):  # noqa: N818, RUF100
-    """No room for this client now: the HTTP status, the bound that was met, and a sentence that says so."""
+    """A client is refused: the HTTP status, the bound that was met, and a sentence for the client."""
 
     def __init__(self, status: int, bound: str, reason: str) -> None:
         super().__init__(status, bound, reason)
@@ -40,10 +39,8 @@ class NotAdmitted(Exception):  # noqa: N818, RUF100
 class Gate:
     """The node's bounds on connections; an `address_share`-th of `max_unidentified` is for one address.
 
-    `draining` refuses everyone who comes.
-
-    An address is as `origin.address_of` gives it. None has no bounds of its own: a Unix socket, and a client behind a
-    trusted proxy until its head has said where it comes from.
+    An address is what `origin.address_of` returns. None has no bounds of its own: a Unix socket, and a client behind a
+    trusted proxy until its request head names its address.
     """
 
     max_clients: int
@@ -57,19 +54,19 @@ class Gate:
     unidentified_by_listener: Counter[str] = field(factory=Counter)
     unidentified_by_address: Counter[str] = field(factory=Counter)
     refused: Counter[str] = field(factory=Counter)
-    """Clients that were refused before their upgrade, by reason: a bound, or whatever else the listener found."""
+    """Clients that were refused before their upgrade, by reason: a bound, or what the listener found."""
 
     def drain(self) -> None:
-        """Refuse all who come from now on."""
+        """Refuse every client from now on."""
         self.draining = True
 
-    def enter(self, listener: ListenerConfig, address: str | None) -> Ticket:
-        """A connection was accepted. Raises `NotAdmitted` where a bound is met; then nothing was counted."""
+    def admit(self, listener: ListenerConfig, address: str | None) -> Ticket:
+        """A connection was accepted. Raises `NotAdmitted`, and counts nothing, if a bound is met."""
         name = listener.name
         if self.draining:
             raise NotAdmitted(*DRAINING)
         if address is not None:
-            self.judge(listener, address)
+            self.check_address(listener, address)
         if self.clients >= self.max_clients or self.by_listener[name] >= listener.max_clients:
             raise NotAdmitted(*MAX_CLIENTS)
         here = self.unidentified_by_listener[name]
@@ -81,11 +78,11 @@ class Gate:
         self.unidentified_by_listener[name] += 1
         ticket = Ticket(self, name)
         if address is not None:
-            ticket.locate(address)
+            ticket.set_address(address)
         return ticket
 
-    def judge(self, listener: ListenerConfig, address: str) -> None:
-        """Raise `NotAdmitted` where this address may have no further client."""
+    def check_address(self, listener: ListenerConfig, address: str) -> None:
+        """Raise `NotAdmitted` if this address may have no further client."""
         if self.by_address[address] >= listener.max_clients_per_ip:
             raise NotAdmitted(*MAX_CLIENTS_PER_IP)
         share = min(self.max_unidentified, listener.max_unidentified) // self.address_share
@@ -95,15 +92,15 @@ class Gate:
 
 @define(eq=False)
 class Ticket:
-    """One connection's place. `leave` gives everything back, once."""
+    """One connection that was admitted; `release` takes back what it counts for, once."""
 
     gate: Gate
     listener: str
     address: str | None = None
     identified: bool = False
 
-    def locate(self, address: str) -> None:
-        """The client's address is known, and judged."""
+    def set_address(self, address: str) -> None:
+        """The client's address is known, and within its bounds."""
         self.address = address
         self.gate.by_address[address] += 1
         self.gate.unidentified_by_address[address] += 1
@@ -114,20 +111,20 @@ class Ticket:
             return
         self.identified = True
         self.gate.unidentified -= 1
-        _less(self.gate.unidentified_by_listener, self.listener)
+        _decrement(self.gate.unidentified_by_listener, self.listener)
         if self.address is not None:
-            _less(self.gate.unidentified_by_address, self.address)
+            _decrement(self.gate.unidentified_by_address, self.address)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The connection is over."""
         self.identify()
         self.gate.clients -= 1
-        _less(self.gate.by_listener, self.listener)
+        _decrement(self.gate.by_listener, self.listener)
         if self.address is not None:
-            _less(self.gate.by_address, self.address)
+            _decrement(self.gate.by_address, self.address)
 
 
-def _less(counter: Counter[str], key: str) -> None:
+def _decrement(counter: Counter[str], key: str) -> None:
     counter[key] -= 1
     if not counter[key]:
         del counter[key]  # a table that clients can grow holds no zeroes

@@ -1,4 +1,4 @@
-"""From an accepted connection to a supervised client: TLS, request head, bounds, origin, the protocol's own word."""
+"""From an accepted connection to a served client: bounds, TLS, request head, origin, and the protocol's decision."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ log = logging.getLogger("gatewayd.listener")
 
 
 class Rest(Protocol):
-    """Who answers requests that are no upgrades, where the protocol admits them."""
+    """Answers plain HTTP requests, if the protocol admits them."""
 
     async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
-        """Answer one request, and say why where it could not be; the transport is closed by who has called."""
+        """Answer one request; returns why it failed, if it did. The caller closes the transport."""
 
 
 class Listener:
@@ -77,20 +77,20 @@ class Listener:
         self._opening: set[trio.CancelScope] = set()
 
     async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
-        """Accept until cancelled; clients live in a nursery of their own, so that they outlive the accepting."""
+        """Accept until cancelled; clients live in a nursery of their own, so that they outlive the acceptor."""
         await trio.serve_listeners(self._contain, [acceptor], handler_nursery=clients)
 
     def drain(self, seconds: float) -> None:
-        """Whoever is still in the handshake has so long to send the rest of it, and is told 503 then."""
+        """Clients in the handshake have so long to send the rest of it, and get a 503 then."""
         for scope in self._opening:
             scope.deadline = min(scope.deadline, trio.current_time() + seconds)
 
     async def _contain(self, socket: SocketTransport) -> None:
-        """Whatever a connection does, it ends with it."""
+        """Whatever goes wrong on a connection ends that connection alone."""
         try:
             await self._serve(socket)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it went away in the handshake: nobody to tell
+            pass  # it went away in the handshake
         except* Exception:  # noqa: BLE001  # a bug of ours must end this connection alone, and be seen
             self.hub.totals.faults += 1
             self.lines.log(log, logging.ERROR, "fault in the handshake on %s", self.config.name, exc_info=True)
@@ -98,22 +98,23 @@ class Listener:
             socket.abort()
 
     async def _serve(self, socket: SocketTransport) -> None:
-        """Judge the bounds first: before a byte is read of a client that there is no room for."""
+        """Check the bounds first: before a byte is read from a client that there is no room for."""
         proxied = origin.is_trusted(socket.remote, self._proxies)
         try:
-            ticket = self.gate.enter(self.config, None if proxied else origin.address_of(socket.remote))
+            ticket = self.gate.admit(self.config, None if proxied else origin.address_of(socket.remote))
         except NotAdmitted as refused:
             self._count(refused.bound, socket.remote, refused.status, refused.reason)
-            # No task waits for one of them to read its answer, and to TLS it could not be said in words.
+            # No task waits until it has read the answer; under TLS there is no answer that it could read.
             answer = b"" if self.tls is not None else _answer(refused)
-            socket.dismiss(answer, self.limits.socket.dismissed_bytes)
+            socket.reject(answer, self.limits.socket.dismissed_bytes)
             return
         try:
-            await self._welcome(socket, ticket)
+            await self._open(socket, ticket)
         finally:
-            ticket.leave()
+            ticket.release()
 
-    async def _welcome(self, socket: SocketTransport, ticket: Ticket) -> None:
+    async def _open(self, socket: SocketTransport, ticket: Ticket) -> None:
+        """Bound the handshake in time; serve the client after it."""
         ready: Callable[[], Awaitable[None]] | None = None
         with trio.move_on_after(self.config.handshake_timeout) as scope:
             self._opening.add(scope)
@@ -127,11 +128,11 @@ class Listener:
             await ready()
 
     async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> Callable[[], Awaitable[None]] | None:
-        """Everything before the 101, within the handshake's time. What is done then; None when it was refused."""
+        """Everything up to the 101, within the handshake's time. Returns what to run then; None if it was refused."""
         transport = socket
         if self.tls is not None:
             try:
-                transport = await self.handshakes.begin(socket, self.tls, ticket.address)
+                transport = await self.handshakes.run(socket, self.tls, ticket.address)
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise
@@ -152,7 +153,7 @@ class Listener:
                 "head listener=%s remote=%s target=%s agent=%s", self.config.name, printable(remote), target, agent
             )
         try:
-            handshake = self._locate(ticket, head, remote)
+            handshake = self._handshake_of(ticket, head, remote)
             if not head.upgrades:
                 await self._admit_plain(head, handshake)
                 ticket.identify()
@@ -172,8 +173,8 @@ class Listener:
         connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
         limits = self.limits.client
         writer = Writer(transport, connection, self.tick, limits.write_seconds)
-        ear = transport.upgrade(self.epoll, writer.wake)
-        websocket = WebSocket(ear, writer, connection, limits, rest=reader.rest, fast=self.fast_lane)
+        data = transport.upgrade(self.epoll, writer.wake)
+        websocket = WebSocket(data, writer, connection, limits, rest=reader.rest, fast=self.fast_lane)
         client = self._new_client(
             self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits
         )
@@ -181,19 +182,19 @@ class Listener:
         return partial(serve_client, client, writer, websocket)
 
     async def _forward(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> None:
-        assert self.rest is not None, "the protocol admits what nobody answers"
+        assert self.rest is not None, "the protocol admits plain requests, and nothing answers them"
         failed = await self.rest.answer(transport, head, rest, remote)
         if failed is not None:
             self._count(failed.cause, remote, failed.status, failed.reason, head.target)
 
     async def _admit_plain(self, head: Head, handshake: Handshake) -> None:
-        """The protocol's word on a request that is no upgrade. Raises `Refused`."""
+        """The protocol's decision on a plain request. Raises `Refused`."""
         if not origin.allowed(head.origin, head.host, self.config.origins):
             raise Refused(403, ORIGIN_REFUSED, Cause.ORIGIN_REFUSED)
         await self.behaviour.admit_plain(handshake)
 
     async def _admit(self, head: Head, handshake: Handshake) -> Identify | Disconnect | None:
-        """The protocol's word on the request: a claim, a verdict to be told in band, or nothing yet."""
+        """The protocol's decision on the request: a claim, a verdict to be sent in band, or nothing yet."""
         if not origin.allowed(head.origin, head.host, self.config.origins):
             verdict = Disconnect(Cause.ORIGIN_REFUSED, ORIGIN_REFUSED)
             if Cause.ORIGIN_REFUSED in self.wire.endings:
@@ -204,23 +205,23 @@ class Listener:
         except Disconnect as verdict:
             return verdict
 
-    def _locate(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
+    def _handshake_of(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
         """Raises `NotAdmitted`: behind a trusted proxy only the head names the address whose bounds are judged."""
         if self.gate.draining:
             raise NotAdmitted(*DRAINING)
         if ticket.address is None and (address := origin.address_of(remote)) is not None:
-            self.gate.judge(self.config, address)
-            ticket.locate(address)
-        # A proxy that does not say who its client is must not make all of them wait for one.
+            self.gate.check_address(self.config, address)
+            ticket.set_address(address)
+        # If a proxy does not name its client, one client's wrong keys must not delay the others.
         blamed = None if origin.is_trusted(remote, self._proxies) else ticket.address
         return Handshake(head.path, head.query, head.headers, blamed)
 
     async def _refuse(self, transport: SocketTransport, answer: bytes) -> None:
-        """Answer over HTTP and hang up."""
-        await transport.hang_up(answer, self.limits.client.linger_seconds, self.limits.client.refused_bytes)
+        """Answer over HTTP, and close."""
+        await transport.answer_and_linger(answer, self.limits.client.linger_seconds, self.limits.client.refused_bytes)
 
     def _count(self, reason: str, remote: str, status: int, words: str, target: str = "-") -> None:
-        """A client is refused before its upgrade: count and log it."""
+        """Count and log a client that is refused before its upgrade."""
         self.gate.refused[reason] += 1
         self.lines.log(
             log, logging.INFO, "refused listener=%s remote=%s status=%s target=%s cause=%s reason=%s",
@@ -234,7 +235,7 @@ def _answer(refused: NotAdmitted) -> bytes:
 
 
 async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:
-    """The request head; None when the peer hung up before its end."""
+    """The request head; None if the peer closed before its end."""
     while True:
         data = await transport.receive_some(8192)
         if not data:

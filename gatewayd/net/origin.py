@@ -1,4 +1,4 @@
-"""Who is asking: the browser's origin against the listener's rule, and the client's address behind a proxy."""
+"""Where a request comes from: the browser's origin, judged by the listener's rule, and the address behind a proxy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def allowed(origin: str | None, host: str, listed: Sequence[str] | None) -> bool:
-    """Whether a request may upgrade: no browser, a page of the same host and port, or an origin that is listed.
+    """Whether a request may upgrade: it is of no browser, of a page of the same host and port, or of a listed origin.
 
-    The scheme is not compared: behind a proxy that ends TLS, a page of https: speaks to a listener of ws:.
+    Schemes are not compared: behind a proxy that ends TLS, a page of https: connects to a listener of ws:.
     """
     if origin is None:
         return True
@@ -38,9 +38,9 @@ def networks(trusted: Sequence[str]) -> tuple[Network, ...]:
 
 
 def remote(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) -> str:
-    """The client's address as text: the peer's, or the last one in X-Forwarded-For that no trusted proxy wrote.
+    """The client's address as text: the peer's, or the last one in X-Forwarded-For that is no trusted proxy.
 
-    Only what a trusted proxy says is believed; a client that sends the header itself gains nothing.
+    The header counts only if a trusted proxy sent it; a client that sends it itself gains nothing.
     """
     if not trusted:
         return peer
@@ -61,14 +61,14 @@ def is_trusted(remote: str, trusted: Sequence[Network]) -> bool:
 
 
 def host_of(remote: str) -> str | None:
-    """The address without its port; None where there is no address, as on a Unix socket."""
+    """The address without its port; None if there is no address, as on a Unix socket."""
     address = _parse(remote)
     return None if address is None else str(address)
 
 
 def address_of(remote: str) -> str | None:
-    """What the bounds per address count: the IPv4 address, or the /64 of an IPv6 one, of which one customer has them
-    all (RFC 6177); None where there is no address, as on a Unix socket.
+    """What the bounds per address count: an IPv4 address, or the /64 of an IPv6 one, since one customer has at least
+    that (RFC 6177); None if there is no address, as on a Unix socket.
     """
     address = _parse(remote)
     if isinstance(address, ipaddress.IPv6Address):
@@ -77,7 +77,7 @@ def address_of(remote: str) -> str | None:
 
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address with or without a port, IPv6 in brackets where it has one; IPv4 where IPv6 only wraps it."""
+    """An address with or without a port (then IPv6 is in brackets); IPv4 that is mapped into IPv6 is IPv4."""
     host = text
     if text.startswith("["):
         host = text[1:].partition("]")[0]
@@ -86,7 +86,7 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return _address(host)
 
 
-@lru_cache(maxsize=1024)  # a client is asked about more than once, and many of them come from few addresses
+@lru_cache(maxsize=1024)  # each client is looked up more than once, and many come from few addresses
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)

@@ -1,7 +1,7 @@
-"""trio-websocket, the judge of every frame that is out of the ordinary; nothing else of gatewayd knows it.
+"""The slow lane: trio-websocket, which judges every unusual frame. No other file of gatewayd imports it.
 
-It is made when the first such frame comes, over a stream that leads nowhere: it reads what it is given, and what it
-says goes to the client's writer. It never sees the socket, so it can neither lose bytes nor let them pass each other.
+It is created at the first such frame, over a stream in memory: it reads the bytes that it is fed, and what it writes
+goes to the client's writer. It never sees the socket, so it can neither lose bytes nor reorder them.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ REQUEST = (
     b"GET / HTTP/1.1\r\nHost: gatewayd\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-"""The client's own request was answered long ago; the library has to see one to begin."""
+"""The client's own request is answered already; the library needs one to begin."""
 VIOLATIONS = {1002: Cause.PROTOCOL_ERROR, 1007: Cause.INVALID_TEXT, 1009: Cause.TOO_BIG}
-"""What the library calls a peer's mistake, by the code that RFC 6455 §7.4.1 gives it."""
+"""The cause of a violation, by the close code that the library gives it (RFC 6455 §7.4.1)."""
 
 
-class _Tap(trio.abc.Stream):
-    """What the library takes for the socket."""
+class _MemoryStream(trio.abc.Stream):
+    """Takes the place of the socket."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._given = [REQUEST]
+        self._unread = [REQUEST]
         self._more = trio.Event()
-        self.asked = trio.Event()
-        """All that was given is read, or the library will read no more."""
+        self.drained = trio.Event()
+        """The library has read all that it was fed, or will read no more."""
         self.upgraded = False
         self.closed = False
 
-    def give(self, data: bytes) -> None:
-        self._given.append(data)
-        self.asked = trio.Event()
+    def feed(self, data: bytes) -> None:
+        self._unread.append(data)
+        self.drained = trio.Event()
         self._more.set()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        while not self._given:
+        while not self._unread:
             self._more = trio.Event()
-            self.asked.set()
+            self.drained.set()
             await self._more.wait()
-        return self._given.pop(0)
+        return self._unread.pop(0)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         frame = bytes(data)
-        # The 101 is not for the client, which has got ours; nor is the close: it follows from the verdict, like any.
+        # The client has our own 101 already, and its close frame follows from the verdict, like any.
         if self.upgraded and frame[0] & 15 != frames.CLOSE:
-            self._writer.say(frame)
+            self._writer.send_control(frame)
         await trio.lowlevel.checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -63,15 +63,15 @@ class _Tap(trio.abc.Stream):
 
     async def aclose(self) -> None:
         self.closed = True
-        self.asked.set()
+        self.drained.set()
         await trio.lowlevel.checkpoint()
 
 
 class SlowLane:
-    """One client's slow lane. `run` in a nursery of the client; then `eat` raw bytes, and take each `message`."""
+    """One client's slow lane. `run` it in a nursery of the client; then `feed` raw bytes, and take each `message`."""
 
     def __init__(self, writer: Writer, max_message_bytes: int) -> None:
-        self._tap = _Tap(writer)
+        self._stream = _MemoryStream(writer)
         self._max_bytes = max_message_bytes
         self._connection: WebSocketConnection | None = None
 
@@ -80,29 +80,29 @@ class SlowLane:
         try:
             async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(
-                    nursery, self._tap, max_message_size=self._max_bytes, receive_buffer_size=65536
+                    nursery, self._stream, max_message_size=self._max_bytes, receive_buffer_size=65536
                 )
                 self._connection = await request.accept()
-                self._tap.upgraded = True
+                self._stream.upgraded = True
                 task_status.started()
         except* (LocalProtocolError, ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-            # Its own state machine objects to what it says itself in some corners; the talk is over either way.
-            self._tap.closed = True
-            self._tap.asked.set()
+            # In some corners the library refuses what it sends itself; the connection is over either way.
+            self._stream.closed = True
+            self._stream.drained.set()
 
     @property
     def closed(self) -> bool:
-        """Whether it has passed a verdict, which `message` tells."""
-        return self._tap.closed
+        """Whether it has found a violation, which `message` raises."""
+        return self._stream.closed
 
-    async def eat(self, data: bytes) -> None:
-        """Give it bytes, and wait until it has acted on all of them."""
-        if not self._tap.closed:
-            self._tap.give(data)
-            await self._tap.asked.wait()
+    async def feed(self, data: bytes) -> None:
+        """Feed it bytes, and wait until it has acted on all of them."""
+        if not self._stream.closed:
+            self._stream.feed(data)
+            await self._stream.drained.wait()
 
     async def message(self) -> str | bytes:
-        """The message that is due. Raises the `Disconnect` that it found instead."""
+        """The message that is complete. Raises the `Disconnect` of a violation instead."""
         assert self._connection is not None
         try:
             return await self._connection.get_message()

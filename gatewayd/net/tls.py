@@ -1,12 +1,12 @@
 """A client behind TLS: the same transport, with encryption between it and the socket.
 
-Written against `ssl.MemoryBIO` rather than `trio.SSLStream`, so that a frame may be encrypted and sent without waiting,
-and what comes decrypted without waking a task, as on a plain socket.
+Written against `ssl.MemoryBIO` rather than `trio.SSLStream`, so that a frame is encrypted and sent without waiting, and
+data is decrypted without waking a task, as on a plain socket.
 
-Law 1: what is encrypted goes out whole and in order before anything else is encrypted.
-Law 2: bytes count as taken when they are encrypted, of which no more than one record waits for the kernel.
-Law 3: a handshake begins when there is room for it, and ends in a bounded time: what it keeps in memory is what makes
-half-open connections dear.
+Law 1: encrypted bytes are sent whole and in order before anything else is encrypted.
+Law 2: bytes count as taken when they are encrypted; no more than one record waits for the kernel.
+Law 3: a handshake begins when there is room for it, and takes a bounded time: its memory is what makes half-open
+connections expensive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from gatewayd.config.limits import NetLimits, TlsLimits
-from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Heard, Take
+from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, OnData, Reader
 from gatewayd.net.transport import SocketTransport, no_wake
 
 RECORD_BYTES = 16384
@@ -26,7 +26,7 @@ RECORD_BYTES = 16384
 
 
 class NotTls(trio.BrokenResourceError):
-    """The peer does not speak TLS, or no version and cipher of ours."""
+    """The peer does not speak TLS, or shares no version or cipher with us."""
 
 
 class Handshakes:
@@ -44,17 +44,17 @@ class Handshakes:
         self._all = trio.CapacityLimiter(most)
         self._computing = trio.Lock()
         self._by_address: WeakValueDictionary[str, trio.CapacityLimiter] = WeakValueDictionary()
-        self._patient: dict[trio.CancelScope, float] = {}  # with the end that each has in a hurry, oldest first
+        self._running: dict[trio.CancelScope, float] = {}  # with the deadline of each in a crowd, oldest first
 
-    async def begin(self, below: SocketTransport, context: ssl.SSLContext, address: str | None) -> TlsTransport:
+    async def run(self, below: SocketTransport, context: ssl.SSLContext, address: str | None) -> TlsTransport:
         """Agree on keys with one client. Raises as `TlsTransport.handshake`, and `NotTls` when it takes too long."""
         its_own = trio.CapacityLimiter(self._address_most)
         if address is not None:
             its_own = self._by_address.setdefault(address, its_own)
         async with its_own:
-            if not self._all.available_tokens and self._patient:
-                oldest = next(iter(self._patient))
-                oldest.deadline = min(oldest.deadline, self._patient.pop(oldest))
+            if not self._all.available_tokens and self._running:
+                oldest = next(iter(self._running))
+                oldest.deadline = min(oldest.deadline, self._running.pop(oldest))
             async with self._all:
                 return await self._agree(TlsTransport(below, context, self._limits.unsent_bytes))
 
@@ -62,22 +62,22 @@ class Handshakes:
         agreed = False
         try:
             with trio.move_on_after(self._limits.handshake_seconds) as patience:
-                self._patient[patience] = trio.current_time() + self._limits.crowded_seconds
+                self._running[patience] = trio.current_time() + self._limits.crowded_seconds
                 await transport.handshake(self._computing, self._limits.hello_bytes)
                 agreed = True
         finally:
-            self._patient.pop(patience, None)
+            self._running.pop(patience, None)
             if not agreed:
-                transport.abort()  # or it would hold itself, and all that TLS keeps
+                transport.abort()  # otherwise it would hold itself, and the memory of TLS
         if not agreed:
             raise NotTls("the TLS handshake took too long")
         return transport
 
 
 class TlsTransport(SocketTransport):
-    """The server's side of TLS over a socket that nobody else uses from now on; `handshake` comes first."""
+    """The server's side of TLS over a socket that only this object uses from now on; `handshake` comes first."""
 
-    __slots__ = ("_cipher", "_in", "_out", "_over", "_tls", "_unsent_bytes")
+    __slots__ = ("_cipher", "_eof", "_in", "_out", "_tls", "_unsent_bytes")
 
     def __init__(self, below: SocketTransport, context: ssl.SSLContext, unsent_bytes: int) -> None:
         super().__init__(below.sock, below.remote)
@@ -86,7 +86,7 @@ class TlsTransport(SocketTransport):
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=True)
         self._cipher = b""  # encrypted, and not yet taken by the kernel
-        self._over = False  # the peer has said that nothing more comes
+        self._eof = False  # the peer sends no more
 
     async def handshake(self, computing: trio.Lock, hello_bytes: int) -> None:
         """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up.
@@ -99,23 +99,23 @@ class TlsTransport(SocketTransport):
                 async with computing:
                     self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                await self._send_out()
+                await self._flush()
                 said = await super().receive_some(left)
                 left -= len(said)
                 if not left:
                     raise NotTls(f"a TLS handshake of more than {hello_bytes} bytes") from None
                 self._feed(said)
             except (ssl.SSLError, ssl.CertificateError) as exc:
-                await self._send_out()  # the alert says why
-                if self._over:
+                await self._flush()  # the alert tells the reason
+                if self._eof:
                     raise trio.BrokenResourceError("the peer hung up in the TLS handshake") from exc
                 raise NotTls(f"no TLS handshake: {exc}") from exc
             else:
-                await self._send_out()
+                await self._flush()
                 return
 
-    async def _send_out(self) -> None:
-        """Write what TLS itself has to say."""
+    async def _flush(self) -> None:
+        """Write what TLS itself sends."""
         self._cipher += self._out.read()
         while not self.drained():
             await self.wait_send_all_might_not_block()
@@ -138,8 +138,8 @@ class TlsTransport(SocketTransport):
         return not self._cipher
 
     def _send(self, data: bytes) -> int:
-        """As the socket's own, `OSError` and all: how many bytes were taken, by the kernel or into the one record that
-        is on its way."""
+        """As the socket's own, which may raise `OSError`: how many bytes were taken, by the kernel or into the one
+        record that waits for it."""
         if not self._drain():
             return 0
         taken = self._tls.write(data[:RECORD_BYTES])
@@ -151,9 +151,9 @@ class TlsTransport(SocketTransport):
     # --- in -------------------------------------------------------------------------------------------------
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What has come, at least one byte; b"" at the end."""
-        found = self._decrypt()  # the handshake may have read on
-        while not found and not self._over:
+        """Read at least one byte; b"" at the end."""
+        found = self._decrypt()  # the handshake may have read more than its own
+        while not found and not self._eof:
             self._feed(await super().receive_some())
             found = self._decrypt()
         return found
@@ -162,16 +162,16 @@ class TlsTransport(SocketTransport):
         if data:
             self._in.write(data)
         else:
-            self._over = True
+            self._eof = True
             self._in.write_eof()
 
     def _decrypt(self) -> bytes:
-        """All whole records that are here. Raises `trio.BrokenResourceError` where it is no TLS."""
+        """The data of all whole records that are here. Raises `trio.BrokenResourceError` if they are not TLS."""
         found = []
         try:
             while piece := self._tls.read(RECEIVE_BYTES):
                 found.append(piece)
-            self._over = True  # its close_notify (RFC 8446 §6.1), with which some end without hanging up
+            self._eof = True  # its close_notify (RFC 8446 §6.1), after which some peers do not close
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
             pass
         except ssl.SSLError as exc:
@@ -180,7 +180,7 @@ class TlsTransport(SocketTransport):
         return b"".join(found)
 
     def _answer(self) -> None:
-        """Write what TLS itself has to say to what came, such as new keys."""
+        """Write what TLS itself replies, such as new keys."""
         if self._out.pending:
             self._cipher += self._out.read()
             if len(self._cipher) > self._unsent_bytes:
@@ -188,49 +188,49 @@ class TlsTransport(SocketTransport):
             if not self.drained():
                 self.wake()
 
-    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Heard:
+    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Reader:
         """As on a plain socket; what is read is decrypted."""
         super().upgrade(epoll, wake)
         return self
 
-    async def wait(self, take: Take) -> None:
-        """As `Ear.wait`, decrypted."""
+    async def read(self, on_data: OnData) -> None:
+        """As `SocketReader.read`, decrypted."""
 
-        def opened(data: bytes) -> bool:
+        def on_records(data: bytes) -> bool:
             self._feed(data)
             found = self._decrypt()
-            if found and not take(found):
+            if found and not on_data(found):
                 return False
-            return take(b"") if self._over else True
+            return on_data(b"") if self._eof else True
 
-        assert self.ear is not None
-        if not self._over:
-            await self.ear.wait(opened)
+        assert self.reader is not None
+        if not self._eof:
+            await self.reader.read(on_records)
         else:
             await trio.lowlevel.checkpoint()
-            take(b"")
+            on_data(b"")
 
     # --- the end --------------------------------------------------------------------------------------------
 
-    def _notify(self) -> None:
-        """Say that nothing more comes (RFC 8446 §6.1), if it can be said without waiting."""
+    def _close_notify(self) -> None:
+        """Send the end of the stream (RFC 8446 §6.1), if that is possible without waiting."""
         try:
             self._tls.unwrap()
         except (OSError, ValueError):
-            pass  # the peer has not said so itself, which is never waited for
+            pass  # the peer has not sent its own, which is never waited for
         try:
             self._answer()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # there is nobody to tell
+            pass  # the peer is gone
 
     def send_eof(self) -> None:
         """Tell the peer that nothing more will come."""
-        self._notify()
+        self._close_notify()
         super().send_eof()
 
     def abort(self) -> None:
         """Close at once."""
         if self.sock.fileno() != -1:
-            self._notify()
-        self.send = self.sock.send  # or this object would hold itself, and all that TLS keeps
+            self._close_notify()
+        self.send = self.sock.send  # otherwise this object would hold itself, and the memory of TLS
         super().abort()

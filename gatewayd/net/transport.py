@@ -1,7 +1,7 @@
 """One accepted socket as a Trio stream: plain, non-blocking, closable at once.
 
-Written against the socket rather than `trio.SocketStream` because two things are needed that the latter hides:
-how many bytes of a write the kernel took, and a close that never waits.
+Written against the socket, since `trio.SocketStream` hides two things that are needed: how many bytes of a write the
+kernel took, and a close that never waits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
-from gatewayd.net.epoll import RECEIVE_BYTES, Ear, Epoll, Heard
+from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Reader, SocketReader
 
 
 def no_wake() -> None:
@@ -22,35 +22,35 @@ def no_wake() -> None:
 class SocketTransport(trio.abc.Stream):
     """A connected, non-blocking stream socket. `remote` is its peer as text; "unix" for a Unix socket."""
 
-    __slots__ = ("ear", "remote", "send", "sock", "wake")
+    __slots__ = ("reader", "remote", "send", "sock", "wake")
 
     def __init__(self, sock: socket.socket, remote: str) -> None:
         self.sock = sock
         self.send: Callable[[bytes], int] = sock.send
-        """The socket's own, errors and all: for the one place where a call less is worth it."""
+        """The socket's own, which may raise `OSError`: for the one place where a call less is worth it."""
         self.remote = remote
         self.wake: Callable[[], None] = no_wake
-        self.ear: Ear | None = None
-        """Where it is heard from the upgrade on."""
+        self.reader: SocketReader | None = None
+        """Reads the socket from the upgrade on."""
 
-    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Heard:
+    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Reader:
         """The request is read: from now on the node's epoll reads the socket, and `receive_some` must not be called.
 
         `wake` is called when something is left to be written that was counted as taken.
         """
         self.wake = wake
-        self.ear = Ear(epoll, self.sock)
-        return self.ear
+        self.reader = SocketReader(epoll, self.sock)
+        return self.reader
 
-    def behind(self) -> bool:
-        """Whether the peer has said something that was not acted on yet; known from the upgrade on."""
-        return self.ear is not None and self.ear.behind()
+    def has_unread(self) -> bool:
+        """Whether the peer has sent something that was not acted on yet; known from the upgrade on."""
+        return self.reader is not None and self.reader.has_unread()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What has come, at least one byte; b"" at the end. Raises `BrokenResourceError`, `ClosedResourceError`."""
+        """Read at least one byte; b"" at the end. Raises `BrokenResourceError`, `ClosedResourceError`."""
         while True:
             try:
-                # Waiting first: a client has seldom said more by the time it is heard again.
+                # Waiting first: a client has seldom sent more by the time it is read again.
                 await wait_readable(self.sock)
                 return self.sock.recv(max_bytes or RECEIVE_BYTES)
             except BlockingIOError:
@@ -68,7 +68,7 @@ class SocketTransport(trio.abc.Stream):
             raise self._failure() from exc
 
     def drained(self) -> bool:
-        """Whether the kernel has all that was counted as taken; writes what it takes now."""
+        """Write what the kernel takes now; whether it has all that was counted as taken."""
         return True
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -91,9 +91,9 @@ class SocketTransport(trio.abc.Stream):
             raise self._failure() from exc
 
     async def linger(self, seconds: float, most: int) -> None:
-        """Say that nothing more comes, and read for a moment what the peer was still sending, up to `most` bytes.
+        """Send the end of the stream, and read for a moment what the peer was still sending, up to `most` bytes.
 
-        Closing a socket with unread bytes resets the connection, and the reset may overtake what we said last.
+        Closing a socket with unread bytes resets the connection, and the reset may overtake our last bytes.
         """
         self.send_eof()
         with trio.move_on_after(seconds):
@@ -103,27 +103,27 @@ class SocketTransport(trio.abc.Stream):
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 
-    async def hang_up(self, answer: bytes, seconds: float, most: int) -> None:
-        """Say a last answer and `linger`, so that no reset overtakes it; `seconds` are for both together."""
+    async def answer_and_linger(self, answer: bytes, seconds: float, most: int) -> None:
+        """Send a last answer and `linger`, so that no reset overtakes it; `seconds` are for both together."""
         with trio.move_on_after(seconds):
             await self.send_all(answer)
             await self.linger(seconds, most)
 
     def send_eof(self) -> None:
-        """Tell the peer that nothing more will come; it may still be talking."""
+        """Tell the peer that nothing more will come; it may still be sending."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the peer is gone already: there is nobody to tell
+            pass  # the peer is gone already
 
-    def dismiss(self, answer: bytes, most: int) -> None:
+    def reject(self, answer: bytes, most: int) -> None:
         """Send what can be sent without waiting, and close: for a client that there is no room for."""
         try:
             self.sock.send(answer)
             # Up to `most` bytes are read: a close over unread bytes would be a reset, which may overtake the answer.
             self.sock.recv(most)
         except OSError:
-            pass  # it did not wait for the answer, or has said nothing yet
+            pass  # it did not wait for the answer, or has sent nothing yet
         self.abort()
 
     def _failure(self) -> trio.ClosedResourceError | trio.BrokenResourceError:
@@ -133,10 +133,10 @@ class SocketTransport(trio.abc.Stream):
 
     def abort(self) -> None:
         """Close at once, whatever is still in flight. Safe to call twice."""
-        self.wake = no_wake  # whoever it was holds this object
+        self.wake = no_wake  # the writer holds this object
         if self.sock.fileno() != -1:
-            if self.ear is not None:
-                self.ear.close()
+            if self.reader is not None:
+                self.reader.close()
             notify_closing(self.sock)
             self.sock.close()
 

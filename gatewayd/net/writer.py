@@ -1,8 +1,8 @@
-"""One client's way out: whatever is said to it passes its outbox, and leaves in that order.
+"""Writes one client's outbox to its socket, in order.
 
 Law 1: nothing follows a close frame.
 Law 2: a write that makes no progress in time is the slow-consumer verdict.
-Law 3: a lone frame is written as it is said, what follows in the same tick at the tick's end, in one write; the writer
+Law 3: a lone frame is written at once; what follows in the same tick is written at its end, in one write. The writer
 task exists only while the kernel takes no more.
 """
 
@@ -24,7 +24,7 @@ class Writer:
     """Writes one connection's outbox to its socket; a write may be blocked for `write_seconds`, or `outbox_age`."""
 
     __slots__ = (
-        "_connection", "_listed", "_nursery", "_outbox", "_patience", "_task", "_tick",
+        "_connection", "_dirty", "_nursery", "_outbox", "_patience", "_task", "_tick",
         "closing", "socket",
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class Writer:
         self._tick = tick
         self._patience = min(write_seconds, connection.settings.outbox_age)
         self._nursery: trio.Nursery | None = None
-        self._listed = False
+        self._dirty = False
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
@@ -44,40 +44,40 @@ class Writer:
         connection.outbox.wake = self.wake
 
     def wake(self) -> None:
-        """Something waits to be written: at the end of the tick, if no task has it in hand."""
-        if not self._listed and not self._task:
-            self._listed = True
+        """Something waits to be written: at the end of the tick, unless the writer task is running."""
+        if not self._dirty and not self._task:
+            self._dirty = True
             self._tick.add(self)
 
     def hold(self) -> None:
-        """More is being said in this tick: join all of it, to everybody."""
+        """More follows in this tick: join it to one write, for every client."""
         self._tick.hold()
 
-    def serve(self, nursery: trio.Nursery | None) -> None:
-        """Where the writer task may live; None when there is no such place any more, and `flush` is called instead."""
+    def use(self, nursery: trio.Nursery | None) -> None:
+        """The nursery of the writer task; None when it is closing, and `flush` is called instead."""
         self._nursery = nursery
         self._task = False
 
-    def say(self, frame: bytes) -> None:
-        """Queue a frame that is no event (pong, ping): bounded by what causes it, not by the outbox."""
+    def send_control(self, frame: bytes) -> None:
+        """Queue a ping, pong or close frame: bounded by what causes it, not by the outbox."""
         if not self.closing:
             self._outbox.push(frame, None, trio.current_time(), free=True)
 
-    def say_close(self, frame: bytes) -> None:
+    def send_close(self, frame: bytes) -> None:
         """Queue a close frame; nothing is queued behind it."""
-        self.say(frame)
+        self.send_control(frame)
         self.closing = True
         self._outbox.finish()
 
     def write_now(self) -> bool:
-        """Write what the kernel takes at once; False when something is left."""
-        self._listed = False
+        """Write what the kernel takes now; False when something is left."""
+        self._dirty = False
         if self._task:
-            return True  # the task has it in hand
+            return True  # the task writes it
         try:
             return self._write_some()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return False  # the writer task meets the same error, in the nursery where it belongs
+            return False  # the writer task meets the same error, in the client's nursery
 
     def _write_some(self) -> bool:
         while data := self._outbox.batch():
@@ -103,11 +103,11 @@ class Writer:
             self._task = False
 
     async def flush(self) -> None:
-        """Write until the outbox is empty, one task at a time. Raises `trio.BrokenResourceError` where that fails."""
+        """Write until the outbox is empty; one task at a time. Raises `trio.BrokenResourceError`."""
         while len(self._outbox) or not self.socket.drained():
             with trio.move_on_after(self._patience) as patience:
                 if not self._write_some():
-                    # The outbox may change while we wait: the next round asks it again for what to write.
+                    # The outbox may change meanwhile: the next round asks it again what to write.
                     await self.socket.wait_send_all_might_not_block()
             if patience.cancelled_caught or self._outbox.stale(trio.current_time()):
                 self._give_up()
@@ -121,6 +121,6 @@ class Writer:
             connection.lags(connection)  # what the journal knows of it is out of date
 
     def _give_up(self) -> None:
-        """The peer does not read: that is the verdict, and what is left can only be taken back."""
+        """The peer does not read, which is the verdict; what is left is taken back."""
         self._connection.end(Disconnect(Cause.SLOW_CONSUMER, f"nothing was read for {self._patience:g} s"))
         raise trio.BrokenResourceError("the peer does not read")

@@ -52,7 +52,7 @@ class EchoClient(Client):
 
     __slots__ = ()
 
-    def act(self, message: str | bytes) -> None:
+    def on_message(self, message: str | bytes) -> None:
         self.connection.outbox.push(frame(message), None, trio.current_time(), free=True)
 
 

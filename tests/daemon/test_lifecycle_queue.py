@@ -137,7 +137,7 @@ async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take
             person = ready(node.book)
             writer = Writer(SocketTransport(near, "test"), person.connection, tick, 10.0)
             async with trio.open_nursery() as nursery:
-                writer.serve(nursery)
+                writer.use(nursery)
                 assert await node.state.committed()
                 for number in range(2):
                     node.book.publish("user:a", "E", [number, "x" * 400_000])

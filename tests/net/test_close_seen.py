@@ -28,9 +28,9 @@ class Poll:
         self.connection = connection
         self.seen: list[Cause] | None = None
 
-    async def wait(self, take: Callable[[bytes], bool]) -> None:
+    async def read(self, on_data: Callable[[bytes], bool]) -> None:
         data, self.data = self.data, b""
-        goes_on = take(data)
+        goes_on = on_data(data)
         if self.seen is None:
             verdict = self.connection.verdict
             self.seen = [] if verdict is None else [verdict.cause]
@@ -47,7 +47,7 @@ async def seen(data: bytes) -> tuple[list[Cause] | None, Cause]:
     socket = WebSocket(poll, said, connection, ClientLimits(), rest=b"", fast=True)
     async with trio.open_nursery() as nursery:
         with pytest.raises(Disconnect) as verdict:
-            await socket.hear(nursery, lambda message: None)
+            await socket.read(nursery, lambda message: None)
         nursery.cancel_scope.cancel()  # the library lives there, once it was asked
     return poll.seen, verdict.value.cause
 

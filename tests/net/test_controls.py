@@ -31,21 +31,21 @@ def test_a_pong_answers_its_ping_and_all_before_it() -> None:
     for number in range(3):
         asked.ping(tell(number))
     assert sent == [frames.control(frames.PING, payload) for payload in (b"1", b"2", b"3")]
-    assert not asked.answers(b"0")
+    assert not asked.is_answer(b"0")
     assert told == []
-    assert asked.answers(b"2")
+    assert asked.is_answer(b"2")
     assert told == [0, 1]
-    assert not asked.answers(b"1")
-    assert asked.answers(b"3")
+    assert not asked.is_answer(b"1")
+    assert asked.is_answer(b"3")
     assert told == [0, 1, 2]
-    assert not asked.answers(b"3")
+    assert not asked.is_answer(b"3")
 
 
 def test_one_that_is_gone_is_told_nothing_more() -> None:
     asked, _ = controls()
     asked.ping(lambda: pytest.fail("it is gone"))
     asked.release()
-    assert not asked.answers(b"1")
+    assert not asked.is_answer(b"1")
 
 
 async def test_who_asks_for_life_at_the_same_time_shares_a_ping(autojump_clock: trio.testing.MockClock) -> None:
@@ -59,11 +59,11 @@ async def test_who_asks_for_life_at_the_same_time_shares_a_ping(autojump_clock: 
         nursery.start_soon(ask)
         nursery.start_soon(ask)
         await trio.sleep(1)
-        assert asked.answers(b"1")
+        assert asked.is_answer(b"1")
     assert (alive, len(sent)) == ([True, True], 1)
     assert not await asked.alive(2.0)
     asked.ping(lambda: alive.append(True))
-    assert asked.answers(b"3")  # the one before it came too late for whoever asked
+    assert asked.is_answer(b"3")  # the one before it came too late for whoever asked
     assert len(alive) == 3
 
 

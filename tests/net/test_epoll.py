@@ -54,9 +54,9 @@ async def listen(wire: Wire, heard: list[bytes], *, until: bytes = b"") -> None:
         heard.append(data)
         return data != until
 
-    assert wire.near.ear is not None
+    assert wire.near.reader is not None
     with trio.fail_after(5):
-        await wire.near.ear.wait(take)
+        await wire.near.reader.read(take)
 
 
 async def test_pieces_are_heard_without_waking_the_reader_until_it_is_needed() -> None:
@@ -89,9 +89,9 @@ async def test_what_goes_wrong_goes_wrong_in_the_reader_and_nowhere_else() -> No
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: listen(good, heard, until=b"end"))
             bad.far.send(b"x")
-            assert bad.near.ear is not None
+            assert bad.near.reader is not None
             with pytest.raises(ValueError, match="x"), trio.fail_after(5):
-                await bad.near.ear.wait(fail)
+                await bad.near.reader.read(fail)
             good.far.send(b"end")
         assert heard == [b"end"]
 
@@ -103,13 +103,13 @@ async def test_a_lost_connection_is_a_broken_resource() -> None:
         near, _ = listener.accept()
         near.setblocking(False)
         transport = SocketTransport(near, "test")
-        ear = transport.upgrade(epoll)
+        reader = transport.upgrade(epoll)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         far.close()  # a reset
         async with trio.open_nursery() as nursery:
             nursery.start_soon(epoll.run)
             with pytest.raises(trio.BrokenResourceError), trio.fail_after(5):
-                await ear.wait(bool)
+                await reader.read(bool)
             nursery.cancel_scope.cancel()
         transport.abort()
         listener.close()
@@ -128,7 +128,7 @@ async def test_a_reader_that_is_cancelled_hears_nothing_more() -> None:
 async def test_a_reader_may_be_ended_by_what_it_hears() -> None:
     async with polling() as pair:
         wire = pair()
-        assert wire.near.ear is not None
+        assert wire.near.reader is not None
         for error in (None, ValueError("too late")):
             with trio.CancelScope() as scope:
 
@@ -139,7 +139,7 @@ async def test_a_reader_may_be_ended_by_what_it_hears() -> None:
                     return False
 
                 wire.far.send(b"x")
-                await wire.near.ear.wait(take)
+                await wire.near.reader.read(take)
             assert scope.cancelled_caught
 
 
@@ -148,14 +148,14 @@ async def test_a_socket_that_is_closed_is_not_heard_for_the_one_that_gets_its_nu
         first, heard = pair(), list[bytes]()
         first.far.send(b"one")
         await listen(first, heard, until=b"one")
-        assert first.near.ear is not None
-        number = first.near.ear._number
+        assert first.near.reader is not None
+        number = first.near.reader._number
         first.near.abort()
         second = pair()
-        assert second.near.ear is not None
-        assert second.near.ear._number == number
+        assert second.near.reader is not None
+        assert second.near.reader._number == number
         second.far.send(b"two")
-        first.near.ear.close()  # again: it must not take the other one out
+        first.near.reader.close()  # again: it must not take the other one out
         await listen(second, heard, until=b"two")
         assert heard == [b"one", b"two"]
 
@@ -163,23 +163,23 @@ async def test_a_socket_that_is_closed_is_not_heard_for_the_one_that_gets_its_nu
 async def test_whether_something_lies_in_a_socket() -> None:
     async with polling() as pair:
         wire, heard = pair(), list[bytes]()
-        assert SocketTransport(wire.near.sock, "in its handshake").behind() is False
-        assert wire.near.behind()  # nobody waits: what was said last is being acted on
+        assert SocketTransport(wire.near.sock, "in its handshake").has_unread() is False
+        assert wire.near.has_unread()  # nobody waits: what was said last is being acted on
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(listen, wire, heard, until=b"end"))
             await trio.testing.wait_all_tasks_blocked()
-            assert not wire.near.behind()
+            assert not wire.near.has_unread()
             wire.far.send(b"one")
-            assert wire.near.behind()
+            assert wire.near.has_unread()
             await trio.testing.wait_all_tasks_blocked(0.01)
-            assert not wire.near.behind()
+            assert not wire.near.has_unread()
             assert heard == [b"one"]  # to look takes nothing away
             wire.far.send(b"end")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(listen, wire, heard, until=b""))
             await trio.testing.wait_all_tasks_blocked()
             wire.far.close()
-            assert wire.near.behind()
+            assert wire.near.has_unread()
 
 
 async def test_a_reset_that_was_not_heard_yet() -> None:
@@ -190,11 +190,11 @@ async def test_a_reset_that_was_not_heard_yet() -> None:
         near.setblocking(False)
         transport = SocketTransport(near, "test")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(transport.upgrade(epoll).wait, bool)
+            nursery.start_soon(transport.upgrade(epoll).read, bool)
             await trio.testing.wait_all_tasks_blocked()
             far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             far.close()
-            assert transport.behind()
+            assert transport.has_unread()
             nursery.cancel_scope.cancel()
         transport.abort()
         listener.close()
@@ -207,8 +207,8 @@ async def test_caught_up_means_that_everything_was_heard() -> None:
             for wire in wires:
                 nursery.start_soon(partial(listen, wire, heard, until=b"end"))
             await trio.testing.wait_all_tasks_blocked()
-            assert wires[0].near.ear is not None
-            epoll = wires[0].near.ear._epoll
+            assert wires[0].near.reader is not None
+            epoll = wires[0].near.reader._epoll
             with trio.fail_after(5):
                 await epoll.caught_up()  # at once: there is nothing
                 for wire in wires:

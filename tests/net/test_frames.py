@@ -26,7 +26,7 @@ def test_lengths(head: bytes, size: int, start: int) -> None:
     """RFC 6455 §5.2: three widths, each as short as can be."""
     whole = b"junk" + head + KEY
     found = frames.header(whole, 4)
-    assert found == frames.Header(frames.TEXT, final=True, size=size, start=start, sound=True)
+    assert found == frames.Header(frames.TEXT, final=True, size=size, start=start, valid=True)
     for cut in range(4, len(whole)):
         assert frames.header(whole[:cut], 4) is None
 
@@ -50,7 +50,7 @@ def test_lengths(head: bytes, size: int, start: int) -> None:
 def test_what_the_rfc_forbids_is_seen_before_the_mask(head: bytes) -> None:
     found = frames.header(head, 0)
     assert found is not None
-    assert not found.sound
+    assert not found.valid
 
 
 @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))

@@ -38,56 +38,56 @@ def empty(gate: Gate) -> bool:
 def test_each_bound_has_its_name_and_leaves_nothing_behind() -> None:
     gate = Gate(max_clients=4, max_unidentified=100)
     here, there = limits(max_clients_per_ip=2), limits("there", max_unidentified=1, max_clients=3)
-    tickets = [gate.enter(here, "a"), gate.enter(here, "a")]
+    tickets = [gate.admit(here, "a"), gate.admit(here, "a")]
     with full("max_clients_per_ip", 429):
-        gate.enter(here, "a")
-    tickets.append(gate.enter(there, "b"))
+        gate.admit(here, "a")
+    tickets.append(gate.admit(there, "b"))
     with full("max_unidentified", 503):  # of the listener's own
-        gate.enter(there, "c")
-    tickets.append(gate.enter(here, None))
+        gate.admit(there, "c")
+    tickets.append(gate.admit(here, None))
     with full("max_clients", 503):  # of the node
-        gate.enter(here, "c")
-    tickets.pop().leave()
+        gate.admit(here, "c")
+    tickets.pop().release()
     gate.drain()
     with full("draining", 503):
-        gate.enter(here, "c")
+        gate.admit(here, "c")
     for ticket in tickets:
-        ticket.leave()
+        ticket.release()
     assert empty(gate)
 
 
 def test_one_address_holds_an_eighth_of_those_who_identify() -> None:
     gate = Gate(max_clients=1000, max_unidentified=80)
     here = limits(max_clients_per_ip=500)
-    tickets = [gate.enter(here, "a") for _ in range(10)]
+    tickets = [gate.admit(here, "a") for _ in range(10)]
     with full("max_unidentified_per_ip", 429):
-        gate.enter(here, "a")
-    tickets.append(gate.enter(here, "b"))
+        gate.admit(here, "a")
+    tickets.append(gate.admit(here, "b"))
     tickets[0].identify()
-    tickets.append(gate.enter(here, "a"))
+    tickets.append(gate.admit(here, "a"))
     with full("max_unidentified_per_ip", 429):
-        gate.enter(here, "a")
+        gate.admit(here, "a")
     small = limits("small", max_unidentified=4)  # even the smallest part lets one in
-    tickets.append(gate.enter(small, "c"))
+    tickets.append(gate.admit(small, "c"))
     with full("max_unidentified_per_ip", 429):
-        gate.enter(small, "c")
+        gate.admit(small, "c")
     for ticket in tickets:
-        ticket.leave()
+        ticket.release()
     assert empty(gate)
 
 
 def test_an_address_that_is_learnt_later_counts_from_then_on() -> None:
     gate = Gate(max_clients=1000, max_unidentified=80)
     here = limits(max_clients_per_ip=1)
-    tickets: list[Ticket] = [gate.enter(here, None), gate.enter(here, None)]
-    gate.judge(here, "a")
-    tickets[0].locate("a")
+    tickets: list[Ticket] = [gate.admit(here, None), gate.admit(here, None)]
+    gate.check_address(here, "a")
+    tickets[0].set_address("a")
     with full("max_clients_per_ip", 429):
-        gate.judge(here, "a")
+        gate.check_address(here, "a")
     for ticket in tickets:
         ticket.identify()
         ticket.identify()
-        ticket.leave()
+        ticket.release()
     assert empty(gate)
 
 

@@ -61,8 +61,8 @@ class Source(trio.abc.Stream):
         await self.upgraded.wait()  # the plain library loses what comes earlier
         return self.pieces.pop(0) if self.pieces else b""
 
-    async def wait(self, take: Callable[[bytes], bool]) -> None:
-        while take(await self.receive_some()):
+    async def read(self, on_data: Callable[[bytes], bool]) -> None:
+        while on_data(await self.receive_some()):
             pass
 
     async def send_all(self, data: Any) -> None:
@@ -83,15 +83,15 @@ class Said:
     frames: list[bytes] = field(factory=list)
     closing: bool = False
 
-    def say(self, data: bytes) -> None:
+    def send_control(self, data: bytes) -> None:
         if not self.closing:
             self.frames.append(data)
 
     def hold(self) -> None:
         pass
 
-    def say_close(self, data: bytes) -> None:
-        self.say(data)
+    def send_close(self, data: bytes) -> None:
+        self.send_control(data)
         self.closing = True
 
 
@@ -109,7 +109,7 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
     socket = WebSocket(source, said, connection, LIMITS, rest=rest, fast=fast)
     async with trio.open_nursery() as nursery:
         try:
-            await socket.hear(nursery, messages.append)
+            await socket.read(nursery, messages.append)
         except Disconnect as verdict:
             nursery.cancel_scope.cancel()
             code = CODES.get(verdict.cause)

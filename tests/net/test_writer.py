@@ -71,7 +71,7 @@ async def test_a_lone_frame_leaves_at_once_and_what_follows_in_the_turn_is_one_w
     with Tick() as tick, Pair(tick) as pair:
         said = pair.event(10)
         assert pair.far.recv(65536) == said
-        pair.writer.say(frames.control(frames.PONG, b"p"))
+        pair.writer.send_control(frames.control(frames.PONG, b"p"))
         said = b"\x8a\x01p" + pair.event(20)
         assert pair.nothing()
         await trio.lowlevel.checkpoint()
@@ -127,9 +127,9 @@ async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None
 
 async def test_nothing_follows_a_close_frame() -> None:
     with Tick() as tick, Pair(tick) as pair:
-        pair.writer.say_close(frames.close(1000))
-        pair.writer.say(frames.control(frames.PONG, b""))
-        pair.writer.say_close(frames.close(1001))
+        pair.writer.send_close(frames.close(1000))
+        pair.writer.send_control(frames.control(frames.PONG, b""))
+        pair.writer.send_close(frames.close(1001))
         pair.event(5)
         await trio.lowlevel.checkpoint()
         assert pair.far.recv(65536) == b"\x88\x02\x03\xe8"
@@ -138,7 +138,7 @@ async def test_nothing_follows_a_close_frame() -> None:
 async def test_what_the_kernel_does_not_take_is_written_by_a_task_that_ends_with_it() -> None:
     with Tick() as tick, Pair(tick) as pair:
         async with trio.open_nursery() as nursery:
-            pair.writer.serve(nursery)
+            pair.writer.use(nursery)
             said = b"".join(pair.event(50_000) for _ in range(5))
             await trio.lowlevel.checkpoint()
             said += pair.event(7)  # behind the rest, though nothing was waiting in this tick
@@ -154,7 +154,7 @@ async def test_a_peer_that_is_gone_is_told_in_the_nursery_of_the_client() -> Non
         pair.far.close()
         with pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:
-                pair.writer.serve(nursery)
+                pair.writer.use(nursery)
                 pair.event(5)
                 with trio.fail_after(2):
                     await trio.sleep_forever()
@@ -169,7 +169,7 @@ async def test_a_peer_that_does_not_read_is_a_slow_consumer() -> None:
         pair.connection.stop = lambda: ended.append(True)
         with pytest.raises(ExceptionGroup):
             async with trio.open_nursery() as nursery:
-                pair.writer.serve(nursery)
+                pair.writer.use(nursery)
                 for _ in range(10):
                     pair.event(50_000)
                 with trio.fail_after(2):
@@ -184,8 +184,8 @@ async def test_a_client_that_is_leaving_starts_no_task() -> None:
     """Its nursery may be closing: who says goodbye writes the rest."""
     with Tick() as tick, Pair(tick) as pair:
         async with trio.open_nursery() as nursery:
-            pair.writer.serve(nursery)
-        pair.writer.serve(None)
+            pair.writer.use(nursery)
+        pair.writer.use(None)
         said = b"".join(pair.event(50_000) for _ in range(5))
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
@@ -198,7 +198,7 @@ async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of
     with Tick() as tick, Pair(tick) as pair:
         told: list[int] = []
         async with trio.open_nursery() as nursery:
-            pair.writer.serve(nursery)
+            pair.writer.use(nursery)
             said = pair.event(50_000)
             pair.connection.outbox.written = lambda events: told.extend(len(event.data) for event in events)
             said += pair.event(7)
