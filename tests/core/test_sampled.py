@@ -79,3 +79,12 @@ def test_a_level_that_is_off_costs_no_period(lines: pytest.LogCaptureFixture) ->
         sampled.log(LOG, logging.DEBUG, "quiet")
     assert not len(clock.timers)
     assert lines.messages == []
+
+
+def test_nothing_is_said_of_a_period_in_which_nothing_was_left_out(lines: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    sampled = Sampled(lambda: clock.now)
+    for _ in range(2):
+        sampled.log(LOG, logging.INFO, "rare")
+        clock.advance(11)
+    assert lines.messages == ["rare", "rare"]
