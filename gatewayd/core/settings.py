@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import Factory, frozen
 
-from gatewayd.core.quota import Intake
+from gatewayd.core.intake import Intake
 
 if TYPE_CHECKING:
     from gatewayd.core.rate import Rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.config.load import parse
-from gatewayd.core.quota import FRAMING, Intake
+from gatewayd.core.intake import FRAMING, Intake
 from gatewayd.daemon.build import build, notification_limits, settings_of
 from gatewayd.daemon.view import listener_view, node_view, url
 from gatewayd.protocols.registry import PROTOCOLS

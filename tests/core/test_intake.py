@@ -1,4 +1,4 @@
-"""What one client may send. In bytes: a bucket that is only looked at once it is empty."""
+"""What one client may send in bytes: a bucket that is only looked at once it is empty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config.model import LimitsConfig
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.quota import FRAMING, Intake
+from gatewayd.core.intake import FRAMING, Intake
 from gatewayd.core.settings import Settings
 from gatewayd.protocols.registry import installed
 
