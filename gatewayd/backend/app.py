@@ -203,8 +203,7 @@ class AppBackend:
             try:
                 await self._call(function, (entry,), entry.session)
             except BackendError as error:
-                error.taken = taken
-                raise
+                raise BackendError(error.slug, error.detail, taken=taken) from None
 
     async def _call(self, function: Callable[..., Awaitable[Any]], args: tuple[object, ...], session: str) -> Any:
         done, made = False, None

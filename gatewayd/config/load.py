@@ -18,7 +18,7 @@ from gatewayd.config import auth_tables, backend
 from gatewayd.config.auth import AuthConfig
 from gatewayd.config.lines import Where, index_lines, line_of
 from gatewayd.config.listener import crossed, fill
-from gatewayd.config.misplaced import with_places
+from gatewayd.config.misplaced import with_owner
 from gatewayd.config.mistakes import InvalidValue, Mistake, kind_of, never_right, suggestion, too_deep, unknown_keys
 from gatewayd.config.model import (
     OPEN,
@@ -83,7 +83,7 @@ def parse(
     reader = _Reader(data, protocols, os.environ if environ is None else environ)
     config = reader.config()
     if reader.mistakes:
-        placed = [with_places(mistake, protocols) for mistake in reader.mistakes]
+        placed = [with_owner(mistake, protocols) for mistake in reader.mistakes]
         raise ConfigError(_written(placed, text, filename))
     seen = Seen(config=config, data=data, protocols=protocols, environ=reader.environ, path=path)
     return attrs.evolve(config, warnings=tuple(_written(warnings(seen), text, filename, kind="warning: ")))

@@ -28,14 +28,14 @@ TABLES = {
 }
 
 
-def with_places(mistake: Mistake, protocols: Mapping[str, ProtocolSpec]) -> Mistake:
-    """The same mistake; an unknown key that another table knows is told its place instead of a similar word."""
-    if not mistake.unknown or not (places := list(_places(str(mistake.where[-1]), protocols))):
+def with_owner(mistake: Mistake, protocols: Mapping[str, ProtocolSpec]) -> Mistake:
+    """The same mistake; an unknown key that another table knows is told where it belongs instead of a similar word."""
+    if not mistake.unknown or not (owners := list(_owners(str(mistake.where[-1]), protocols))):
         return mistake
-    return attrs.evolve(mistake, text=f"unknown key here; it is {' or '.join(places)}")
+    return attrs.evolve(mistake, text=f"unknown key here; it is {' or '.join(owners)}")
 
 
-def _places(key: str, protocols: Mapping[str, ProtocolSpec]) -> Iterator[str]:
+def _owners(key: str, protocols: Mapping[str, ProtocolSpec]) -> Iterator[str]:
     if key in keys_of(Config):
         yield f"a table of its own, {f'[[{key}]]' if key == 'listeners' else f'[{key}]'}"
     if tables := [name for name, cls in TABLES.items() if key in keys_of(cls)]:

@@ -55,7 +55,7 @@ class SteadyClock(trio.abc.Clock):
     def current_time(self) -> float:
         """The time of this tick."""
         if self._stale:
-            self._look()
+            self._read()
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -63,7 +63,7 @@ class SteadyClock(trio.abc.Clock):
         self._stale = True
         return min(deadline - (self._source() - self._lost), self._longest_sleep)
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         """A tick begins: until now nothing that came meanwhile was read, and no deadline was judged."""
         self._stale = False
         at = self._source()
