@@ -19,7 +19,7 @@ from trio.lowlevel import checkpoint
 from gatewayd.admin.exchange import Exchange
 from gatewayd.admin.slots import Slot
 from gatewayd.config.limits import ApiLimits
-from gatewayd.net.request_head import FOUL, BadHead, response
+from gatewayd.net.request_head import FORBIDDEN, BadHead, response
 from gatewayd.net.transport import SocketTransport
 
 Asgi = Callable[..., Awaitable[None]]
@@ -153,7 +153,7 @@ def _judge(ahead: bytearray, scanned: int, end: int) -> None:
     new = ahead[scanned:end]
     # Nearly every head comes whole and clean; only another one is worth the slower search.
     clean = not new.translate(None, _CLEAN) and new.count(b"\r") == new.count(b"\n") == new.count(b"\r\n")
-    if not clean and FOUL.search(ahead, scanned, end):
+    if not clean and FORBIDDEN.search(ahead, scanned, end):
         raise BadHead(400, NO_REQUEST)
     if ahead and not _BEGINNING.fullmatch(ahead, 0, min(end, 24)):
         raise BadHead(400, NO_REQUEST)

@@ -1,13 +1,13 @@
-"""Plain requests to a listener's port, forwarded to the one server that answers them.
+"""Forwards plain requests to a listener's port to the one server that answers them.
 
-Law 1: this is no open proxy. The server is fixed, and a target stays below the path that was configured.
-Law 2: whoever calls was admitted before. Until then nothing of the body is read, and nothing is forwarded.
-Law 3: a call is bounded in time and in its body, and so is the number of calls; bodies are passed on in pieces.
-Law 4: what fails before the answer has begun is told in words; a short one begins when all of it is here. After that
-the connection is cut, so that half an answer is never taken for a whole one.
+Law 1: this is no open proxy. The server is fixed, and a target stays below the configured path.
+Law 2: a caller is admitted first. Until then nothing of the body is read, and nothing is forwarded.
+Law 3: a call is bounded in time and in its body, and so is the number of calls; bodies are streamed in pieces.
+Law 4: a failure before the response has begun is told in words; a short response begins when all of it has arrived.
+After that the connection is cut, so that half a response is never taken for a complete one.
 
-Both sides speak HTTP by h11's rules, and a call has a connection to the server of its own: one that is used again may
-just have been closed there, and a POST must not be sent twice.
+Both sides speak HTTP by h11's rules. Each call has its own connection to the server: a kept one may just have been
+closed there, and a POST must not be sent twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import h11
 import trio
 
 from gatewayd.config.limits import ForwardLimits
-from gatewayd.net.hop_by_hop import Failed, announced, answer_of, client_side, framing_of, request_of
+from gatewayd.net.hop_by_hop import CallFailed, body_length, client_side, framing_of, request_of, response_of
 from gatewayd.net.request_head import Head, response
 from gatewayd.net.transport import SocketTransport
 
@@ -39,16 +39,18 @@ class Forwarder:
         self.limits = limits
         self.calls = 0
 
-    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
-        """Have one call answered, and say why where it could not be. The caller closes the transport.
+    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> CallFailed | None:
+        """Answer one call; returns why it failed, if it did. The caller closes the transport.
 
-        `rest` is what came behind the head. Raises `trio.BrokenResourceError` when the client goes away.
+        `rest` is what came after the head. Raises `trio.BrokenResourceError` when the client goes away.
         """
         try:
             if self.calls >= self.limits.calls:
-                raise Failed(503, "rest_full", f"{self.limits.calls} REST calls are under way: try again in a moment")
+                raise CallFailed(
+                    503, "rest_full", f"{self.limits.calls} REST calls are under way: try again in a moment"
+                )
             call = _Call(self, transport, head, rest, remote)
-        except Failed as failed:
+        except CallFailed as failed:
             await self._refuse(transport, failed)
             return failed
         self.calls += 1
@@ -60,42 +62,42 @@ class Forwarder:
         failure = call.too_late() if time.cancelled_caught else call.failed
         if failure is not None and not call.begun:
             await self._refuse(transport, failure)
-        elif failure is None and not call.heard:
+        elif failure is None and not call.request_read:
             await transport.linger(self.limits.linger_seconds, self.limits.refused_bytes)
         return failure
 
-    async def _refuse(self, transport: SocketTransport, failed: Failed) -> None:
-        """Answer in words."""
+    async def _refuse(self, transport: SocketTransport, failed: CallFailed) -> None:
+        """Respond with an error."""
         headers = (("Retry-After", "5"),) if failed.status == 503 else ()
         answer = response(failed.status, failed.reason, headers=headers, plain=True)
         await transport.answer_and_linger(answer, self.limits.linger_seconds, self.limits.refused_bytes)
 
 
 class _Side:
-    """One side of a call: a stream, and what h11 makes of it."""
+    """One side of a call: a stream, and its HTTP connection in h11."""
 
     def __init__(self, stream: trio.abc.Stream, wire: h11.Connection, piece_bytes: int) -> None:
         self.stream = stream
         self._piece_bytes = piece_bytes
         self.wire = wire
-        self.over = False
+        self.eof = False
 
-    async def hear(self) -> Any:
+    async def receive(self) -> Any:
         """The next event."""
         while (event := self.wire.next_event()) is h11.NEED_DATA:
             data = bytes(await self.stream.receive_some(self._piece_bytes))
-            self.over = not data
+            self.eof = not data
             self.wire.receive_data(data)
         return event
 
-    async def say(self, event: h11.Event) -> None:
+    async def send(self, event: h11.Event) -> None:
         """Send an event."""
         if data := self.wire.send(event):
             await self.stream.send_all(data)
 
 
 class _Call:
-    """One request and its answer. `begun`: some of the answer was sent."""
+    """One request and its response. `begun`: some of the response was sent."""
 
     def __init__(
         self, to: Forwarder, transport: SocketTransport, head: Head, rest: bytes, remote: str
@@ -106,26 +108,26 @@ class _Call:
             raise self._too_big()
         self.client = _Side(transport, client_side(head, framing, rest), to.limits.piece_bytes)
         self.request = request_of(head, framing, remote, to.authority, to.path)
-        self.failed: Failed | None = None
+        self.failed: CallFailed | None = None
         self.begun = False
-        self._waits_for_client = False
+        self._waiting_for_client = False
 
     @property
-    def heard(self) -> bool:
+    def request_read(self) -> bool:
         """Whether the request was read to its end."""
         return self.client.wire.their_state is h11.DONE
 
-    def too_late(self) -> Failed:
-        """The time is over, and who has used it up."""
-        if self._waits_for_client:
-            return Failed(408, "rest_timeout", "the body did not arrive in time")
-        return Failed(504, "rest_timeout", "the server behind this listener did not answer in time")
+    def too_late(self) -> CallFailed:
+        """The call took too long; whose fault that is."""
+        if self._waiting_for_client:
+            return CallFailed(408, "rest_timeout", "the body did not arrive in time")
+        return CallFailed(504, "rest_timeout", "the server behind this listener did not answer in time")
 
-    def _too_big(self) -> Failed:
-        return Failed(413, "rest_body", f"the body is larger than {self.to.max_body} bytes")
+    def _too_big(self) -> CallFailed:
+        return CallFailed(413, "rest_body", f"the body is larger than {self.to.max_body} bytes")
 
     async def run(self) -> None:
-        """Ask, and answer. What fails is `failed`."""
+        """Forward the request and the response; sets `failed`."""
         try:
             stream = await self._connect()
         except OSError:
@@ -134,10 +136,10 @@ class _Call:
         server = _Side(stream, h11.Connection(h11.CLIENT), self.to.limits.piece_bytes)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._ask, server, nursery.cancel_scope)
+                nursery.start_soon(self._forward_request, server, nursery.cancel_scope)
                 try:
-                    await self._answer(server)
-                except Failed as failed:
+                    await self._forward_response(server)
+                except CallFailed as failed:
                     self.failed = failed
                 nursery.cancel_scope.cancel()
         finally:
@@ -149,74 +151,74 @@ class _Call:
             return stream
         return trio.SSLStream(stream, self.to.tls, server_hostname=self.to.host, https_compatible=True)
 
-    # --- the request, on its way to the server ------------------------------------------------------------------
+    # --- from the client to the server --------------------------------------------------------------------------
 
-    async def _ask(self, server: _Side, scope: trio.CancelScope) -> None:
-        """Pass the request on; then wait whether the client hangs up, and give the call up with it."""
+    async def _forward_request(self, server: _Side, scope: trio.CancelScope) -> None:
+        """Forward the request; then cancel the call if the client closes the connection."""
         try:
-            await self._pass_on(server)
+            await self._stream_request(server)
             if await self.client.stream.receive_some(1):
                 return
-        except Failed as failed:
+        except CallFailed as failed:
             self.failed = failed
         scope.cancel()
 
-    async def _pass_on(self, server: _Side) -> None:
-        await _tell(server, self.request)
+    async def _stream_request(self, server: _Side) -> None:
+        await _send(server, self.request)
         if self.client.wire.they_are_waiting_for_100_continue:
-            await self.client.say(h11.InformationalResponse(status_code=100, headers=[]))
+            await self.client.send(h11.InformationalResponse(status_code=100, headers=[]))
         left = self.to.max_body
-        while type(event := await self._hear_client()) is h11.Data:
+        while type(event := await self._receive_request()) is h11.Data:
             left -= len(event.data)
             if left < 0:
                 raise self._too_big()
-            await _tell(server, event)
-        await _tell(server, h11.EndOfMessage())  # without trailers
+            await _send(server, event)
+        await _send(server, h11.EndOfMessage())  # without trailers
 
-    async def _hear_client(self) -> Any:
-        self._waits_for_client = True
+    async def _receive_request(self) -> Any:
+        self._waiting_for_client = True
         try:
-            event = await self.client.hear()
+            event = await self.client.receive()
         except h11.RemoteProtocolError as exc:
-            if self.client.over:
-                raise trio.BrokenResourceError("the client hung up in the middle of its request") from exc
-            raise Failed(400, "bad_request", "the body is not what Transfer-Encoding: chunked says it is") from exc
-        self._waits_for_client = False
+            if self.client.eof:
+                raise trio.BrokenResourceError("the client closed in the middle of its request") from exc
+            raise CallFailed(400, "bad_request", "the body is not what Transfer-Encoding: chunked says it is") from exc
+        self._waiting_for_client = False
         return event
 
-    # --- the answer, on its way to the client -------------------------------------------------------------------
+    # --- from the server to the client --------------------------------------------------------------------------
 
-    async def _answer(self, server: _Side) -> None:
-        """Pass the answer on in pieces; one that announces no more than a piece waits until all of it is there."""
-        held: list[h11.Event] = []
-        whole = False
-        while type(event := await _hear(server)) is not h11.EndOfMessage:
+    async def _forward_response(self, server: _Side) -> None:
+        """Stream the response; one that is no longer than a piece waits until all of it has arrived."""
+        short: list[h11.Event] = []
+        is_short = False
+        while type(event := await _receive(server)) is not h11.EndOfMessage:
             if type(event) is h11.Response:
-                event = answer_of(event)
-                whole = announced(event) <= self.to.limits.piece_bytes
+                event = response_of(event)
+                is_short = body_length(event) <= self.to.limits.piece_bytes
             elif type(event) is not h11.Data:
                 continue
-            if whole:
-                held.append(event)
+            if is_short:
+                short.append(event)
             else:
                 self.begun = True
-                await self.client.say(event)
+                await self.client.send(event)
         self.begun = True
-        for event in held:
-            await self.client.say(event)
-        await self.client.say(h11.EndOfMessage())
+        for event in short:
+            await self.client.send(event)
+        await self.client.send(h11.EndOfMessage())
 
 
-async def _tell(server: _Side, event: h11.Event) -> None:
+async def _send(server: _Side, event: h11.Event) -> None:
     try:
-        await server.say(event)
+        await server.send(event)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # it wants no more of the request; whether it has answered is seen where that is read
+        pass  # it reads no more of the request; whether it has responded is found where that is read
 
 
-async def _hear(server: _Side) -> Any:
+async def _receive(server: _Side) -> Any:
     try:
-        event = await server.hear()
+        event = await server.receive()
     except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError) as exc:
         raise _broken("broke off, or did not answer in HTTP") from exc
     if type(event) is h11.ConnectionClosed:
@@ -224,5 +226,5 @@ async def _hear(server: _Side) -> Any:
     return event
 
 
-def _broken(what: str) -> Failed:
-    return Failed(502, "rest_backend", f"the server behind this listener {what}")
+def _broken(what: str) -> CallFailed:
+    return CallFailed(502, "rest_backend", f"the server behind this listener {what}")

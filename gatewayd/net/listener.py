@@ -20,8 +20,8 @@ from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.client import Client, serve_client
 from gatewayd.net.gate import DRAINING, Gate, NotAdmitted, Ticket
-from gatewayd.net.hop_by_hop import Failed
-from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.hop_by_hop import CallFailed
+from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, response, switching_protocols
 from gatewayd.net.tls import Handshakes, NotTls
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
@@ -45,7 +45,7 @@ log = logging.getLogger("gatewayd.listener")
 class Rest(Protocol):
     """Answers plain HTTP requests, if the protocol admits them."""
 
-    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> Failed | None:
+    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> CallFailed | None:
         """Answer one request; returns why it failed, if it did. The caller closes the transport."""
 
 
@@ -178,7 +178,7 @@ class Listener:
         client = self._new_client(
             self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits
         )
-        await transport.send_all(accepted(head))
+        await transport.send_all(switching_protocols(head))
         return partial(serve_client, client, writer, websocket)
 
     async def _forward(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> None:

@@ -1,8 +1,8 @@
-"""The head of an upgrade request, judged byte by byte before the WebSocket library sees any of it.
+"""Parses the head of an upgrade request, byte by byte and strictly.
 
 Law 1: pure bytes in, a `Head` or a `BadHead` out; no input can raise anything else.
-Law 2: the verdict does not depend on how the bytes were cut: the first byte that no good request can have decides,
-whatever follows it. It costs time linear in the number of bytes.
+Law 2: the result does not depend on how the bytes were cut: the first byte that no valid request can have decides,
+whatever follows it. It takes time linear in the number of bytes.
 
 Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), RFC 6455 §4.2.1 (the upgrade).
 """
@@ -32,25 +32,25 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _METHOD = re.compile(rb"[A-Z]{1,20}")
 _TARGET = re.compile(rb"/[\x21-\x22\x24-\x7e]*")
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
-# What may stand nowhere in a head: a CR without its LF, an LF without its CR (RFC 9112 §2.2), other control bytes,
-# non-ASCII. It matches at the byte that gives it away and looks only backwards, so that no cut can hide one.
-FOUL = re.compile(rb"(?<=\r)[^\n]|(?<!\r)\n|[^\t\r\n\x20-\x7e]")
+# Never allowed in a head: a CR without its LF, an LF without its CR (RFC 9112 §2.2), other control bytes, non-ASCII.
+# It matches at the byte that shows it and looks only backwards, so that no cut can hide one.
+FORBIDDEN = re.compile(rb"(?<=\r)[^\n]|(?<!\r)\n|[^\t\r\n\x20-\x7e]")
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
 BODY = frozenset({"content-length", "transfer-encoding"})
-"""A request has a body where it has one of these (RFC 9112 §6.3)."""
+"""A request with one of these has a body (RFC 9112 §6.3)."""
 _ONCE = BODY | {"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"}
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
 _UPGRADE = frozenset({b"GET"})
 """The method of an upgrade (RFC 6455 §4.1)."""
 _PLAIN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-"""The methods of a listener that takes plain requests as well: all but those with which one asks for a tunnel, or for
-one's own secrets to be sent back."""
+"""The methods of a listener that takes plain requests as well: all but CONNECT, which asks for a tunnel, and TRACE,
+which sends a client's secrets back."""
 _TLS_HANDSHAKE = b"\x16"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class BadHead(Exception):  # noqa: N818, RUF100
-    """A request that is answered over HTTP and no further: status, one sentence, and headers for the answer."""
+    """A request that is answered over HTTP only: status, one sentence, and headers for the answer."""
 
     def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(status, reason)
@@ -61,11 +61,11 @@ class BadHead(Exception):  # noqa: N818, RUF100
 
 @frozen
 class Head:
-    """A request that may be upgraded, or a plain one. Header names are lower-case; of a repeated query parameter the
-    last counts.
+    """A request to upgrade, or a plain one. Header names are in lower case; of a repeated query parameter the last one
+    counts.
     """
 
-    target: str = field(repr=False)  # these three may hold a secret, and a repr ends up in logs
+    target: str = field(repr=False)  # target, query and headers may hold a secret, and a repr ends up in logs
     path: str
     query: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
@@ -75,7 +75,7 @@ class Head:
 
     @property
     def host(self) -> str:
-        """Host and perhaps port, as the client wrote it."""
+        """Host, and port if there is one, as the client wrote it."""
         return self.headers["host"]
 
     @property
@@ -85,31 +85,31 @@ class Head:
 
     @property
     def origin(self) -> str | None:
-        """The page that a browser speaks for."""
+        """The origin of the page that a browser connects for."""
         return self.headers.get("origin")
 
     @property
     def user_agent(self) -> str | None:
-        """What the client calls itself."""
+        """The client's User-Agent."""
         return self.headers.get("user-agent")
 
     @property
     def authorization(self) -> str | None:
-        """Scheme and credentials; never for a log."""
+        """Scheme and credentials; must not be logged."""
         return self.headers.get("authorization")
 
 
 class HeadReader:
-    """Feed it what comes until it answers; `rest` is what was pipelined behind the head.
+    """`feed` it bytes until it returns a head; `rest` is what was pipelined after it.
 
-    With `plain`, requests are taken that are no upgrades as well.
+    With `plain`, requests that are no upgrades are accepted as well.
     """
 
     def __init__(self, limits: HeadLimits = HeadLimits(), *, plain: bool = False) -> None:
         self._limits = limits
         self._plain = plain
         self._data = bytearray()
-        self._scanned = 0  # what lies before it is never looked at again
+        self._scanned = 0  # nothing before it is looked at again
         self._lines = 0
         self._line_start = 0
         self._method = self._target = ""
@@ -117,7 +117,7 @@ class HeadReader:
         self.rest = b""
 
     def feed(self, data: bytes) -> Head | None:
-        """A `Head` when it is whole, None while more is needed. Raises `BadHead` as soon as it cannot become one."""
+        """A `Head` when it is complete, None while more is needed. Raises `BadHead` as soon as it cannot become one."""
         self._data += data
         most = self._limits.head_bytes
         while True:
@@ -165,12 +165,12 @@ class HeadReader:
         upgrades = "websocket" in tokens(self._headers, "upgrade") and "upgrade" in tokens(self._headers, "connection")
         head = Head(self._target, path, query, self._headers, self._method, upgrades)
         if upgrades or not self._plain or path == "/healthz":
-            _judge_upgrade(head)
+            _check_upgrade(head)
         return head
 
     def _check_bytes(self, end: int) -> None:
-        """Judge what there is of a line, whole or not: the rest may never come."""
-        found = FOUL.search(self._data, self._scanned, end)
+        """Check what is here of a line, complete or not: the rest may never come."""
+        found = FORBIDDEN.search(self._data, self._scanned, end)
         sound = end if found is None else found.start()
         if self._lines == 0:
             beginning = bytes(self._data[:24])
@@ -191,7 +191,7 @@ class HeadReader:
 
 
 def _check_beginning(line: bytes, *, plain: bool) -> None:
-    """Judge the first bytes: what is no HTTP/1.1 request should not keep a connection open until it times out."""
+    """Check the first bytes: what is no HTTP/1.1 request must not keep a connection open until it times out."""
     method, space, rest = line.partition(b" ")
     if not _METHOD.fullmatch(method):
         raise BadHead(400, "not an HTTP request: connect with a WebSocket client")
@@ -208,7 +208,7 @@ def _check_beginning(line: bytes, *, plain: bool) -> None:
 
 
 def _request_line(line: bytes) -> tuple[str, str]:
-    """Method and target. The method was judged as it came, the target's length with that of the line."""
+    """Method and target. The method and the length of the target were checked as they arrived."""
     parts = line.split(b" ")
     method = parts[0].decode("ascii")
     if len(parts) > 1 and b"#" in parts[1]:
@@ -216,7 +216,11 @@ def _request_line(line: bytes) -> tuple[str, str]:
     if len(parts) != 3 or not _TARGET.fullmatch(parts[1]):
         raise BadHead(400, f"the request line must be: {method} <path> HTTP/1.1")
     if parts[2] != b"HTTP/1.1":
-        if parts == [b"GET", b"/healthz", b"HTTP/1.0"]:  # as proxies ask, some without a Host; the rest says nothing
+        if parts == [
+            b"GET",
+            b"/healthz",
+            b"HTTP/1.0",
+        ]:  # a proxy's probe, perhaps without a Host
             raise BadHead(200, "ok")
         if re.fullmatch(rb"HTTP/[0-9]\.[0-9]", parts[2]):
             raise BadHead(505, "HTTP/1.1 is needed")
@@ -230,7 +234,7 @@ def _field(line: bytes) -> tuple[str, str]:
         raise BadHead(400, "a header may not go on in a second line (RFC 9112, section 5.2)")
     raw, colon, value = line.partition(b":")
     if colon and raw[-1:] in (b" ", b"\t"):
-        # Servers that disagree about this one are how requests are smuggled.
+        # Servers that disagree about this one make request smuggling possible.
         raise BadHead(400, "no space may stand before the colon of a header (RFC 9112, section 5.1)")
     if not colon or not _TOKEN.fullmatch(raw):
         raise BadHead(400, "a header line must be: Name: value")
@@ -238,11 +242,11 @@ def _field(line: bytes) -> tuple[str, str]:
 
 
 def tokens(headers: Mapping[str, str], name: str) -> set[str]:
-    """The words of a header that is a list, in lower case."""
+    """The tokens of a header that is a list, in lower case."""
     return {token.strip(" \t").lower() for token in headers.get(name, "").split(",")}
 
 
-def _judge_upgrade(head: Head) -> None:
+def _check_upgrade(head: Head) -> None:
     for name in BODY & head.headers.keys():
         raise BadHead(400, f"an upgrade request has no body: remove {name}")
     if head.method != "GET":
@@ -261,8 +265,8 @@ def _judge_upgrade(head: Head) -> None:
         raise BadHead(400, "Sec-WebSocket-Key must be 16 bytes in base64")
 
 
-def accepted(head: Head) -> bytes:
-    """The 101 that opens the WebSocket (RFC 6455 §4.2.2); no extension and no subprotocol is agreed on."""
+def switching_protocols(head: Head) -> bytes:
+    """The 101 that opens the WebSocket (RFC 6455 §4.2.2), without extension or subprotocol."""
     digest = hashlib.sha1(head.key.encode() + _GUID, usedforsecurity=False).digest()
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
@@ -280,9 +284,9 @@ def response(
     content_type: str = "application/json",
     plain: bool = False,
 ) -> bytes:
-    """A whole HTTP answer after which the connection closes; unless there is a `body`, JSON says why.
+    """A complete HTTP response, after which the connection closes; without a `body`, JSON with the reason.
 
-    The answer to a `plain` request says it at the top as well, where clients of a REST API look.
+    The response to a `plain` request has the reason at the top level as well, where REST clients look.
     """
     phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     if body is None:
@@ -292,5 +296,5 @@ def response(
         body = json.dumps(told).encode()
     fields = (("Content-Type", content_type), ("Content-Length", str(len(body))), ("Connection", "close"), *headers)
     lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields)]
-    # A value may be built from what a client sent: a CR LF in it must not begin a header of its own.
+    # A value may contain what a client sent: a CR LF in it must not begin another header.
     return "\r\n".join(_UNSENDABLE.sub("?", line) for line in lines).encode("ascii") + b"\r\n\r\n" + body

@@ -1,6 +1,6 @@
-"""The target of a request: path and query decoded, and whether it stays below where it begins.
+"""The target of a request: path and query decoded, and whether the path has a segment "..".
 
-What cannot be decoded is a ValueError, whose text is one sentence for the client.
+A target that cannot be decoded is a ValueError, whose text is one sentence for the client.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ TWICE = 2
 
 
 def split(target: str, most: int) -> tuple[str, dict[str, str]]:
-    """Path and query, decoded; of a repeated parameter the last counts. `most` bounds the parameters."""
+    """Path and query, decoded; of a repeated parameter the last one counts. `most` bounds the parameters."""
     path, _, query = target.partition("?")
     return _decoded(path, "path"), _query(query, most)
 
 
 def _query(text: str, most: int) -> dict[str, str]:
     pairs = [pair for pair in text.split("&") if pair]
-    if len(pairs) > most:  # refused, not cut: one of those left out might have been the token
+    if len(pairs) > most:  # refused, not cut: one of the others might have been the token
         raise ValueError(f"more than {most} query parameters: send fewer")
     halves = [pair.partition("=") for pair in pairs]
     return {
@@ -36,13 +36,13 @@ def _decoded(text: str, where: str) -> str:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
         raise ValueError(f"the {where} is not valid UTF-8: percent-encode UTF-8") from None
-    if _CONTROL.search(decoded):  # these alone: names hold wide spaces, and emoji that are joined by a format character
+    if _CONTROL.search(decoded):  # nothing else: names have wide spaces, and emoji with format characters
         raise ValueError(f"the {where} holds control characters: remove them")
     return decoded
 
 
-def climbs(target: str) -> bool:
-    """Whether the path has a segment "..", written in any way that some server would read as one."""
+def has_parent_segment(target: str) -> bool:
+    """Whether the path has a segment "..", in any spelling that some server would read as one."""
     path = target.partition("?")[0]
     for _ in range(TWICE):
         path = unquote(path)

@@ -7,7 +7,7 @@ from typing import Any
 import h11
 import pytest
 
-from gatewayd.net.hop_by_hop import Failed, answer_of, client_side, framing_of, request_of
+from gatewayd.net.hop_by_hop import CallFailed, client_side, framing_of, request_of, response_of
 from gatewayd.net.request_head import Head, HeadReader
 
 
@@ -45,13 +45,13 @@ def test_framing(lines: tuple[str, ...], framing: dict[str, str]) -> None:
     ],
 )
 def test_no_framing(lines: tuple[str, ...], status: int) -> None:
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(CallFailed) as caught:
         framing_of(head(*lines))
     assert caught.value.status == status
 
 
 def test_a_target_that_climbs() -> None:
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(CallFailed) as caught:
         framing_of(head(request="GET /a/%2e%2e/b HTTP/1.1"))
     assert caught.value.status == 400
 
@@ -98,7 +98,7 @@ def test_connection_cannot_take_away_what_is_ours() -> None:
 
 def answered(*headers: tuple[str, str], status: int = 200) -> dict[bytes, bytes]:
     event = h11.Response(status_code=status, headers=list(headers), reason=b"Fine")
-    got = answer_of(event)
+    got = response_of(event)
     assert (got.status_code, got.reason) == (status, b"Fine")
     return dict(got.headers)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatewayd.net.request_head import BadHead, Head, HeadReader, accepted, response
+from gatewayd.net.request_head import BadHead, Head, HeadReader, response, switching_protocols
 from tests.net.test_listener import GOOD, KEY, changed
 
 MAX_HEAD, MAX_TARGET = 8192, 4096  # as designed, not as the code has them
@@ -192,7 +192,7 @@ def test_the_upgrade_is_answered_and_nothing_is_negotiated() -> None:
     """With the key of RFC 6455 §1.3 and its answer."""
     asked = more(b"Sec-WebSocket-Protocol: a", b"Sec-WebSocket-Extensions: permessage-deflate", b"Origin: a")
     head, _ = verdict([asked.replace(KEY.encode(), b"dGhlIHNhbXBsZSBub25jZQ==")])
-    assert accepted(head) == (
+    assert switching_protocols(head) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     )

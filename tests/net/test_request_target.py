@@ -1,10 +1,10 @@
-"""Targets: decoded, or a sentence; and what climbs above where it begins, however it is written."""
+"""Targets: decoded, or a sentence; and what has_parent_segment above where it begins, however it is written."""
 
 from __future__ import annotations
 
 import pytest
 
-from gatewayd.net.request_target import climbs, split
+from gatewayd.net.request_target import has_parent_segment, split
 
 
 def test_path_and_query_are_decoded_and_the_last_of_a_repeated_parameter_counts() -> None:
@@ -32,9 +32,9 @@ def test_what_cannot_be_decoded(target: str, word: str) -> None:
      "/a%252f..%252fb", "/..;x=1/b"],
 )  # fmt: skip
 def test_what_climbs(target: str) -> None:
-    assert climbs(target)
+    assert has_parent_segment(target)
 
 
 @pytest.mark.parametrize("target", ["/", "/a/b", "/a..b", "/...", "/a/.b", "/a?x=../../b", "/a;../b", "//b", "/%2e"])
 def test_what_does_not(target: str) -> None:
-    assert not climbs(target)
+    assert not has_parent_segment(target)
