@@ -1,1 +1,1 @@
-"""The admin API: HTTP and JSON over a Unix socket, and over TCP to whoever holds a token."""
+"""The admin API: HTTP and JSON over a Unix socket, and over TCP with bearer tokens."""

@@ -19,8 +19,8 @@ log = logging.getLogger("gatewayd.admin")
 
 
 def make_app(node: NodeView, publishing: Publishing | None = None) -> Starlette:
-    """The application over one node."""
-    do, say = Routes(node), publishing or Publishing(node)
+    """The application for one node."""
+    routes, publishing = Routes(node), publishing or Publishing(node)
 
     def refused(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, ApiError)
@@ -29,20 +29,20 @@ def make_app(node: NodeView, publishing: Publishing | None = None) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/v1/publish", say.publish, methods=["POST"]),  # first: routes are tried one after the other
-            Route("/v1/status", do.status),
-            Route("/v1/listeners", do.listeners),
-            Route("/v1/sessions", do.sessions),
-            Route("/v1/sessions/{id}", do.session, methods=["GET", "DELETE"]),
-            Route("/v1/services", do.services),
-            Route("/v1/channels", do.channels),
-            Route("/v1/channels/{name:path}", do.channel),
-            Route("/v1/notify", say.notify, methods=["POST"]),
-            Route("/v1/documents/{key:path}", do.document, methods=["GET", "PUT", "DELETE"]),
-            Route("/v1/rooms", do.rooms, methods=["POST"]),
-            Route("/v1/rooms/{id:path}", do.room, methods=["GET", "PUT", "DELETE"]),
-            Route("/healthz", do.healthz),
-            Route("/readyz", do.readyz),
+            Route("/v1/publish", publishing.publish, methods=["POST"]),  # first: routes are tried one after the other
+            Route("/v1/status", routes.status),
+            Route("/v1/listeners", routes.listeners),
+            Route("/v1/sessions", routes.sessions),
+            Route("/v1/sessions/{id}", routes.session, methods=["GET", "DELETE"]),
+            Route("/v1/services", routes.services),
+            Route("/v1/channels", routes.channels),
+            Route("/v1/channels/{name:path}", routes.channel),
+            Route("/v1/notify", publishing.notify, methods=["POST"]),
+            Route("/v1/documents/{key:path}", routes.document, methods=["GET", "PUT", "DELETE"]),
+            Route("/v1/rooms", routes.rooms, methods=["POST"]),
+            Route("/v1/rooms/{id:path}", routes.room, methods=["GET", "PUT", "DELETE"]),
+            Route("/healthz", routes.healthz),
+            Route("/readyz", routes.readyz),
         ],
         exception_handlers={
             ApiError: refused,
@@ -50,7 +50,7 @@ def make_app(node: NodeView, publishing: Publishing | None = None) -> Starlette:
             Exception: _fault,
         },
     )
-    app.router.redirect_slashes = False  # to a place that the request's own Host names, and without a word
+    app.router.redirect_slashes = False  # its redirects go to the host that the request itself names
     return app
 
 

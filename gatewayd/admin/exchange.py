@@ -1,4 +1,4 @@
-"""One request of an HTTP/1.1 connection and its answer, as an ASGI application takes and gives them."""
+"""One request of an HTTP/1.1 connection and its response, as an ASGI application receives and sends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Message = MutableMapping[str, Any]
 
 VERSIONS = (b"1.1", b"1.0")
-"""Health checks of proxies ask by HTTP/1.0; h11 closes behind its answer, and sends no chunks."""
+"""Health checks of proxies use HTTP/1.0; h11 closes after the response, and sends no chunks."""
 
 _FOLD = re.compile(rb"\n[ \t]")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
@@ -33,19 +33,19 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(self, connection: HttpConnection, head: bytes) -> None:
         self._connection = connection
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=connection.limits.head_bytes)
         self._start: h11.Response | None = None
         self.read = False
-        """Whether the request has come to its end."""
-        self._told = False  # the application, that it has come to its end
-        self._crowded = False  # with more chunks than are dealt with at once
-        self._chunks = 0  # in such crowds
+        """Whether the request was read to its end."""
+        self._delivered = False  # to the application: the end of the request
+        self._crowded = False  # more chunks were read than are decoded in a row
+        self._chunks = 0  # of such reads
         self.answered = False
-        """Whether an answer has begun."""
+        """Whether a response has begun."""
         request = _request(self._http, head, connection.limits.headers)
         self._bodiless = request.method == b"HEAD"
         self.scope = _scope(request, connection.state)
@@ -56,7 +56,7 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether both sides have said all, and the connection may serve another request."""
+        """Whether request and response are complete, and the connection may serve another request."""
         return self.read and self._http.our_state is h11.DONE
 
     def _advance(self) -> bytes:
@@ -81,9 +81,9 @@ class Exchange:
         return b"".join(parts)
 
     async def receive(self) -> Message:
-        """More of the request, or that its client says nothing more. Raises `trio.TooSlowError` within a body."""
-        if self._told:
-            await self._connection.hung_up()
+        """More of the request, or that its client has closed. Raises `trio.TooSlowError` within a body."""
+        if self._delivered:
+            await self._connection.closed()
             return {"type": "http.disconnect"}
         if self._http.they_are_waiting_for_100_continue:
             await self._connection.write(self._http.send(_CONTINUE))
@@ -95,11 +95,11 @@ class Exchange:
                 self._http.receive_data(await self._connection.more())
         except (h11.RemoteProtocolError, trio.BrokenResourceError):
             return {"type": "http.disconnect"}
-        self._told = self.read
+        self._delivered = self.read
         return {"type": "http.request", "body": body, "more_body": not self.read}
 
     async def send(self, message: Message) -> None:
-        """A part of the answer; the head waits for the first part of the body, so that they leave in one write."""
+        """Send a part of the response; the head waits for the first part of the body, to leave in one write."""
         if message["type"] == "http.response.start":
             headers = [*message["headers"], (b"date", _date(int(time.time())))]
             if not self.read:
@@ -108,20 +108,20 @@ class Exchange:
                 status_code=message["status"], headers=headers, reason=_PHRASES.get(message["status"], b"")
             )
             return
-        said = b""
+        data = b""
         if self._start is not None:
-            said, self._start = self._http.send(self._start), None
+            data, self._start = self._http.send(self._start), None
             self.answered = True
         body = message.get("body", b"")
         if body and not self._bodiless:
-            said += self._http.send(h11.Data(data=body))
+            data += self._http.send(h11.Data(data=body))
         if not message.get("more_body", False):
-            said += self._http.send(h11.EndOfMessage())
-        await self._connection.write(said)
+            data += self._http.send(h11.EndOfMessage())
+        await self._connection.write(data)
 
 
 def _request(http: h11.Connection, head: bytes, headers: int) -> h11.Request:
-    """The request, judged: of so many headers at most. Raises `BadHead`."""
+    """The request, if it is valid and has at most so many headers. Raises `BadHead`."""
     if head.count(b"\r\n") > headers + 2:  # the request line, and the empty one
         raise BadHead(431, f"more than {headers} headers: send fewer")
     http.receive_data(head)
@@ -160,7 +160,7 @@ def _date(second: int) -> bytes:
 
 
 def _scope(request: h11.Request, state: dict[str, Any]) -> dict[str, Any]:
-    """The request as ASGI writes it. Raises `BadHead`."""
+    """The scope of the request in ASGI. Raises `BadHead`."""
     path, _, query = request.target.partition(b"?")
     return {
         "type": "http",

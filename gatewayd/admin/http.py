@@ -1,4 +1,4 @@
-"""Requests and answers of the admin API: strict JSON in, JSON out, every error in one shape."""
+"""Requests and responses of the admin API: strict JSON in, JSON out, every error in one shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gatewayd.core.text import due
 
 
 class ApiError(Exception):
-    """An answer with a fitting status, a slug for programs and a sentence for people; `more` is for programs too."""
+    """An error response: its status, a code for programs, a sentence for people; `more` is for programs too."""
 
     def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(status, code, message)
@@ -34,57 +34,57 @@ class ApiError(Exception):
 
 
 def answer(value: object, status: int = 200) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     return answered(msgspec.json.encode(value), status)
 
 
 def answered(text: bytes, status: int = 200) -> Response:
-    """An answer that is JSON already."""
+    """A response that is JSON already."""
     return Response(text + b"\n", status, media_type="application/json")
 
 
 @define(eq=False)
 class Bodies:
-    """Bytes of the bodies that are being read or worked on, by whose they are: a uid's or a token's."""
+    """Bytes of the bodies that are being read or processed, by party: a uid or a token."""
 
     limits: ApiLimits
-    held: Counter[Hashable] = field(factory=Counter)
+    by_party: Counter[Hashable] = field(factory=Counter)
 
 
 @define(eq=False)
 class Body:
-    """What one request has of them, within the block. A small body always finds room."""
+    """The part of one request, within the block. A small body always fits."""
 
     bodies: Bodies
-    whose: Hashable
+    party: Hashable
     size: int = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        held = self.bodies.held
-        held[self.whose] -= self.size
-        if not held[self.whose]:
-            del held[self.whose]
+        by_party = self.bodies.by_party
+        by_party[self.party] -= self.size
+        if not by_party[self.party]:
+            del by_party[self.party]
 
     def grow(self, size: int) -> None:
-        """So many bytes more. Raises `ApiError` where there is no room for them."""
-        held, limits = self.bodies.held, self.bodies.limits
+        """Count so many bytes more. Raises `ApiError` if there is no room for them."""
+        by_party, limits = self.bodies.by_party, self.bodies.limits
         most = limits.bodies_bytes
-        if self.size + size > limits.small_body_bytes and held[self.whose] + size > most:
+        if self.size + size > limits.small_body_bytes and by_party[self.party] + size > most:
             raise ApiError(503, "busy", f"{most} bytes of your requests are being worked on: wait for their answers")
-        held[self.whose] += size
+        by_party[self.party] += size
         self.size += size
 
 
 async def json_of(request: Request, limits: ApiLimits) -> Any:
-    """The body, which is strict JSON."""
+    """The body, as strict JSON."""
     return parse(await body_of(request, limits.body_bytes), limits.nested)
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """The body, read in pieces and refused as soon as it is too large: before it comes where its length is told."""
+    """The body, read in pieces; refused as soon as it is too large, by its Content-Length before it is read."""
     parts: list[bytes] = []
     size, announced = 0, request.headers.get("content-length", "")
     while True:
@@ -104,7 +104,7 @@ async def body_of(request: Request, most: int) -> bytes:
 
 
 def parse(given: bytes | msgspec.Raw, nested: int) -> Any:
-    """Strict JSON, with at most `nested` arrays and objects."""
+    """The value of strict JSON, which may have `nested` arrays and objects."""
     text = bytes(given)
     if len(text) > 2 * nested and text.count(b"[") + text.count(b"{") > nested:
         raise ApiError(413, "too_large", f"a value may have {nested} arrays and objects in it", limit=nested)
@@ -119,7 +119,7 @@ def parse(given: bytes | msgspec.Raw, nested: int) -> Any:
 
 
 def fields(value: Any, known: Mapping[str, tuple[type, ...]], required: tuple[str, ...]) -> dict[str, Any]:
-    """An object with known fields of known types; anything else is said."""
+    """An object with known fields of known types. Raises `ApiError`, which names any other."""
     if not isinstance(value, dict):
         raise ApiError(400, "bad_request", "an object is needed")
     for name, item in value.items():

@@ -1,8 +1,8 @@
-"""HTTP/1.1 for the admin API: the requests of one connection, one after the other, each given to an ASGI application.
+"""HTTP/1.1 for the admin API: the requests of one connection, one after the other, each passed to an ASGI application.
 
-Law 1: h11 judges messages; here stand the bytes of a head before h11 sees them, and the time that everything may take.
-Law 2: an answer that is given before its request was read to the end is the last one of its connection.
-Law 3: that the client says nothing more does not end the connection: whoever half-closes still gets its answers.
+Law 1: h11 parses messages; this file checks the bytes of a head before h11 sees them, and bounds everything in time.
+Law 2: a response that is sent before its request was read to the end is the last one of its connection.
+Law 3: a half-close does not end the connection: the client still gets its responses.
 
 Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), the ASGI specification (HTTP, version 2.4).
 """
@@ -31,11 +31,11 @@ _BEGINNING = re.compile(rb"[A-Z]{1,20}(?: .*)?", re.DOTALL)
 
 
 class Gone(OSError):
-    """The client takes no answer any more; ASGI wants an OSError for this."""
+    """The client reads no response any more; ASGI asks for an OSError here."""
 
 
 class HttpConnection:
-    """One accepted connection; `state` is what the application finds in the scope of every request."""
+    """One accepted connection; `state` is what the application finds in the scope of each request."""
 
     def __init__(
         self, app: Asgi, stream: SocketTransport, slot: Slot, limits: ApiLimits, state: dict[str, Any]
@@ -45,14 +45,14 @@ class HttpConnection:
         self.slot = slot
         self.limits = limits
         self.state = state
-        self._ahead = bytearray()  # what came and belongs to no request yet
+        self._ahead = bytearray()  # read, and part of no request yet
         self._served = 0
         self._gone = False
         self._exchange: Exchange | None = None
 
     @property
     def unanswered(self) -> bool:
-        """Whether the client has begun a request, or is about to send its first one, and nothing was answered."""
+        """Whether the client has begun a request, or has yet to send its first one, and got no response."""
         if self._exchange is not None:
             return not self._exchange.answered
         return bool(self._ahead) or not self._served
@@ -65,29 +65,29 @@ class HttpConnection:
                 await self._app(exchange.scope, exchange.receive, exchange.send)
                 self.slot.mark_idle()
                 if self._gone:
-                    return  # the application may have taken it for a normal end
+                    return  # the application may have ended normally
                 if not exchange.complete:
-                    if self._ahead or not exchange.read:  # to close with unread bytes would be to reset
+                    if self._ahead or not exchange.read:  # a close over unread bytes would be a reset
                         await self._stream.linger(self.limits.linger_seconds, self.limits.linger_bytes)
                     return
                 self._served += 1
                 self._exchange = None
         except BadHead as bad:
-            await turn_away(self._stream, bad.status, bad.reason, self.limits)
+            await refuse(self._stream, bad.status, bad.reason, self.limits)
         except Gone:
-            pass  # it has been told as much as it took
+            pass  # it was sent as much as it read
 
     async def _read_head(self) -> bytes | None:
         """The next request's head with its empty line; None when there is no further request. Raises `BadHead`."""
         ahead, limits, scanned = self._ahead, self.limits, 0
         idle = self._served and not ahead
         if not idle:
-            await checkpoint()  # requests that were sent at once are no reason to serve nobody else
+            await checkpoint()  # pipelined requests must not starve other connections
         with trio.move_on_after(limits.idle_seconds if idle else limits.head_seconds) as patience:
             while True:
                 end = ahead.find(_END, max(0, scanned - 3), limits.head_bytes) + len(_END)
                 whole = end >= len(_END)
-                _judge(ahead, scanned, end if whole else len(ahead))
+                _check(ahead, scanned, end if whole else len(ahead))
                 if whole:
                     head = bytes(ahead[:end])
                     del ahead[:end]
@@ -108,7 +108,7 @@ class HttpConnection:
     # --- what an exchange needs of its connection -------------------------------------------------------------
 
     def take_ahead(self) -> bytes:
-        """What has come behind a head."""
+        """What was read after a head."""
         data = bytes(self._ahead)
         self._ahead.clear()
         return data
@@ -119,11 +119,11 @@ class HttpConnection:
             return await self._stream.receive_some()
 
     def put_back(self, data: bytes) -> None:
-        """What was read behind the end of a body."""
+        """What was read after the end of a body."""
         self._ahead[:0] = data
 
-    async def hung_up(self) -> None:
-        """Wait until the client says nothing more; what it says meanwhile is later requests."""
+    async def closed(self) -> None:
+        """Wait until the client closes; what it sends meanwhile is later requests."""
         try:
             while len(self._ahead) < self.limits.read_ahead:
                 data = await self._stream.receive_some()
@@ -132,26 +132,26 @@ class HttpConnection:
                 self._ahead += data
         except trio.BrokenResourceError:
             return
-        await trio.sleep_forever()  # that it talks so much shows that it is there
+        await trio.sleep_forever()  # a client that pipelines so much is there
 
     async def write(self, data: bytes) -> None:
-        """Write all of it. Raises `Gone` when the client is gone, or takes nothing for too long."""
+        """Write all of it. Raises `Gone` when the client is gone, or reads nothing for too long."""
         try:
-            taken = self._stream.write_some(data)  # mostly all of it
+            taken = self._stream.write_some(data)  # usually all of it
             piece = self.limits.piece_bytes
             for start in range(taken, len(data), piece):
                 with trio.fail_after(self.limits.write_seconds):
                     await self._stream.send_all(data[start : start + piece])
         except (trio.BrokenResourceError, trio.TooSlowError) as exc:
             self._gone = True
-            self._stream.abort()  # what it has got is no whole answer
-            raise Gone("the client takes nothing") from exc
+            self._stream.abort()  # what it got is no complete response
+            raise Gone("the client reads nothing") from exc
 
 
-def _judge(ahead: bytearray, scanned: int, end: int) -> None:
-    """Refuse what cannot become a request as soon as it is seen: the rest of it may never come."""
+def _check(ahead: bytearray, scanned: int, end: int) -> None:
+    """Refuse what cannot become a request as soon as it is read: the rest may never come."""
     new = ahead[scanned:end]
-    # Nearly every head comes whole and clean; only another one is worth the slower search.
+    # Nearly every head is complete and clean; only others need the slower search.
     clean = not new.translate(None, _CLEAN) and new.count(b"\r") == new.count(b"\n") == new.count(b"\r\n")
     if not clean and FORBIDDEN.search(ahead, scanned, end):
         raise BadHead(400, NO_REQUEST)
@@ -159,6 +159,6 @@ def _judge(ahead: bytearray, scanned: int, end: int) -> None:
         raise BadHead(400, NO_REQUEST)
 
 
-async def turn_away(stream: SocketTransport, status: int, reason: str, limits: ApiLimits) -> None:
-    """Answer in words and hang up."""
+async def refuse(stream: SocketTransport, status: int, reason: str, limits: ApiLimits) -> None:
+    """Respond with an error, and close."""
     await stream.answer_and_linger(response(status, reason), limits.linger_seconds, limits.linger_bytes)

@@ -1,7 +1,7 @@
-"""Answers that were given lately, by the publisher's own id: the same id twice publishes once.
+"""Recent answers to publishers, by the publisher's own id: the same id twice publishes once.
 
-Ids of different scopes are different: what one publisher has said is nothing to another that means other realms.
-Of too many answers, the oldest of the scope with the most gives way.
+Ids of different scopes are different: publishers that reach other realms do not share them. Of too many answers, the
+oldest of the scope with the most is forgotten.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class Remembered:
         self._count = 0
 
     def get(self, key: str, now: float, scope: str = "") -> Any:
-        """The answer that was given to this id, or None."""
+        """The answer to this id, or None."""
         self._forget(now)
         entry = self._answers[scope].get(key) if scope in self._answers else None
         return None if entry is None else entry[1]
 
     def put(self, key: str, answer: Any, now: float, scope: str = "") -> None:
-        """Remember an answer; an older one gives way."""
+        """Remember an answer; an older one may be forgotten for it."""
         until = now + self._seconds
         self._add(scope, key, until, answer)
         self._store.put(Table.IDEMPOTENCY, (scope, key), self._row(answer, until))
-        if self._count > self._most:  # no tenant makes another's publish go out twice
+        if self._count > self._most:  # one tenant cannot make another's publish go out twice
             self._drop(max(self._answers, key=lambda name: len(self._answers[name])))
 
     def _add(self, scope: str, key: str, until: float, answer: Any) -> None:
@@ -66,17 +66,17 @@ class Remembered:
         return encode(Answered(answer, until + self._before))
 
     def rows(self) -> Iterator[Row]:
-        """All rows there have to be."""
+        """All rows that the journal should have."""
         for scope, answers in self._answers.items():
             for key, (until, answer) in answers.items():
                 yield Table.IDEMPOTENCY, (scope, key), self._row(answer, until)
 
     def restore(self, rows: Iterator[tuple[Key, bytes]], now: float, lived: float) -> None:
-        """Remember what the journal does; it is told of what is too old. `lived` is the node's own time."""
+        """Load the journal's rows; those that are too old are deleted there. `lived` is the node's own time."""
         self._before = lived - now
         found = [(_decode(value), _scoped(key)) for key, value in rows]
         for kept, (scope, key) in sorted(found, key=lambda item: item[0].until):
-            # A version before wrote seconds since the epoch, which must not make an answer immortal.
+            # An earlier version wrote seconds since the epoch, which must not keep an answer for ever.
             self._add(scope, key, min(kept.until - self._before, now + self._seconds), kept.answer)
         self._forget(now)
 
@@ -87,7 +87,7 @@ def _scoped(key: Key) -> Scoped:
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """One answer as it is kept; `until` is by the node's own time."""
+    """One answer in the journal; `until` is in the node's own time."""
 
     answer: Any
     until: float

@@ -1,4 +1,4 @@
-"""Long lists: filters, sorting, and pages that stay right while sessions come and go."""
+"""Long lists: filters, sorting, and pages that stay consistent while sessions come and go."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ async def page(
 ) -> tuple[list[Session], str | None]:
     """One page of the sessions that a request asks for, and the cursor of the next one.
 
-    `known` has the values that there are, for the filters where anything else must be a mistake. The cursor names the
-    last row by its sort value and id, so that rows that come or go move no others. Other tasks run after so many
-    sessions `in_a_row`.
+    `known` has the existing values of the filters for which any other value is an error. The cursor names the last row
+    by its sort value and id, so that rows that come or go do not shift others. Other tasks run after so many sessions
+    `in_a_row`.
     """
     for name, text in request.query_params.items():
         if name not in FILTERS and name not in PAGING:
@@ -74,25 +74,25 @@ async def page(
     chosen.sort(key=lambda row: row[:2], reverse=backwards)
     after = request.query_params.get("cursor")
     if after is not None:
-        place = _place(after, column)
-        chosen = [row for row in chosen if (row[:2] < place if backwards else row[:2] > place)]
+        position = _position(after, column)
+        chosen = [row for row in chosen if (row[:2] < position if backwards else row[:2] > position)]
     rows = [session for *_, session in chosen[:limit]]
     more = len(chosen) > limit
     return rows, cursor(column, SORTS[column](rows[-1]), rows[-1].id) if more else None
 
 
 def _unknown(status: int, what: str, word: str, known: Collection[str]) -> ApiError:
-    """The answer to a name that does not exist, with the one that was probably meant, or all."""
+    """The error for a name that does not exist, with the one that was probably meant, or all."""
     hint = suggestion(word, known) or f"; there are {', '.join(known)}"
     return ApiError(status, "not_found" if status == 404 else "bad_request", f"there is no {what} {word!r}{hint}")
 
 
 def cursor(column: str, value: Any, key: str) -> str:
-    """An opaque name for a place in a sorted list."""
+    """An opaque name for a position in a sorted list."""
     return base64.urlsafe_b64encode(msgspec.json.encode([column, value, key])).decode()
 
 
-def _place(text: str, column: str) -> tuple[Any, str]:
+def _position(text: str, column: str) -> tuple[Any, str]:
     try:
         sorted_by, value, key = msgspec.json.decode(base64.urlsafe_b64decode(text), type=tuple[str, str | float, str])
     except (binascii.Error, ValueError, msgspec.MsgspecError):

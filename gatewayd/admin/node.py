@@ -1,4 +1,4 @@
-"""What the admin API may see of the node."""
+"""What the admin API sees of the node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gatewayd.hub.hub import Hub
 
 @define(kw_only=True)
 class ListenerView:
-    """One listener, as people see it."""
+    """One listener, as the API shows it."""
 
     name: str
     protocol: str
@@ -32,7 +32,7 @@ class ListenerView:
 
 @define(kw_only=True)
 class NodeView:
-    """The node: its hub, its name, and what cannot be read off the hub. `started_wall` is seconds since the epoch."""
+    """The node: its hub, its name, and what the hub does not know. `started_wall` is in seconds since the epoch."""
 
     hub: Hub
     node: str
@@ -42,17 +42,17 @@ class NodeView:
     clients: Callable[[], int]
     draining: Callable[[], bool]
     auth: Callable[[], Mapping[str, Any]] = dict
-    """Verdicts by the name of their auth."""
+    """Verdicts, by the name of the auth."""
     backend: Callable[[], Mapping[str, Any]] | None = None
-    """How the backend is doing; None where there is none."""
+    """The state of the backend; None if there is none."""
     journal: Callable[[], Mapping[str, Any]] | None = None
-    """How the journal is doing; None where all is in memory."""
+    """The state of the journal; None if everything is in memory."""
     committed: Callable[[], Awaitable[bool]] | None = None
-    """Waits until all that was done is kept, and tells whether it is; None where nobody has to wait for that."""
+    """Waits until all changes are on disk, and returns whether they are; None if no listener asks for that."""
     loop: Callable[[], Mapping[str, Any]] = dict
-    """When the event loop has stalled."""
+    """The stalls of the event loop."""
     hold: Callable[[], None] = lambda: None
-    """More is being published in this turn of the loop: it leaves in one write to each client."""
+    """More is published in this tick: each client gets it in one write."""
     remembered: Remembered = field(factory=Remembered)
     limits: ApiLimits = ApiLimits()
     refused: Counter[str] = field(factory=Counter)
@@ -60,7 +60,7 @@ class NodeView:
     refused_clients: Mapping[str, int] = field(factory=dict)
     """Clients that were refused before their upgrade, by reason."""
     wrong_keys: Callable[[], Mapping[str, int]] = dict
-    """How the refusals of wrong keys are held back."""
+    """How the refusals of wrong keys are delayed."""
 
 
 async def wait_until_durable(node: NodeView) -> bool:
@@ -68,15 +68,15 @@ async def wait_until_durable(node: NodeView) -> bool:
     return node.committed is None or await node.committed()
 
 
-def marked_durable(said: Any, *, durable: bool) -> Any:
-    """An answer, or a list of them, that says if it is not durable: in copies, since some are remembered."""
+def marked_durable(value: Any, *, durable: bool) -> Any:
+    """An answer, or a list of them, marked if it is not durable; in copies, since some are remembered."""
     if durable:
-        return said
-    if isinstance(said, list):
-        return [marked_durable(item, durable=False) for item in said]
-    return said if isinstance(said, msgspec.Raw) or "error" in said else {**said, "durable": False}
+        return value
+    if isinstance(value, list):
+        return [marked_durable(item, durable=False) for item in value]
+    return value if isinstance(value, msgspec.Raw) or "error" in value else {**value, "durable": False}
 
 
-async def answer_durably(node: NodeView, said: Any, status: int = 200) -> Response:
-    """Answer when what was done is as durable as a listener demands; where the disk fails, say so."""
-    return answer(marked_durable(said, durable=await wait_until_durable(node)), status)
+async def answer_durably(node: NodeView, value: Any, status: int = 200) -> Response:
+    """Answer when the change is as durable as a listener demands; if the disk fails, the answer says so."""
+    return answer(marked_durable(value, durable=await wait_until_durable(node)), status)

@@ -1,4 +1,4 @@
-"""Publishing over the admin API: one event, a list or NDJSON, each with an answer of its own.
+"""Publishing over the admin API: one event, a list or NDJSON, with an answer for each event.
 
 Law: a long request runs in time slices, decoded and encoded event by event, so that clients are served in between.
 """
@@ -31,14 +31,14 @@ EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": 
 
 @define(eq=False)
 class Answers:
-    """What is answered to one request, and where the counts of those that are waited for belong."""
+    """The answers of one request, and where the counts of events that are waited for belong."""
 
     reach: Reach
     watch: Watch | None
     items: list[dict[str, Any] | msgspec.Raw] = field(factory=list)
-    """Counts, or an error as it is sent."""
+    """Counts, or an encoded error."""
     followed: list[tuple[str | None, str, dict[str, Any], Followed]] = field(factory=list)
-    """With the publisher's id, where there is one, and its scope."""
+    """With the publisher's id, if there is one, and its scope."""
 
 
 @define(eq=False)
@@ -81,7 +81,7 @@ class TimeSlice:
 
 
 class Publishing:
-    """The endpoints that say something to sessions."""
+    """The endpoints that send something to sessions."""
 
     def __init__(self, node: NodeView) -> None:
         self.node = node
@@ -116,7 +116,7 @@ class Publishing:
                 return answered(text)
 
     async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, time_slice: TimeSlice) -> None:
-        """Each item for itself: a bad one has its error in its place, and the others are published."""
+        """Each event by itself: an invalid one is answered with its error, and the others are published."""
         nested = self.limits.nested
         for item in items:
             self.node.hold()  # in each tick anew: without it every event to many clients would be a write of its own
@@ -163,7 +163,7 @@ class Publishing:
     async def _encoded(
         self, items: Sequence[dict[str, Any] | msgspec.Raw], time_slice: TimeSlice, *, durable: bool, whole: bool
     ) -> bytes:
-        """One answer, or the list of all."""
+        """One answer, or the list of them, as JSON."""
         if not whole:
             return msgspec.json.encode(marked_durable(items[0], durable=durable))
         parts, in_a_row = [], self.limits.rows_in_a_row
@@ -173,7 +173,7 @@ class Publishing:
         return b"[" + b",".join(parts) + b"]"
 
     async def _add_progress(self, answers: Answers, time_slice: TimeSlice) -> None:
-        """Say how far the events have got, now and to whoever sends the same id again."""
+        """Add how far the events have got, to the answers and to what is remembered of them."""
         for key, scope, counts, followed in answers.followed:
             counts |= reached(followed)
             if key is not None:
@@ -181,7 +181,7 @@ class Publishing:
             await time_slice.checkpoint()
 
     async def notify(self, request: Request) -> Response:
-        """Tell a user now, or keep it until one of its clients comes."""
+        """Notify a user now, or keep the notification until one of its clients connects."""
         known = {"user": TEXT, "data": ANYTHING, "realm": TEXT}
         item = fields(await json_of(request, self.limits), known, ("user", "data"))
         if len(f"user:{item['user']}") > LONGEST_NAME:
@@ -195,7 +195,7 @@ class Publishing:
 
 
 def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
-    """The answer that was given to this id; what was not waited for then is not known now."""
+    """The remembered answer to this id; what was not waited for then is unknown."""
     unknown: dict[str, Any] = {}
     if watch is not None:
         unknown = {"written": None} | ({"acknowledged": None} if watch.goal is Goal.ACKNOWLEDGED else {})
@@ -203,7 +203,7 @@ def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
 
 
 def _items(request: Request, body: bytes, most: int) -> Iterator[bytes | msgspec.Raw] | None:
-    """The events of a list or of NDJSON, not decoded yet; None where the body is one event."""
+    """The events of a list or of NDJSON, not decoded yet; None if the body is one event."""
     if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
         _bound(body.count(b"\n"), most)
         return _lines(body)
@@ -223,7 +223,7 @@ def _bound(count: int, most: int) -> None:
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
-    """The lines that are not blank, one by one: together they may take many times the body's memory."""
+    """The lines that are not blank, one by one: a list of them could take many times the memory of the body."""
     start = 0
     while start < len(body):
         end = body.find(b"\n", start)

@@ -1,7 +1,7 @@
-"""Which realms a request may see and reach: those of its token, or all.
+"""Which realms a request may see and change: those of its token, or all.
 
-Law 1: where the request names no realm, all that it reaches are meant, by the rules of `hub/aims.py`.
-Law 2: whoever is limited to realms never learns whether another one exists.
+Law 1: a request that names no realm means all that it reaches, by the rules of `hub/aims.py`.
+Law 2: a caller that is limited to realms never learns whether another one exists.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from gatewayd.hub.realm import Realm
 
 BY_REALM = ("status", "listeners", "sessions", "channels", "services", "publish", "notify", "documents", "rooms")
-"""What shows and reaches single realms, under /v1/; whatever else there is concerns the whole node."""
+"""The paths under /v1/ that concern single realms; all others concern the whole node."""
 
 
 @frozen
 class Reach:
-    """`limit` names the realms that the request may reach; None is all."""
+    """`limit` names the realms that the request may reach; None means all."""
 
     hub: Hub
     limit: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, request: Request, hub: Hub) -> Reach:
-        """By the token that the request was sent with; whoever may open the Unix socket reaches everything."""
+        """By the token of the request; a process that may open the Unix socket reaches everything."""
         token = request.state.caller.token
         return cls(hub, None if token is None else token.realms)
 
     def named(self, realm: str | None) -> tuple[str, ...] | None:
-        """The names of the realms that are meant; None is all. Raises `ApiError`."""
+        """The names of the realms that are meant; None means all. Raises `ApiError`."""
         if realm is None:
             return self.limit
         if self.limit is not None and realm not in self.limit:
@@ -60,30 +60,30 @@ class Reach:
         return [item for name, item in self.hub.realms.items() if names is None or name in names]
 
     def home(self, resource: Resource, realm: str | None) -> Realm:
-        """The one realm that such a resource is kept in. Raises `ApiError`."""
+        """The one realm that holds such a resource. Raises `ApiError`."""
         try:
             return self.hub.realm_for(resource, self.named(realm))
         except SeveralRealms as exc:
             raise several(exc) from None
 
     def scope(self, realm: str | None) -> str:
-        """What tells a publisher's ids from those of others, who mean other realms."""
+        """Keeps the ids of publishers apart that mean different realms."""
         if self.limit is None and realm is None:
             return ""
         return msgspec.json.encode([None if self.limit is None else sorted(self.limit), realm]).decode()
 
     def sessions(self) -> list[Session]:
-        """All that there are, for whoever asks."""
-        everyone = self.hub.sessions.values()
-        return list(everyone) if self.limit is None else [item for item in everyone if item.realm in self.limit]
+        """All sessions that the caller reaches."""
+        sessions = self.hub.sessions.values()
+        return list(sessions) if self.limit is None else [item for item in sessions if item.realm in self.limit]
 
     def find(self, text: str) -> Session | None:
-        """The session of this id, if there is one for whoever asks."""
+        """The session of this id, if the caller reaches it."""
         session = self.hub.sessions.get(text)
         return None if session is None or (self.limit is not None and session.realm not in self.limit) else session
 
     def session(self, text: str, limits: ApiLimits) -> Session:
-        """The session of this id, or the only one whose id begins so. Raises `ApiError`."""
+        """The session of this id, or the only one whose id begins with it. Raises `ApiError`."""
         session = self.find(text)
         if session is not None:
             return session
@@ -99,7 +99,7 @@ class Reach:
 
 
 def several(exc: SeveralRealms) -> ApiError:
-    """The answer to somebody who has to name a realm."""
+    """The error for a request that must name a realm."""
     return ApiError(409, "several_realms", str(exc), realms=exc.names)
 
 
@@ -109,7 +109,7 @@ def whole_node(path: str) -> bool:
 
 
 def realm_of(request: Request, *others: str) -> str | None:
-    """The realm in the query, which may have no other parameters than these: a misspelt one would mean all realms."""
+    """The realm in the query, which may have no parameters but these: a misspelt one would mean all realms."""
     known: Collection[str] = ("realm", *others)
     for name in request.query_params:
         if name not in known:

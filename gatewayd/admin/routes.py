@@ -38,17 +38,17 @@ DEFAULT_REASON = "kicked by an operator"
 
 
 class Routes:
-    """The endpoints, over one node."""
+    """The endpoints of one node."""
 
     def __init__(self, node: NodeView) -> None:
         self.node = node
         self.hub = node.hub
         self.limits = node.limits
 
-    # --- looking --------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     async def status(self, request: Request) -> Response:
-        """The node at a glance; for whoever is limited to realms, what can be told of those alone."""
+        """The node at a glance; a caller that is limited to realms gets what concerns those alone."""
         hub, node, reach = self.hub, self.node, Reach.of(request, self.hub)
         totals, sessions = hub.totals, reach.sessions()
         seen: dict[str, Any] = {
@@ -142,7 +142,7 @@ class Routes:
         return made
 
     async def session(self, request: Request) -> Response:
-        """Everything known of one session; DELETE ends it. Enough of its id's beginning stands for it."""
+        """Everything known of one session; DELETE ends it. A prefix of its id is enough."""
         session = Reach.of(request, self.hub).session(request.path_params["id"], self.limits)
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
@@ -151,7 +151,7 @@ class Routes:
         return answer(views.session(session, self.hub.clock(), whole=True))
 
     async def channels(self, request: Request) -> Response:
-        """Every channel that somebody hears, by name; one of several realms is one row, with a count for each."""
+        """Every channel with subscribers, by name; one row for a name in several realms, with a count for each."""
         realms = Reach.of(request, self.hub).realms(realm_of(request, "limit", "prefix", "cursor"))
         limit = number(request, "limit", 1000, 10_000)
         prefix, after = request.query_params.get("prefix", ""), request.query_params.get("cursor", "")
@@ -172,15 +172,15 @@ class Routes:
         return answer({"channels": rows, "cursor": names[limit - 1] if len(names) > limit else None})
 
     async def channel(self, request: Request) -> Response:
-        """Who hears one channel."""
+        """The subscribers of one channel."""
         name, realms = request.path_params["name"], Reach.of(request, self.hub).realms(realm_of(request))
         found = [session for realm in realms for session in realm.subscribers(name)]
         return answer({"name": name, "subscribers": await self._views(found)})
 
     async def services(self, request: Request) -> Response:
-        """Every type of service, with who they are and what they have told of themselves."""
-        realms, everyone = Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values())
-        rows = await services(realms, everyone, self.limits.rows_in_a_row)
+        """Every type of service, with its sessions and what they report of themselves."""
+        realms, sessions = Reach.of(request, self.hub).realms(realm_of(request)), list(self.hub.sessions.values())
+        rows = await services(realms, sessions, self.limits.rows_in_a_row)
         return answer({"services": rows, "cursor": None})
 
     def _home(self, request: Request, resource: Resource) -> Realm:
@@ -209,7 +209,7 @@ class Routes:
         if not name or len(f"room:{name}") > LONGEST_NAME:
             most = f"id must not be empty, and with room: it has at most {LONGEST_NAME} characters"
             raise ApiError(400, "bad_request", most)
-        _judge(item)
+        _check_room(item)
         if realm.rooms.state(name) is not None:
             raise ApiError(
                 409,
@@ -221,23 +221,23 @@ class Routes:
         return await answer_durably(self.node, views.room(realm, name), 201)
 
     async def room(self, request: Request) -> Response:
-        """GET a room's state, PUT changes to it, DELETE closes it; everybody in it is told."""
+        """GET a room's state, PUT changes, DELETE closes it; its participants are notified."""
         name, realm = request.path_params["id"], self._home(request, Resource.ROOMS)
         if realm.rooms.state(name) is None:
             raise ApiError(404, "not_found", f"there is no room {name!r}")
         if request.method == "DELETE":
-            self._say_to_room(realm, name, "room_close", {})
+            self._post_to_room(realm, name, "room_close", {})
             realm.rooms.close(name)
             return await answer_durably(self.node, {"closed": name})
         if request.method == "PUT":
             changes = fields(await json_of(request, self.limits), ROOM_STATE, ())
-            _judge(changes)
-            self._say_to_room(realm, name, "room_update", changes)
-            realm.rooms.update(name, changes)  # where no listener speaks rooms, nobody else did
+            _check_room(changes)
+            self._post_to_room(realm, name, "room_update", changes)
+            realm.rooms.update(name, changes)  # without a listener that speaks rooms, nothing else did
             return await answer_durably(self.node, views.room(realm, name))
         return answer(views.room(realm, name))
 
-    def _say_to_room(self, realm: Realm, name: str, event: str, data: dict[str, Any]) -> None:
+    def _post_to_room(self, realm: Realm, name: str, event: str, data: dict[str, Any]) -> None:
         try:
             self.hub.post(f"room:{name}", event, data, realms=(realm.name,))
         except Unpublishable as exc:
@@ -246,11 +246,11 @@ class Routes:
     # --- health ---------------------------------------------------------------------------------------------
 
     async def healthz(self, request: Request) -> Response:
-        """The loop turns: that this is answered is the answer."""
+        """The event loop runs: any response says so."""
         return answer({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Whether new clients are welcome."""
+        """Whether new clients are accepted."""
         draining = self.node.draining()
         return answer({"status": "draining" if draining else "ready"}, 503 if draining else 200)
 
@@ -263,8 +263,8 @@ def _rss(statm: Path = Path("/proc/self/statm")) -> int:
         return 0
 
 
-def _judge(state: dict[str, Any]) -> None:
-    """What the types of a room's state do not say. Raises `ApiError`."""
+def _check_room(state: dict[str, Any]) -> None:
+    """Check what the types of a room's state do not. Raises `ApiError`."""
     if not 0 <= state.get("maxParticipants", 0) < FIGURE:
         raise ApiError(400, "bad_request", "maxParticipants is out of range")
     if len(state.get("discordWebhookLink") or "") > LONGEST_LINK:

@@ -18,7 +18,7 @@ import trio
 from attrs import define, field, frozen
 
 from gatewayd.admin.http import Bodies, Body
-from gatewayd.admin.http_connection import Asgi, HttpConnection, turn_away
+from gatewayd.admin.http_connection import Asgi, HttpConnection, refuse
 from gatewayd.admin.slots import NO_SLOT, NoSlot, Slot, SlotPool
 from gatewayd.admin.tokens import Authorized
 from gatewayd.config.limits import ApiLimits
@@ -103,7 +103,7 @@ class _Server:
             try:
                 slot = caller.enter(pool)
             except NoSlot as full:
-                await self._turn_away(stream, caller, str(full))
+                await self._refuse(stream, caller, str(full))
                 return
             if pool is self._strangers:
                 caller.life.deadline = trio.current_time() + self._limits.stranger_seconds
@@ -120,12 +120,12 @@ class _Server:
         self.refused[NO_SLOT] += 1
         self.lines.log(log, logging.INFO, "refused a connection of %s: %s", str(caller), reason)
 
-    async def _turn_away(self, stream: SocketTransport, caller: Caller, reason: str) -> None:
+    async def _refuse(self, stream: SocketTransport, caller: Caller, reason: str) -> None:
         self._count(caller, reason)
         with trio.CancelScope() as evicted:
             slot = self._refusing.acquire(None, evicted.cancel)
             try:
-                await turn_away(stream, 503, reason, self._limits)
+                await refuse(stream, 503, reason, self._limits)
             finally:
                 slot.release()
 

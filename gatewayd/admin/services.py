@@ -1,4 +1,4 @@
-"""The services of the node by type: who they are, what each has told of itself, and what that is in all."""
+"""The services of the node by type: their sessions, what each reports of itself, and the totals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 async def services(realms: Iterable[Realm], sessions: list[Session], in_a_row: int) -> list[Row]:
-    """One row for each type of service in these realms. Figures are summed, lists are put together."""
+    """One row for each type of service in these realms. Figures are summed, lists are joined."""
     by_listener = {name: behaviour for realm in realms for name, behaviour in realm.behaviours.items()}
     rows: dict[tuple[str, str, str], Row] = {}
 
@@ -33,13 +33,13 @@ async def services(realms: Iterable[Realm], sessions: list[Session], in_a_row: i
     for start in range(0, len(sessions), in_a_row):
         for session in sessions[start : start + in_a_row]:
             owner = by_listener.get(session.listener)
-            if owner is not None and (told := owner.service(session)) is not None:
-                _add(row(owner, told["type"]), session, {name: told[name] for name in told if name != "type"})
+            if owner is not None and (report := owner.service(session)) is not None:
+                _add(row(owner, report["type"]), session, {name: report[name] for name in report if name != "type"})
         await trio.lowlevel.checkpoint()
     return [rows[key] for key in sorted(rows)]
 
 
-def _add(row: Row, session: Session, told: Mapping[str, Any]) -> None:
+def _add(row: Row, session: Session, report: Mapping[str, Any]) -> None:
     row["sessions"].append(
         {
             "id": session.id,
@@ -48,8 +48,8 @@ def _add(row: Row, session: Session, told: Mapping[str, Any]) -> None:
             "state": session.state,
             "remote": session.remote,
             "opened": moment(session.opened_wall),
-            **told,
+            **report,
         }
     )
-    for name, value in told.items():
+    for name, value in report.items():
         row[name] = sorted([*row.get(name, ()), *value]) if isinstance(value, list) else row.get(name, 0) + value

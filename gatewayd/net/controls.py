@@ -98,5 +98,5 @@ class Controls:
         return verdict
 
     def release(self) -> None:
-        """The client is gone: let go of whoever waits to be told."""
+        """The client is gone: let go of the callbacks that wait for a pong."""
         self._end = self._unanswered = None

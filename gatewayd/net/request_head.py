@@ -291,9 +291,9 @@ def response(
     phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     if body is None:
         code = phrase.lower().replace(" ", "_").replace("-", "_")
-        told: dict[str, object] = {"message": reason} if plain else {}
-        told |= {"status": reason} if status == 200 else {"error": {"code": code, "message": reason}}
-        body = json.dumps(told).encode()
+        message: dict[str, object] = {"message": reason} if plain else {}
+        message |= {"status": reason} if status == 200 else {"error": {"code": code, "message": reason}}
+        body = json.dumps(message).encode()
     fields = (("Content-Type", content_type), ("Content-Length", str(len(body))), ("Connection", "close"), *headers)
     lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields)]
     # A value may contain what a client sent: a CR LF in it must not begin another header.

@@ -1,7 +1,6 @@
 """A tick is one round of Trio's loop: what is queued within one is written at its end, in one write per client.
 
-Law 1: nothing waits longer than the tick in which it was queued, whoever queued it: there is no scope to open and no
-flush to forget.
+Law 1: nothing waits longer than the tick in which it was queued: there is no scope to open and no flush to forget.
 Law 2: at the end of a tick nothing may be scheduled, since Trio has already decided how long to sleep. What the kernel
 does not take at once is handed to the client's own writer task, by the one call that wakes the loop.
 """

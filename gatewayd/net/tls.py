@@ -89,7 +89,7 @@ class TlsTransport(SocketTransport):
         self._eof = False  # the peer sends no more
 
     async def handshake(self, computing: trio.Lock, hello_bytes: int) -> None:
-        """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer hangs up.
+        """Agree on keys. Raises `NotTls`, or another `trio.BrokenResourceError` when the peer closes.
 
         A signature takes a millisecond: with one lock for all, hundreds that begin at once do not stall the loop.
         """
@@ -100,15 +100,15 @@ class TlsTransport(SocketTransport):
                     self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
-                said = await super().receive_some(left)
-                left -= len(said)
+                data = await super().receive_some(left)
+                left -= len(data)
                 if not left:
                     raise NotTls(f"a TLS handshake of more than {hello_bytes} bytes") from None
-                self._feed(said)
+                self._feed(data)
             except (ssl.SSLError, ssl.CertificateError) as exc:
                 await self._flush()  # the alert tells the reason
                 if self._eof:
-                    raise trio.BrokenResourceError("the peer hung up in the TLS handshake") from exc
+                    raise trio.BrokenResourceError("the peer closed in the TLS handshake") from exc
                 raise NotTls(f"no TLS handshake: {exc}") from exc
             else:
                 await self._flush()

@@ -16,7 +16,7 @@ from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Reader, SocketReader
 
 
 def no_wake() -> None:
-    """Nobody waits to be told that something is left to write."""
+    """Nothing waits for unwritten bytes."""
 
 
 class SocketTransport(trio.abc.Stream):
