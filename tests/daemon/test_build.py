@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from gatewayd.backend.errors import BackendError
+from gatewayd.config.limits import AuthLimits, BackendLimits, BrakeLimits, DaemonLimits, JournalLimits
 from gatewayd.config.load import parse
+from gatewayd.core.events import Command
+from gatewayd.core.grant import Claim
 from gatewayd.core.intake import FRAMING, Intake
+from gatewayd.core.record import Table
 from gatewayd.daemon.build import build, notification_limits, settings_of
 from gatewayd.daemon.view import listener_view, node_view, url
 from gatewayd.protocols.registry import PROTOCOLS
+from tests.hub.test_hub import book, ready
 
 TEXT = """
 [[listeners]]
@@ -97,3 +108,52 @@ def test_each_realm_has_an_equal_share_of_all_notifications() -> None:
     for text, share in ((one, 30000), (one + 'realm = "staging"\n', 15000)):
         limits = notification_limits(parse(text, "a.toml", PROTOCOLS, environ={}))
         assert (limits.bytes_per_user, limits.bytes) == (1000, share)
+
+
+BOUNDED = """
+[gateway]
+state_dir = "{state}"
+[limits]
+max_clients = 2
+[auth.signed]
+kind = "jwt"
+key_file = "{key}"
+[backend]
+url = "http://127.0.0.1:1/"
+[[listeners]]
+name = "bots"
+protocol = "utilbot"
+bind = "127.0.0.1:2"
+auth = "signed"
+"""
+
+
+async def test_each_part_has_the_bounds_of_the_configuration(tmp_path: Path, autojump_clock: MockClock) -> None:
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text("k" * 32)
+    text = BOUNDED.format(state=tmp_path / "state", key=tmp_path / "key")
+    config = parse(text, "a.toml", PROTOCOLS, environ={})
+    limits = evolve(
+        config.limits,
+        auth=AuthLimits(token_characters=3, wrong_keys=BrakeLimits(free=0, first_pause=0.5)),
+        backend=BackendLimits(waiting=0),
+        journal=JournalLimits(pending_bytes=1),
+        daemon=DaemonLimits(few_unidentified=5),
+    )
+    node = build(evolve(config, limits=limits), PROTOCOLS)
+    assert node.gate.max_unidentified == 5
+    assert (await node.auths["signed"].verify(Claim("secret", "four"))).reason == "too large"
+    start = trio.current_time()
+    await node.brake.hold_back("a")
+    assert trio.current_time() - start == 0.5
+    assert node.backend is not None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.backend.run)
+        with pytest.raises(BackendError, match="0 commands wait already"):
+            await node.backend.ask(ready(book()).session, Command(1, "echo"), pytest.fail)
+        nursery.cancel_scope.cancel()
+    await node.backend.close()
+    assert node.state is not None
+    node.state.journal.put(Table.META, "a", b"1")
+    assert str(node.state.journal.degraded).startswith("the disk is too slow")
+    node.state.journal.close()
