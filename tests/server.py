@@ -29,7 +29,7 @@ from gatewayd.net.client import Client
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
-from gatewayd.net.tls import Handshakes
+from gatewayd.net.tls import TlsHandshakes
 from tests.playbook import STATIC
 
 
@@ -80,9 +80,9 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     gate: Gate | None = None,
     config: Mapping[str, Any] | None = None,
-    handshakes: Handshakes | None = None,
+    handshakes: TlsHandshakes | None = None,
     hold_back: Callable[[str], Awaitable[None]] | None = None,
-    rest: Forwarder | None = None,
+    forwarder: Forwarder | None = None,
     limits: NetLimits = NetLimits(),
     new_client: Callable[..., Client] = Client,
     **settings: Any,
@@ -114,7 +114,7 @@ async def serving(
         handshakes=handshakes,
         settings=lambda _: Settings(**values),
         tls=lambda _: tls,
-        rest=lambda *_: rest,
+        forwarder=lambda *_: forwarder,
         new_client=new_client,
     )
     (listener,) = node.listeners

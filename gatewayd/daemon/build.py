@@ -49,7 +49,7 @@ from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
 from gatewayd.net.tick import Tick
-from gatewayd.net.tls import Handshakes
+from gatewayd.net.tls import TlsHandshakes
 
 
 class StartError(Exception):
@@ -102,7 +102,7 @@ def settings_of(config: ListenerConfig) -> Settings:
     )
 
 
-def rest_of(config: ListenerConfig, limits: ForwardLimits) -> Forwarder | None:
+def forwarder_of(config: ListenerConfig, limits: ForwardLimits) -> Forwarder | None:
     """Who answers plain requests to a listener whose protocol takes them; None where nobody is named."""
     url: str = getattr(config.options, "rest", "")
     return Forwarder(url, max_body=config.options.rest_max_body, limits=limits) if url else None  # type: ignore[attr-defined]
@@ -139,10 +139,10 @@ def build(
     auths: Mapping[str, Auth] | None = None,
     brake: Brake | None = None,
     gate: Gate | None = None,
-    handshakes: Handshakes | None = None,
+    handshakes: TlsHandshakes | None = None,
     settings: Callable[[ListenerConfig], Settings] = settings_of,
     tls: Callable[[ListenerConfig], ssl.SSLContext | None] = tls_of,
-    rest: Callable[[ListenerConfig, ForwardLimits], Forwarder | None] = rest_of,
+    forwarder: Callable[[ListenerConfig, ForwardLimits], Forwarder | None] = forwarder_of,
     new_client: Callable[..., Client] = Client,
 ) -> Node:
     """The node that is configured so, in a process that may have so many descriptors. Raises `StartError`.
@@ -168,7 +168,7 @@ def build(
     clock = SteadyClock(longest_sleep=limits.daemon.longest_sleep, stall=limits.daemon.stall_seconds)
     tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
     brake = brake or Brake(limits.auth.wrong_keys)
-    handshakes = handshakes or Handshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)
+    handshakes = handshakes or TlsHandshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)
     listeners = [
         Listener(
             config=item,
@@ -183,7 +183,7 @@ def build(
             handshakes=handshakes,
             tls=tls(item),
             fast_lane=config.gateway.fast_lane,
-            rest=rest(item, net.forward),
+            forwarder=forwarder(item, net.forward),
             limits=net,
             new_client=new_client,
         )

@@ -39,17 +39,17 @@ class Forwarder:
         self.limits = limits
         self.calls = 0
 
-    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> CallFailed | None:
+    async def answer(self, transport: SocketTransport, head: Head, pipelined: bytes, remote: str) -> CallFailed | None:
         """Answer one call; returns why it failed, if it did. The caller closes the transport.
 
-        `rest` is what came after the head. Raises `trio.BrokenResourceError` when the client goes away.
+        `pipelined` is what came after the head. Raises `trio.BrokenResourceError` when the client goes away.
         """
         try:
             if self.calls >= self.limits.calls:
                 raise CallFailed(
                     503, "rest_full", f"{self.limits.calls} REST calls are under way: try again in a moment"
                 )
-            call = _Call(self, transport, head, rest, remote)
+            call = _Call(self, transport, head, pipelined, remote)
         except CallFailed as failed:
             await self._refuse(transport, failed)
             return failed
@@ -100,13 +100,13 @@ class _Call:
     """One request and its response. `begun`: some of the response was sent."""
 
     def __init__(
-        self, to: Forwarder, transport: SocketTransport, head: Head, rest: bytes, remote: str
+        self, to: Forwarder, transport: SocketTransport, head: Head, pipelined: bytes, remote: str
     ) -> None:  # fmt: skip
         self.to = to
         framing = framing_of(head)
         if int(framing.get("content-length", 0)) > to.max_body:
             raise self._too_big()
-        self.client = _Side(transport, client_side(head, framing, rest), to.limits.piece_bytes)
+        self.client = _Side(transport, client_side(head, framing, pipelined), to.limits.piece_bytes)
         self.request = request_of(head, framing, remote, to.authority, to.path)
         self.failed: CallFailed | None = None
         self.begun = False

@@ -74,7 +74,7 @@ def request_of(head: Head, framing: Mapping[str, str], remote: str, authority: s
     return h11.Request(method=head.method, target=path + head.target, headers=list(headers.items()))
 
 
-def client_side(head: Head, framing: Mapping[str, str], rest: bytes) -> h11.Connection:
+def client_side(head: Head, framing: Mapping[str, str], pipelined: bytes) -> h11.Connection:
     """The client's side of HTTP after the head: h11 is fed a head again, with only what decides about the body."""
     lines = [f"{head.method} / HTTP/1.1", "host: client", *(f"{name}: {value}" for name, value in framing.items())]
     if framing and "expect" in head.headers:
@@ -82,8 +82,8 @@ def client_side(head: Head, framing: Mapping[str, str], rest: bytes) -> h11.Conn
     wire = h11.Connection(h11.SERVER)
     wire.receive_data("\r\n".join([*lines, "\r\n"]).encode())
     wire.next_event()
-    if rest:
-        wire.receive_data(rest)
+    if pipelined:
+        wire.receive_data(pipelined)
     return wire
 
 

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,9 +20,8 @@ from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.client import Client, serve_client
 from gatewayd.net.gate import DRAINING, Gate, NotAdmitted, Ticket
-from gatewayd.net.hop_by_hop import CallFailed
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, response, switching_protocols
-from gatewayd.net.tls import Handshakes, NotTls
+from gatewayd.net.tls import NotTls, TlsHandshakes
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
     from gatewayd.hub.hub import Hub
     from gatewayd.net.epoll import Epoll
+    from gatewayd.net.forward import Forwarder
     from gatewayd.net.tick import Tick
 
 ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
@@ -42,20 +42,13 @@ ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
 log = logging.getLogger("gatewayd.listener")
 
 
-class Rest(Protocol):
-    """Answers plain HTTP requests, if the protocol admits them."""
-
-    async def answer(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> CallFailed | None:
-        """Answer one request; returns why it failed, if it did. The caller closes the transport."""
-
-
 class Listener:
     """One bound socket that speaks one protocol. `tls` is the server context, or None."""
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, tick: Tick, epoll: Epoll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: Handshakes,
-        fast_lane: bool = True, rest: Rest | None = None, limits: NetLimits = NetLimits(),
+        gate: Gate, tick: Tick, epoll: Epoll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: TlsHandshakes,
+        fast_lane: bool = True, forwarder: Forwarder | None = None, limits: NetLimits = NetLimits(),
         new_client: Callable[..., Client] = Client,
     ) -> None:  # fmt: skip
         self.config = config
@@ -70,7 +63,7 @@ class Listener:
         self.tls = tls
         self.handshakes = handshakes
         self.fast_lane = fast_lane
-        self.rest = rest
+        self.forwarder = forwarder
         self.limits = limits
         self._new_client = new_client
         self._proxies = origin.networks(config.trusted_proxies)
@@ -157,7 +150,7 @@ class Listener:
             if not head.upgrades:
                 await self._admit_plain(head, handshake)
                 ticket.identify()
-                return partial(self._forward, transport, head, reader.rest, remote)
+                return partial(self._forward, transport, head, reader.pipelined, remote)
             claim = await self._admit(head, handshake)
         except NotAdmitted as refused:
             self._count(refused.bound, remote, refused.status, refused.reason)
@@ -174,16 +167,16 @@ class Listener:
         limits = self.limits.client
         writer = Writer(transport, connection, self.tick, limits.write_seconds)
         data = transport.upgrade(self.epoll, writer.wake)
-        websocket = WebSocket(data, writer, connection, limits, rest=reader.rest, fast=self.fast_lane)
+        websocket = WebSocket(data, writer, connection, limits, pipelined=reader.pipelined, fast=self.fast_lane)
         client = self._new_client(
             self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits
         )
         await transport.send_all(switching_protocols(head))
         return partial(serve_client, client, writer, websocket)
 
-    async def _forward(self, transport: SocketTransport, head: Head, rest: bytes, remote: str) -> None:
-        assert self.rest is not None, "the protocol admits plain requests, and nothing answers them"
-        failed = await self.rest.answer(transport, head, rest, remote)
+    async def _forward(self, transport: SocketTransport, head: Head, pipelined: bytes, remote: str) -> None:
+        assert self.forwarder is not None, "the protocol admits plain requests, and nothing answers them"
+        failed = await self.forwarder.answer(transport, head, pipelined, remote)
         if failed is not None:
             self._count(failed.cause, remote, failed.status, failed.reason, head.target)
 

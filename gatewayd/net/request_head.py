@@ -100,7 +100,7 @@ class Head:
 
 
 class HeadReader:
-    """`feed` it bytes until it returns a head; `rest` is what was pipelined after it.
+    """`feed` it bytes until it returns a head; `pipelined` is what came after it.
 
     With `plain`, requests that are no upgrades are accepted as well.
     """
@@ -114,7 +114,7 @@ class HeadReader:
         self._line_start = 0
         self._method = self._target = ""
         self._headers: dict[str, str] = {}
-        self.rest = b""
+        self.pipelined = b""
 
     def feed(self, data: bytes) -> Head | None:
         """A `Head` when it is complete, None while more is needed. Raises `BadHead` as soon as it cannot become one."""
@@ -135,7 +135,7 @@ class HeadReader:
             if self._lines == 1:
                 self._method, self._target = _request_line(line)
             elif not line:
-                self.rest = bytes(self._data[end:])
+                self.pipelined = bytes(self._data[end:])
                 return self._head()
             elif self._lines > self._limits.headers + 1:
                 raise BadHead(431, f"more than {self._limits.headers} headers: send fewer")

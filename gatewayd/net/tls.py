@@ -29,7 +29,7 @@ class NotTls(trio.BrokenResourceError):
     """The peer does not speak TLS, or shares no version or cipher with us."""
 
 
-class Handshakes:
+class TlsHandshakes:
     """The handshakes of a node: `most` at a time, an `address_share`-th of them of one address; others wait in line.
 
     A handshake that finds no place lets the oldest one end after `crowded_seconds`, so that no number of silent clients

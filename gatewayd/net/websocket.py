@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class WebSocket:
-    """One upgraded client; `rest` came with its request. Without `fast` every frame takes the slow lane."""
+    """One upgraded client; `pipelined` came with its request. Without `fast` every frame takes the slow lane."""
 
     __slots__ = (
         "_allowance", "_at", "_connection", "_data", "_fast", "_fragments", "_frame_left", "_in_a_row", "_later",
@@ -44,13 +44,14 @@ class WebSocket:
     )  # fmt: skip
 
     def __init__(
-        self, reader: Reader, writer: Writer, connection: Connection, limits: ClientLimits, *, rest: bytes, fast: bool
+        self, reader: Reader, writer: Writer, connection: Connection, limits: ClientLimits, *,
+        pipelined: bytes, fast: bool,
     ) -> None:  # fmt: skip
         self._writer = writer
         self._limits = limits
         self._connection = connection
         self._max_bytes = connection.settings.max_message_bytes
-        self._allowance: float = connection.settings.intake.unidentified - len(rest)
+        self._allowance: float = connection.settings.intake.unidentified - len(pipelined)
         self._refilled = -math.inf  # when time was last added to the allowance
         self._fast = fast
         self._reader: Reader | None = reader
@@ -58,7 +59,7 @@ class WebSocket:
         self._later: Later = None  # of the last message: what could not be done at once
         self._nursery: trio.Nursery | None = None
         self._slow_lane: SlowLane | None = None
-        self._data = rest
+        self._data = pipelined
         self._at = 0  # where the next frame begins in `_data`
         self._frame_left = 0  # bytes of a slow lane's frame that are still to come
         self._fragments = 0  # of the message that is incomplete

@@ -44,7 +44,7 @@ async def seen(data: bytes) -> tuple[list[Cause] | None, Cause]:
     settings = Settings(interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0)
     connection = Connection(utilbot.WIRE, settings, trio.current_time())
     poll: Any = Poll(data, connection)
-    socket = WebSocket(poll, said, connection, ClientLimits(), rest=b"", fast=True)
+    socket = WebSocket(poll, said, connection, ClientLimits(), pipelined=b"", fast=True)
     async with trio.open_nursery() as nursery:
         with pytest.raises(Disconnect) as verdict:
             await socket.read(nursery, lambda message: None)

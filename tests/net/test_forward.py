@@ -82,7 +82,7 @@ async def forwarding(
     if server is None:
         await listener.aclose()
     settings = {name: value for name, value in options.items() if name != "torn"}
-    async with serving(discodo.PROTOCOL, options={"rest": url}, rest=forwarder, **settings) as served:
+    async with serving(discodo.PROTOCOL, options={"rest": url}, forwarder=forwarder, **settings) as served:
         async with trio.open_nursery() as nursery:
             if server is not None:
                 nursery.start_soon(trio.serve_listeners, accept, [listener])
@@ -404,7 +404,7 @@ async def test_so_many_calls_at_once_and_no_more() -> None:
             assert b"Retry-After" in answer
             go.set()
         assert (await ask(served, call())).startswith(b"HTTP/1.1 200 ")
-        assert served.listener.rest.calls == 0  # type: ignore[union-attr]
+        assert served.listener.forwarder.calls == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("body", [b"", b"x"])
@@ -428,7 +428,7 @@ async def test_a_client_that_hangs_up_ends_the_call(body: bytes) -> None:
             await stream.aclose()
             await over.wait()
         await served.settled()
-        assert served.listener.rest.calls == 0  # type: ignore[union-attr]
+        assert served.listener.forwarder.calls == 0  # type: ignore[union-attr]
 
 
 async def test_what_a_client_sends_behind_its_request_is_not_heard() -> None:
@@ -499,7 +499,7 @@ async def test_tls_on_both_sides() -> None:
         forwarder = Forwarder(url, max_body=1000)
         if known is not None:
             forwarder.tls = known
-        async with serving(discodo.PROTOCOL, options={"rest": url}, rest=forwarder, tls=front) as served:
+        async with serving(discodo.PROTOCOL, options={"rest": url}, forwarder=forwarder, tls=front) as served:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, _contained(accept), listeners)
                 stream = trio.SSLStream(await served.raw(), trusted, server_hostname="localhost", https_compatible=True)

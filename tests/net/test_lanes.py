@@ -95,7 +95,7 @@ class Said:
         self.closing = True
 
 
-async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit: int = LIMIT) -> Outcome:
+async def ours(pieces: Sequence[bytes], *, fast: bool, pipelined: bytes = b"", limit: int = LIMIT) -> Outcome:
     said: Any = Said()
     source: Any = Source(pieces)
     source.upgraded.set()
@@ -106,7 +106,7 @@ async def ours(pieces: Sequence[bytes], *, fast: bool, rest: bytes = b"", limit:
         intake=Intake(unidentified=1 << 30),
     )  # fmt: skip
     connection = Connection(utilbot.WIRE, settings, trio.current_time())
-    socket = WebSocket(source, said, connection, LIMITS, rest=rest, fast=fast)
+    socket = WebSocket(source, said, connection, LIMITS, pipelined=pipelined, fast=fast)
     async with trio.open_nursery() as nursery:
         try:
             await socket.read(nursery, messages.append)
@@ -257,7 +257,7 @@ def test_cut_at_every_byte(raw: bytes) -> None:
     for at in range(len(raw)):
         for fast in (True, False):
             assert run(ours, [raw[:at], raw[at:]], fast=fast) == whole
-            assert run(ours, [raw[at:]], fast=fast, rest=raw[:at]) == whole  # pipelined with the request
+            assert run(ours, [raw[at:]], fast=fast, pipelined=raw[:at]) == whole  # pipelined with the request
 
 
 def test_text_that_cannot_become_utf8_is_refused_before_its_end() -> None:

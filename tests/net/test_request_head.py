@@ -63,7 +63,7 @@ def verdict(pieces: list[bytes]) -> Any:
         assert bad.reason
         assert response(bad.status, bad.reason, headers=bad.headers).startswith(b"HTTP/1.1 ")
         return bad.status, bad.reason, bad.headers
-    return None if head is None else (head, reader.rest + rest)
+    return None if head is None else (head, reader.pipelined + rest)
 
 
 def single(data: bytes) -> list[bytes]:

@@ -17,7 +17,7 @@ import trustme
 from gatewayd.config.limits import TlsLimits
 from gatewayd.net import frames
 from gatewayd.net.epoll import Epoll
-from gatewayd.net.tls import RECORD_BYTES, Handshakes, TlsTransport
+from gatewayd.net.tls import RECORD_BYTES, TlsHandshakes, TlsTransport
 from gatewayd.net.transport import SocketTransport
 from gatewayd.protocols import utilbot
 from tests.net.test_gate import connected
@@ -219,7 +219,7 @@ async def comes_in(served: Served, context: ssl.SSLContext, source: str) -> None
 async def test_an_address_has_few_handshakes_at_a_time_and_others_have_theirs(contexts: Contexts) -> None:
     server, trusting = contexts
     async with serving(
-        utilbot.PROTOCOL, tls=server, handshakes=Handshakes(8, TlsLimits(handshake_seconds=1.0))
+        utilbot.PROTOCOL, tls=server, handshakes=TlsHandshakes(8, TlsLimits(handshake_seconds=1.0))
     ) as served:
         async with await half_open(served, "127.0.0.2") as silent:
             await comes_in(served, trusting, "127.0.0.1")
@@ -234,7 +234,9 @@ async def test_an_address_has_few_handshakes_at_a_time_and_others_have_theirs(co
 async def test_whoever_finds_no_place_hurries_the_oldest(contexts: Contexts) -> None:
     server, trusting = contexts
     async with serving(
-        utilbot.PROTOCOL, tls=server, handshakes=Handshakes(1, TlsLimits(handshake_seconds=60.0, crowded_seconds=0.1))
+        utilbot.PROTOCOL,
+        tls=server,
+        handshakes=TlsHandshakes(1, TlsLimits(handshake_seconds=60.0, crowded_seconds=0.1)),
     ) as served:
         async with await half_open(served, "127.0.0.2") as silent:
             await trio.sleep(0.05)

@@ -13,7 +13,7 @@ from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Refused
-from gatewayd.daemon.build import rest_of
+from gatewayd.daemon.build import forwarder_of
 from gatewayd.protocols import discodo, oxyl
 from gatewayd.protocols.oxyl import Route
 from gatewayd.protocols.registry import PROTOCOLS
@@ -244,7 +244,7 @@ def test_discodo_rest_max_body() -> None:
     for bound in (10, 20):
         rest = discodo.Options(rest="http://127.0.0.1:8000", rest_max_body=bound)
         config = ListenerConfig(name="a", protocol="discodo", bind=Bind.parse("127.0.0.1:1"), options=rest)
-        found.append(rest_of(config, ForwardLimits()))
+        found.append(forwarder_of(config, ForwardLimits()))
     assert [forwarder and forwarder.max_body for forwarder in found] == [10, 20]
 
 
