@@ -27,6 +27,8 @@ class SocketLimits:
     """Seconds between two probes."""
     keepalive_probes: int = 3
     """Unanswered probes that end a connection."""
+    probe_seconds: float = 1.0
+    """For a daemon that listens on a Unix socket to be noticed before its file is unlinked."""
     accept_pause: float = 0.01
     """Before `accept` is tried again after an error; doubled each time."""
     longest_accept_pause: float = 1.0

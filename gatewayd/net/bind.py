@@ -56,7 +56,7 @@ def bind_unix(
 
     Its permissions are never wider than asked for: it is bound under a strict umask, and widened after that.
     """
-    _clear_path(path)
+    _clear_path(path, limits.probe_seconds)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
@@ -76,7 +76,7 @@ def bind_unix(
     return _listening(sock, limits)
 
 
-def _clear_path(path: Path) -> None:
+def _clear_path(path: Path, seconds: float) -> None:
     """Unlink a dead socket file. Raises `BindError` when something else is in the way."""
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _clear_path(path: Path) -> None:
             f"cannot listen on {path}: a file that is not a socket is in the way; move it or choose another path"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.settimeout(seconds)
         try:
             probe.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):

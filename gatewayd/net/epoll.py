@@ -20,6 +20,7 @@ import trio
 from gatewayd.config.limits import NetLimits
 
 RECEIVE_BYTES = 65536
+"""The buffer of one read."""
 
 OnData = Callable[[bytes], bool]
 """Called with what was read, b"" at the end of the stream; returns whether to go on reading."""

@@ -131,7 +131,7 @@ class Listener:
                 raise
         reader = HeadReader(self.limits.head, plain=self.behaviour.plain)
         try:
-            head = await _read_head(transport, reader)
+            head = await _read_head(transport, reader, self.limits.head.head_bytes)
         except BadHead as bad:
             if bad.status != 200:
                 self._count("bad_request", socket.remote, bad.status, bad.reason)
@@ -227,10 +227,10 @@ def _answer(refused: NotAdmitted) -> bytes:
     return response(refused.status, refused.reason, headers=(("Retry-After", "5"),))
 
 
-async def _read_head(transport: SocketTransport, reader: HeadReader) -> Head | None:
+async def _read_head(transport: SocketTransport, reader: HeadReader, most: int) -> Head | None:
     """The request head; None if the peer closed before its end."""
     while True:
-        data = await transport.receive_some(8192)
+        data = await transport.receive_some(most)
         if not data:
             return None
         head = reader.feed(bytes(data))

@@ -350,13 +350,13 @@ async def test_a_body_that_does_not_end_well_is_a_disconnect(autojump_clock: tri
 
 
 async def test_a_body_of_tiny_chunks_holds_nobody_up(autojump_clock: trio.abc.Clock) -> None:
-    turns = 0
+    ticks = 0
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal ticks
         while True:
             await trio.lowlevel.checkpoint()
-            turns += 1
+            ticks += 1
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(others)
@@ -364,7 +364,7 @@ async def test_a_body_of_tiny_chunks_holds_nobody_up(autojump_clock: trio.abc.Cl
         line = await told(echo, head, b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")
         nursery.cancel_scope.cancel()
     assert answers(line.said, b"POST")[0][1] == b"POST / " + b"x" * 10_000
-    assert turns >= 10_000 // 32
+    assert ticks >= 10_000 // 32
 
 
 async def test_when_it_gives_way(autojump_clock: trio.abc.Clock) -> None:

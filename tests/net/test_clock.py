@@ -33,7 +33,7 @@ def test_time_passes_from_turn_to_turn() -> None:
     clock.start_clock()
     start = clock.current_time()
     source.at += 0.25
-    assert clock.current_time() == start  # still the same turn
+    assert clock.current_time() == start  # still the same tick
     assert clock.deadline_to_sleep_time(start + 0.5) == 0.25
     next_turn(clock)
     assert clock.current_time() == start + 0.25
@@ -99,7 +99,7 @@ def test_no_deadline_expires_in_a_stall(caplog: pytest.LogCaptureFixture) -> Non
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.sleep, 0.05)
                 await trio.lowlevel.checkpoint()
-                jumped = 40.0  # all at once, in the middle of this turn
+                jumped = 40.0  # all at once, in the middle of this tick
                 await trio.lowlevel.checkpoint()
                 assert trio.current_time() < patience.deadline - 4
                 woken.set()
@@ -119,7 +119,7 @@ def test_no_deadline_expires_in_a_stall(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_a_busy_loop_does_not_stop_the_clock() -> None:
-    """It never sleeps, so it never asks how long it may: the turns are told by their instrument."""
+    """It never sleeps, so it never asks how long it may: the ticks are counted by an instrument."""
 
     async def main() -> None:
         with Tick(clock), trio.move_on_after(0.05) as patience:
@@ -132,13 +132,13 @@ def test_a_busy_loop_does_not_stop_the_clock() -> None:
 
 
 def test_a_quiet_loop_is_not_stalled() -> None:
-    class Turns(trio.abc.Instrument):
+    class Ticks(trio.abc.Instrument):
         seen = 0
 
         def after_io_wait(self, timeout: float) -> None:
             self.seen += 1
             assert timeout <= 0.01
 
-    clock, turns = SteadyClock(longest_sleep=0.01), Turns()
-    trio.run(trio.sleep, 0.2, clock=clock, instruments=[turns])
-    assert turns.seen > 5
+    clock, ticks = SteadyClock(longest_sleep=0.01), Ticks()
+    trio.run(trio.sleep, 0.2, clock=clock, instruments=[ticks])
+    assert ticks.seen > 5

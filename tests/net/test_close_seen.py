@@ -1,4 +1,4 @@
-"""A close frame counts from the moment it is read: what is published in that very turn waits for the next client."""
+"""A close frame counts from the moment it is read: what is published in that very tick waits for the next client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = frame(1, b"{}")
 
 
 class Poll:
-    """Hands over one read, and notes how things stand before any task has a turn."""
+    """Hands over one read, and notes how things stand before any task runs."""
 
     def __init__(self, data: bytes, connection: Connection) -> None:
         self.data = data

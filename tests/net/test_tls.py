@@ -248,17 +248,17 @@ async def test_whoever_finds_no_place_hurries_the_oldest(contexts: Contexts) -> 
 async def test_many_handshakes_leave_the_loop_to_others(contexts: Contexts) -> None:
     """Each costs a millisecond: 512 clients that came at once held everybody up for half a second."""
     server, trusting = contexts
-    turns, computed = 0, Counter[int]()
+    ticks, computed = 0, Counter[int]()
 
     class Counted(ssl.SSLObject):
         def do_handshake(self) -> None:
-            computed[turns] += 1
+            computed[ticks] += 1
             super().do_handshake()
 
     async def count_turns() -> None:
-        nonlocal turns
+        nonlocal ticks
         while True:
-            turns += 1
+            ticks += 1
             await trio.lowlevel.checkpoint()
 
     server.sslobject_class, before = Counted, server.sslobject_class
@@ -272,7 +272,7 @@ async def test_many_handshakes_leave_the_loop_to_others(contexts: Contexts) -> N
     finally:
         server.sslobject_class = before
     assert sum(computed.values()) >= 40
-    assert max(computed.values()) <= 2  # one in a turn, which is counted somewhere within it
+    assert max(computed.values()) <= 2  # one in a tick, which is counted somewhere within it
 
 
 async def test_a_handshake_has_a_bound_in_bytes_and_leaves_nothing_behind(contexts: Contexts) -> None:
