@@ -1,4 +1,4 @@
-"""Admission: bounds on the clients of the node, of a listener, of one address, and on those that have not identified.
+"""The gate: bounds on the clients of the node, a listener and an address, and on those that have not identified.
 
 Law 1: every count is taken back by the ticket that added it, so that no path out of a client can forget one.
 Law 2: one address holds only a part of the room for clients that have not identified: there is always room for others.
@@ -25,8 +25,8 @@ UNIDENTIFIED_PER_IP = (
 )  # fmt: skip
 
 
-class NotAdmitted(Exception):  # noqa: N818, RUF100
-    """A client is refused: the HTTP status, the bound that was met, and a sentence for the client."""
+class GateClosed(Exception):  # noqa: N818, RUF100
+    """No ticket for this client: the HTTP status, the bound that was met, and a sentence for the client."""
 
     def __init__(self, status: int, bound: str, reason: str) -> None:
         super().__init__(status, bound, reason)
@@ -60,18 +60,18 @@ class Gate:
         """Refuse every client from now on."""
         self.draining = True
 
-    def admit(self, listener: ListenerConfig, address: str | None) -> Ticket:
-        """A connection was accepted. Raises `NotAdmitted`, and counts nothing, if a bound is met."""
+    def issue(self, listener: ListenerConfig, address: str | None) -> Ticket:
+        """A ticket for a connection that was accepted. Raises `GateClosed`, and counts nothing, if a bound is met."""
         name = listener.name
         if self.draining:
-            raise NotAdmitted(*DRAINING)
+            raise GateClosed(*DRAINING)
         if address is not None:
             self.check_address(listener, address)
         if self.clients >= self.max_clients or self.by_listener[name] >= listener.max_clients:
-            raise NotAdmitted(*MAX_CLIENTS)
+            raise GateClosed(*MAX_CLIENTS)
         here = self.unidentified_by_listener[name]
         if self.unidentified >= self.max_unidentified or here >= listener.max_unidentified:
-            raise NotAdmitted(*MAX_UNIDENTIFIED)
+            raise GateClosed(*MAX_UNIDENTIFIED)
         self.clients += 1
         self.unidentified += 1
         self.by_listener[name] += 1
@@ -82,17 +82,17 @@ class Gate:
         return ticket
 
     def check_address(self, listener: ListenerConfig, address: str) -> None:
-        """Raise `NotAdmitted` if this address may have no further client."""
+        """Raise `GateClosed` if this address may have no further client."""
         if self.by_address[address] >= listener.max_clients_per_ip:
-            raise NotAdmitted(*MAX_CLIENTS_PER_IP)
+            raise GateClosed(*MAX_CLIENTS_PER_IP)
         share = min(self.max_unidentified, listener.max_unidentified) // self.address_share
         if self.unidentified_by_address[address] >= max(1, share):
-            raise NotAdmitted(*UNIDENTIFIED_PER_IP)
+            raise GateClosed(*UNIDENTIFIED_PER_IP)
 
 
 @define(eq=False)
 class Ticket:
-    """One connection that was admitted; `release` takes back what it counts for, once."""
+    """What one connection counts for; `release` takes it back, once."""
 
     gate: Gate
     listener: str

@@ -19,7 +19,7 @@ from gatewayd.core.text import printable, redacted
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.client import Client, serve_client
-from gatewayd.net.gate import DRAINING, Gate, NotAdmitted, Ticket
+from gatewayd.net.gate import DRAINING, Gate, GateClosed, Ticket
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, response, switching_protocols
 from gatewayd.net.tls import NotTls, TlsHandshakes
 from gatewayd.net.transport import SocketTransport
@@ -94,8 +94,8 @@ class Listener:
         """Check the bounds first: before a byte is read from a client that there is no room for."""
         proxied = origin.is_trusted(socket.remote, self._proxies)
         try:
-            ticket = self.gate.admit(self.config, None if proxied else origin.address_of(socket.remote))
-        except NotAdmitted as refused:
+            ticket = self.gate.issue(self.config, None if proxied else origin.address_of(socket.remote))
+        except GateClosed as refused:
             self._count(refused.bound, socket.remote, refused.status, refused.reason)
             # No task waits until it has read the answer; under TLS there is no answer that it could read.
             answer = b"" if self.tls is not None else _answer(refused)
@@ -152,7 +152,7 @@ class Listener:
                 ticket.identify()
                 return partial(self._forward, transport, head, reader.pipelined, remote)
             claim = await self._admit(head, handshake)
-        except NotAdmitted as refused:
+        except GateClosed as refused:
             self._count(refused.bound, remote, refused.status, refused.reason)
             await self._refuse(transport, _answer(refused))
             return None
@@ -199,9 +199,9 @@ class Listener:
             return verdict
 
     def _handshake_of(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
-        """Raises `NotAdmitted`: behind a trusted proxy only the head names the address whose bounds are judged."""
+        """Raises `GateClosed`: behind a trusted proxy only the head names the address whose bounds are judged."""
         if self.gate.draining:
-            raise NotAdmitted(*DRAINING)
+            raise GateClosed(*DRAINING)
         if ticket.address is None and (address := origin.address_of(remote)) is not None:
             self.gate.check_address(self.config, address)
             ticket.set_address(address)
@@ -223,7 +223,7 @@ class Listener:
         )  # fmt: skip
 
 
-def _answer(refused: NotAdmitted) -> bytes:
+def _answer(refused: GateClosed) -> bytes:
     return response(refused.status, refused.reason, headers=(("Retry-After", "5"),))
 
 

@@ -12,7 +12,7 @@ import trio
 
 from gatewayd.config.model import ListenerConfig
 from gatewayd.config.values import Bind
-from gatewayd.net.gate import Gate, NotAdmitted, Ticket
+from gatewayd.net.gate import Gate, GateClosed, Ticket
 from gatewayd.protocols import utilbot
 from tests.net.test_listener import GOOD
 from tests.server import Served, serving
@@ -24,7 +24,7 @@ def limits(name: str = "main", **values: Any) -> ListenerConfig:
 
 @contextmanager
 def full(bound: str, status: int) -> Iterator[None]:
-    with pytest.raises(NotAdmitted) as caught:
+    with pytest.raises(GateClosed) as caught:
         yield
     assert (caught.value.bound, caught.value.status) == (bound, status)
     assert caught.value.reason
@@ -38,19 +38,19 @@ def empty(gate: Gate) -> bool:
 def test_each_bound_has_its_name_and_leaves_nothing_behind() -> None:
     gate = Gate(max_clients=4, max_unidentified=100)
     here, there = limits(max_clients_per_ip=2), limits("there", max_unidentified=1, max_clients=3)
-    tickets = [gate.admit(here, "a"), gate.admit(here, "a")]
+    tickets = [gate.issue(here, "a"), gate.issue(here, "a")]
     with full("max_clients_per_ip", 429):
-        gate.admit(here, "a")
-    tickets.append(gate.admit(there, "b"))
+        gate.issue(here, "a")
+    tickets.append(gate.issue(there, "b"))
     with full("max_unidentified", 503):  # of the listener's own
-        gate.admit(there, "c")
-    tickets.append(gate.admit(here, None))
+        gate.issue(there, "c")
+    tickets.append(gate.issue(here, None))
     with full("max_clients", 503):  # of the node
-        gate.admit(here, "c")
+        gate.issue(here, "c")
     tickets.pop().release()
     gate.drain()
     with full("draining", 503):
-        gate.admit(here, "c")
+        gate.issue(here, "c")
     for ticket in tickets:
         ticket.release()
     assert empty(gate)
@@ -59,18 +59,18 @@ def test_each_bound_has_its_name_and_leaves_nothing_behind() -> None:
 def test_one_address_holds_an_eighth_of_those_who_identify() -> None:
     gate = Gate(max_clients=1000, max_unidentified=80)
     here = limits(max_clients_per_ip=500)
-    tickets = [gate.admit(here, "a") for _ in range(10)]
+    tickets = [gate.issue(here, "a") for _ in range(10)]
     with full("max_unidentified_per_ip", 429):
-        gate.admit(here, "a")
-    tickets.append(gate.admit(here, "b"))
+        gate.issue(here, "a")
+    tickets.append(gate.issue(here, "b"))
     tickets[0].identify()
-    tickets.append(gate.admit(here, "a"))
+    tickets.append(gate.issue(here, "a"))
     with full("max_unidentified_per_ip", 429):
-        gate.admit(here, "a")
+        gate.issue(here, "a")
     small = limits("small", max_unidentified=4)  # even the smallest part lets one in
-    tickets.append(gate.admit(small, "c"))
+    tickets.append(gate.issue(small, "c"))
     with full("max_unidentified_per_ip", 429):
-        gate.admit(small, "c")
+        gate.issue(small, "c")
     for ticket in tickets:
         ticket.release()
     assert empty(gate)
@@ -79,7 +79,7 @@ def test_one_address_holds_an_eighth_of_those_who_identify() -> None:
 def test_an_address_that_is_learnt_later_counts_from_then_on() -> None:
     gate = Gate(max_clients=1000, max_unidentified=80)
     here = limits(max_clients_per_ip=1)
-    tickets: list[Ticket] = [gate.admit(here, None), gate.admit(here, None)]
+    tickets: list[Ticket] = [gate.issue(here, None), gate.issue(here, None)]
     gate.check_address(here, "a")
     tickets[0].set_address("a")
     with full("max_clients_per_ip", 429):
