@@ -20,16 +20,19 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from gatewayd.auth.static import OpenAuth, StaticAuth
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command
+from gatewayd.core.outbox import Outbox
 from gatewayd.core.protocol import Protocol
-from gatewayd.core.session import Session
+from gatewayd.core.session import Session, session_of
 from gatewayd.core.settings import Settings
-from gatewayd.hub import entry, grants
+from gatewayd.hub import dispatch
 from gatewayd.hub.hub import Hub
+from gatewayd.hub.observers import Lifecycle
 from gatewayd.hub.port import Ask, ListenerPort
 
 OPEN = OpenAuth()
@@ -44,7 +47,7 @@ async def no_backend(session: Session, command: Command, reply: Callable[[Any], 
 
 def notes_for(hub: Hub, user: str, realm: str = "main") -> list[Any]:
     """The notifications that wait for a user."""
-    return [json.loads(bytes(note)) for note in hub.realm(realm).notifications.waiting(user).notes]
+    return [json.loads(bytes(note)) for note in hub.realms.make(realm).notifications.waiting(user).notes]
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -54,6 +57,14 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as done:
         return done.value
     raise AssertionError("the coroutine waited for something")
+
+
+def make_calls(hub: Hub, now: float) -> None:
+    """What the daemon does with the calls that are due, and with what they return."""
+    while (call := hub.timers.pop_due(now)) is not None:
+        later = call()
+        if later is not None:
+            run(later)
 
 
 class Playbook:
@@ -69,6 +80,8 @@ class Playbook:
         auth: Any = STATIC,
         answers: Mapping[str, Any] | None = None,
         hub: Hub | None = None,
+        limits: HubLimits | None = None,
+        lifecycle: Lifecycle | None = None,
         beside: Playbook | None = None,
         listener: str = "main",
         realm: str = "main",
@@ -93,8 +106,10 @@ class Playbook:
         self.ask: Ask | None = None  # a backend to ask, in place of `answers`
         self.group: list[Playbook] = [] if beside is None else beside.group  # all with this clock
         self.group.append(self)
-        self.hub: Hub = hub or (beside.hub if beside is not None else Hub(lambda: self.now))
-        self.realm = self.hub.realm(realm)
+        if hub is None:
+            hub = Hub(lambda: self.now, limits=limits, lifecycle=lifecycle) if beside is None else beside.hub
+        self.hub: Hub = hub
+        self.realm = self.hub.realms.make(realm)
         self.verified: list[Claim] = []
         self._auth = auth
         self.held_back: list[str] = []
@@ -106,7 +121,6 @@ class Playbook:
         )
         self.behaviour = protocol.behaviour(listener, protocol.options(**(options or {})), port, interval)
         self.hub.serve(self.behaviour)
-        self.hub.judge_again = lambda session: run(grants.judge_again(self.hub, session))
         self.people: list[Person] = []
 
     async def _verify(self, claim: Claim) -> Grant:
@@ -132,10 +146,14 @@ class Playbook:
         reply(answer)
 
     def connect(
-        self, path: str = "/", query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Person:
-        """A client connects. Raises `Refused` where the request is answered with an HTTP status."""
-        person = Person(self)
+        self, path: str = "/", query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, *,
+        at_once: bool = False,
+    ) -> Person:  # fmt: skip
+        """A client connects. Raises `Refused` where the request is answered with an HTTP status.
+
+        With `at_once` its socket takes each frame as it is said, and its outbox stays empty.
+        """
+        person = Person(self, at_once=at_once)
         person._open(Handshake(path, dict(query or {}), dict(headers or {}), ADDRESS))
         return person
 
@@ -149,8 +167,7 @@ class Playbook:
                 break
             for book in self.group:
                 book.now = max(book.now, due)
-            while (call := self.hub.timers.pop_due(self.now)) is not None:
-                call()
+            make_calls(self.hub, self.now)
             for person in people:
                 person._tick()
         for book in self.group:
@@ -185,27 +202,53 @@ class PersonsPings:
         return self._person.alive
 
 
+class EveryFrame:
+    """The pace of a socket that takes every frame at once."""
+
+    number = 0
+    held = False
+
+
 class Person:
     """One client: `say` a payload, see what was `heard` since the last look, and how it was `closed`."""
 
-    def __init__(self, book: Playbook) -> None:
+    def __init__(self, book: Playbook, *, at_once: bool = False) -> None:
         self.book = book
-        self.connection = Connection(book.protocol.wire, book.settings, book.now, ADDRESS)
-        self.closed: tuple[int, str] | None = None
+        self._pace = EveryFrame()
+        outbox = Outbox.within(book.settings, wake=self._read)
+        if at_once:
+            outbox = Outbox.within(book.settings, send=self._take, wake=self._read, pace=self._pace)
+        self.connection = Connection(
+            book.protocol.wire, book.settings, book.now, ADDRESS, outbox=outbox, watcher=book.hub
+        )
+        self._closed: tuple[int, str] | None = None
+        self._stopped = False
         self.pings = PersonsPings(self)
         self.alive = True  # whether it answers a WebSocket ping that asks for a sign of life
         self.reads = True  # False: what is said to it stays in its outbox
         self._raw: list[tuple[str, Any]] = []
 
-        self.connection.pings = self.pings
-        self.connection.stop = lambda: self._end(Disconnect(Cause.INTERNAL))
-        self.connection.outbox.wake = self._read
+        self.connection.serve(self._stop, self.pings)
+
+    def _stop(self) -> None:
+        self._stopped = True
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """How it was closed. As with its tasks, a verdict from outside ends it later: when somebody looks."""
+        self._leave()
+        return self._closed
+
+    def _leave(self) -> None:
+        if self._stopped:
+            self._end(Disconnect(Cause.INTERNAL))
 
     @property
     def session(self) -> Session:
         """The session behind this client."""
-        assert self.connection.session is not None
-        return self.connection.session
+        session = session_of(self.connection)
+        assert session is not None
+        return session
 
     def _open(self, handshake: Handshake) -> None:
         book = self.book
@@ -217,7 +260,7 @@ class Person:
         book.people.append(self)
         try:
             book.hub.open(self.connection, book.listener, book.realm.name, "127.0.0.1:5")
-            run(entry.greet(book.hub, book.behaviour, self.connection, handshake, claim))
+            run(dispatch.greet(book.hub, book.behaviour, self.connection, handshake, claim))
         except Disconnect as verdict:
             self._end(verdict)
         book.advance(0)
@@ -226,12 +269,16 @@ class Person:
         """Send one message: text and bytes as they are, anything else as JSON."""
         message = payload if isinstance(payload, str | bytes) else json.dumps(payload)
         try:
-            later = entry.hear(self.book.hub, self.book.behaviour, self.connection, message)
+            later = dispatch.hear(self.book.hub, self.book.behaviour, self.connection, message)
             if later is not None:
                 run(later)
         except Disconnect as verdict:
             self._end(verdict)
         self.book.advance(0)
+
+    def stay(self) -> None:
+        """Its tasks do not run for now: a verdict is passed on it, and it does not go."""
+        self.connection.serve(lambda: None, self.connection.pings)
 
     def leave(self, cause: Cause = Cause.PEER_GONE) -> None:
         """The client goes: its connection is lost, or it closes (CLIENT_CLOSED is a 1000, CLIENT_LEFT a 1001)."""
@@ -245,19 +292,26 @@ class Person:
                 self._end(verdict)
 
     def _end(self, verdict: Disconnect) -> None:
-        if self.closed is None:
-            self.closed = (0, "")
-            said = entry.part(self.book.hub, self.connection, verdict)
+        if self._closed is None:
+            self._closed = (0, "")
+            said = dispatch.part(self.book.hub, self.connection, verdict)
             self._read()
-            self.closed = (said.code or 0, said.reason)
+            self._closed = (said.code or 0, said.reason)
 
     def _read(self) -> None:
         while self.reads and (data := self.connection.outbox.batch()):
-            self.connection.outbox.advance(len(data))
+            if self.connection.outbox.advance(len(data)):
+                self.connection.watcher.wrote(self.connection)
             self._raw += frames(data)
+
+    def _take(self, data: bytes) -> int:
+        self._pace.number += 1
+        self._raw += frames(data)
+        return len(data)
 
     def heard_raw(self) -> list[tuple[str, Any]]:
         """What was said since the last look, each as (variant, payload)."""
+        self._leave()
         self._read()
         said, self._raw = self._raw, []
         return said

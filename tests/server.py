@@ -15,7 +15,7 @@ from attrs import define
 from websockets.trio.client import ClientConnection, connect
 
 from gatewayd.auth.brake import Brake
-from gatewayd.config.limits import NetLimits
+from gatewayd.config.limits import HubLimits, NetLimits
 from gatewayd.config.model import Config, GatewayConfig, LimitsConfig, ListenerConfig
 from gatewayd.config.values import Bind
 from gatewayd.core.protocol import Protocol
@@ -84,6 +84,7 @@ async def serving(
     hold_back: Callable[[str], Awaitable[None]] | None = None,
     forwarder: Forwarder | None = None,
     limits: NetLimits = NetLimits(),
+    hub_limits: HubLimits = HubLimits(),
     new_client: Callable[..., Client] = Client,
     **settings: Any,
 ) -> AsyncIterator[Served]:
@@ -104,9 +105,9 @@ async def serving(
         name="main", protocol=protocol.name, bind=Bind.parse("127.0.0.1:1"), auth="main", realm="main",
         heartbeat_interval=interval, options=protocol.options(**(options or {})), **(config or {}),
     )  # fmt: skip
-    fast_lane = os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on"
+    gateway = GatewayConfig(fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on")
     node = build(
-        Config(gateway=GatewayConfig(fast_lane=fast_lane), limits=LimitsConfig(net=limits), listeners=(main,)),
+        Config(gateway=gateway, limits=LimitsConfig(net=limits, hub=hub_limits), listeners=(main,)),
         {protocol.name: protocol},
         auths={"main": auth},
         brake=None if hold_back is None else Held(hold_back),
@@ -125,7 +126,7 @@ async def serving(
             async with trio.open_nursery() as accepting:
                 clients.start_soon(node.epoll.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
-                accepting.start_soon(run_timers, node.hub, node.epoll, 1.0)
+                accepting.start_soon(run_timers, node.hub, node.epoll, node.config.limits.daemon)
                 yield Served(number, node.hub, node.gate, listener, clients, tls is not None)
                 accepting.cancel_scope.cancel()
             clients.cancel_scope.cancel()

@@ -15,8 +15,9 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim
 from gatewayd.core.close import Cause, Disconnect, Ending
-from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
+from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.rate import Rate
+from gatewayd.core.wire import Opcode, Wire, need
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection

@@ -18,15 +18,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from gatewayd.config.load import parse
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Verdict
-from gatewayd.core.session import Missed, Session
+from gatewayd.core.session import Session
 from gatewayd.daemon.build import build
-from gatewayd.daemon.upkeep import LoginJudge
-from gatewayd.hub.grants import LOGIN_EXPIRED
+from gatewayd.hub.grants import LOGIN_EXPIRED, settle
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.backend.answers import Backend, backend, say
 from tests.daemon.test_run import Running, finished, running
+from tests.playbook import make_calls
 from tests.server import free_port
 from tests.tokens import pem, token
 
@@ -183,16 +184,18 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
     node = build(parse(text, "x", PROTOCOLS), PROTOCOLS)
     session = Session(
         id="s", listener="a", protocol="utilbot", realm="open", remote="", opened=trio.current_time(),
-        opened_wall=0.0, missed=Missed(1, 1), resume_window=0.0, connection=None,
+        opened_wall=0.0, backlog=Backlog(max_events=1, max_bytes=1), resume_window=0.0, connection=None,
     )  # fmt: skip
     node.hub.sessions["s"] = session
-    session.grant = Grant(granted=True, claim=Claim("secret", "t0ken"))
 
     async def broken(claim: Claim, address: str | None) -> Grant:
         raise ZeroDivisionError
 
     node.hub.behaviours["a"].port.verify = broken  # type: ignore[method-assign]
-    await LoginJudge(node.hub, 1).judge(session)
+    settle(
+        node.hub, session, Grant(granted=True, claim=Claim("secret", "t0ken"), expires=0.0, given=trio.current_time())
+    )
+    make_calls(node.hub, trio.current_time())
     assert session.ended == Verdict(LOGIN_EXPIRED.cause, LOGIN_EXPIRED.reason)
     assert node.hub.totals.faults == 1
     assert "t0ken" not in caplog.text

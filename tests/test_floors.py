@@ -79,7 +79,8 @@ def test_libraries_stay_where_they_belong() -> None:
 
 
 def test_no_import_goes_round_in_a_circle() -> None:
-    graph = {module: imports(path, typing=False) - {module} for module, path in FILES.items()}
+    # In core/ what is imported for annotations counts as well.
+    graph = {module: imports(path, typing=part_of(module) == "core") - {module} for module, path in FILES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -20,8 +20,8 @@ from gatewayd.core.close import Cause, Refused, Verdict
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Command
 from gatewayd.core.resources import Resource
-from gatewayd.core.session import Session
-from gatewayd.hub.answers import apply
+from gatewayd.core.session import Session, session_of
+from gatewayd.hub.effects import apply
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.playbook import Person, Playbook
@@ -164,7 +164,7 @@ class Tenant:
         self.answered(lambda: self.hub.notify("7a"[who % 2], f"{self.name} {what}", [self.name]))
 
     def keep(self, who: int, what: int) -> None:
-        realm = self.hub.realm_for(Resource.DOCUMENTS, [self.name])
+        realm = self.hub.realms.home(Resource.DOCUMENTS, [self.name])
         self.seen.append(realm.documents.get("guild:123467"))
         realm.documents.put(("guild:123467", "member:123467:7", "x")[who % 3], f"{self.name} {what}")
 
@@ -183,8 +183,9 @@ class Tenant:
 
     def kick(self, who: int, what: int) -> None:
         person = self.person(who)
-        if person is not None and person.connection.session is not None:
-            self.hub.end(person.connection.session, Verdict(Cause.KICKED, "kicked"))
+        session = None if person is None else session_of(person.connection)
+        if session is not None:
+            self.hub.end(session, Verdict(Cause.KICKED, "kicked"))
 
     def stop_reading(self, who: int, what: int) -> None:
         person = self.person(who)
@@ -206,10 +207,17 @@ class Tenant:
         return len(self.seen) - before
 
     def end(self) -> Any:
-        realm = self.hub.realms[self.name]
+        realm = self.hub.realms.make(self.name)
         waiting = [(event.channel, event.name, event.data) for event in realm.waiting]
         sessions = sorted(
-            (s.protocol, s.identity or "", s.state, len(s.missed), s.lost, sorted(map(str, s.metadata.items())))
+            (
+                s.protocol,
+                s.identity or "",
+                s.state,
+                len(s.backlog),
+                s.backlog.lost,
+                sorted(map(str, s.metadata.items())),
+            )
             for s in self.hub.sessions.values()
             if s.realm == self.name
         )

@@ -118,7 +118,7 @@ def test_what_is_kept_for_a_client_that_is_away(bound: dict[str, Any]) -> None:
         person.leave()
     for number in range(3):
         first.publish("user:000", "X", f"12345{number}")
-    assert [len(person.session.missed) for person in people] == [3, 1]
+    assert [len(person.session.backlog) for person in people] == [3, 1]
 
 
 @pytest.mark.parametrize("bound", [{"resume_events": 1}, {"resume_bytes": 10}])
@@ -130,14 +130,14 @@ def test_what_is_kept_for_a_session_that_has_moved(bound: dict[str, Any]) -> Non
     moved.leave()
     for number in range(3):
         first.publish("user:000", "X", f"12345{number}")
-    assert len(moved.session.missed) == 1
+    assert len(moved.session.backlog) == 1
     back = first.connect()
     back.say(LOGIN)
     assert back.heard()[1]["d"]["lost"] == 2
     back.leave()
     for number in range(3):
         first.publish("user:000", "X", f"12345{number}")
-    assert len(moved.session.missed) == 3
+    assert len(moved.session.backlog) == 3
 
 
 def test_rate_limit() -> None:

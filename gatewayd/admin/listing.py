@@ -11,6 +11,7 @@ import msgspec
 import trio
 from starlette.requests import Request
 
+from gatewayd.admin import views
 from gatewayd.admin.http import ApiError, number
 from gatewayd.config.mistakes import suggestion
 from gatewayd.core.machine import State
@@ -38,9 +39,9 @@ SORTS: dict[str, Callable[[Session], Any]] = {
     "remote": lambda session: session.remote,
     "channels": lambda session: len(session.channels),
     "outbox": lambda session: session.connection.outbox.size if session.connection else 0,
-    "missed": lambda session: len(session.missed),
-    "delivered": lambda session: session.delivered,
-    "lost": lambda session: session.lost,
+    "missed": views.missed,
+    "delivered": views.delivered,
+    "lost": lambda session: session.backlog.lost,
     "latency": lambda session: (session.connection.latency or 0.0) if session.connection else 0.0,
 }
 PAGING = ("sort", "limit", "cursor")

@@ -22,8 +22,8 @@ from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.core.events import LONGEST_NAME
-from gatewayd.hub.aims import SeveralRealms
-from gatewayd.hub.following import Followed, Goal, Watch
+from gatewayd.core.resources import SeveralRealms
+from gatewayd.hub.progress import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
 EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
@@ -100,7 +100,7 @@ class Publishing:
         else:
             items = _items(request, body, limits.events)
         reach = Reach.of(request, self.hub)
-        with watching(self.hub.following, wait, reach.limit) as watch:
+        with watching(self.hub.progress, wait, reach.limit) as watch:
             answers = Answers(reach, watch)
             if items is None:
                 answers.items.append(self._publish(parse(body, limits.nested), answers))
@@ -142,7 +142,7 @@ class Publishing:
         known = None if key is None else self.node.remembered.get(key, now, scope)
         if known is not None:
             return _known(known, watch)
-        if watch is not None and self.hub.following.full(reach.limit):
+        if watch is not None and self.hub.progress.full(reach.limit):
             raise too_many()
         besides = reach.find(item.get("except", ""))
         try:

@@ -12,7 +12,7 @@ import msgspec
 from attrs import frozen
 
 from gatewayd.admin.http import ApiError
-from gatewayd.hub.aims import NoSuchRealm, SeveralRealms
+from gatewayd.core.resources import NoSuchRealm, SeveralRealms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,20 +49,20 @@ class Reach:
         if self.limit is not None and realm not in self.limit:
             names = ", ".join(self.limit)
             raise ApiError(403, "forbidden", f"this token reaches nothing but realm {names}", realms=self.limit)
-        if realm not in self.hub.realms:
-            missing = NoSuchRealm(realm, self.hub.realms)
+        if realm not in self.hub.realms.served:
+            missing = NoSuchRealm(realm, self.hub.realms.served)
             raise ApiError(404, "no_such_realm", str(missing), realms=missing.names)
         return (realm,)
 
     def realms(self, realm: str | None) -> list[Realm]:
         """The realms that are meant. Raises `ApiError`."""
         names = self.named(realm)
-        return [item for name, item in self.hub.realms.items() if names is None or name in names]
+        return [item for name, item in self.hub.realms.served.items() if names is None or name in names]
 
     def home(self, resource: Resource, realm: str | None) -> Realm:
         """The one realm that holds such a resource. Raises `ApiError`."""
         try:
-            return self.hub.realm_for(resource, self.named(realm))
+            return self.hub.realms.home(resource, self.named(realm))
         except SeveralRealms as exc:
             raise several(exc) from None
 

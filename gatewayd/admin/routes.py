@@ -21,10 +21,10 @@ from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import LONGEST_NAME
-from gatewayd.core.protocol import FIGURE, LONGEST_LINK
 from gatewayd.core.resources import Resource
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
+from gatewayd.core.wire import FIGURE, LONGEST_LINK
 from gatewayd.hub.realm import Realm
 
 TEXT = (str,)
@@ -81,7 +81,7 @@ class Routes:
                     "reasons": totals.reasons,
                     "unheard": totals.unheard,
                 },
-                "api": {"refused": node.refused, "waiting": len(hub.following)},
+                "api": {"refused": node.refused, "waiting": len(hub.progress)},
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
                 "refused": node.refused_clients,

@@ -30,18 +30,19 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
         "age": round(now - item.opened, 3),
         "channels": len(item.channels),
         "outbox": {"events": client.outbox.events, "bytes": client.outbox.size} if client else None,
-        "missed": {"events": len(item.missed), "bytes": item.missed.bytes},
-        "delivered": item.delivered,
-        "lost": item.lost,
+        "missed": {"events": missed(item), "bytes": 0 if client else item.backlog.bytes},
+        "delivered": delivered(item),
+        "lost": item.backlog.lost,
         "latency": client.latency if client else None,
     }
     if whole:
         view["channels"] = sorted(item.channels)
         view |= {
-            "sequence": item.sequence,
-            "given": item.given,
-            "written": item.written,
-            "acknowledged": item.acknowledged,
+            "sequence": item.lifecycle_sequence,
+            "given": item.backlog.given,
+            "written": item.backlog.written,
+            "acknowledged": item.backlog.acknowledged,
+            "gaps": item.backlog.gaps,
             "metadata": item.metadata,
             "generation": item.generation,
             "resumes": item.resumes,
@@ -63,6 +64,18 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
             },
         }
     return view
+
+
+def missed(item: Session) -> int:
+    """Events that wait for its next client; those that wait for the client that it has are in that one's outbox."""
+    return len(item.backlog) if item.connection is None else 0
+
+
+def delivered(item: Session) -> int:
+    """Events that its clients' sockets have taken."""
+    written = item.backlog.written
+    skipped = sum(last - first + 1 for first, last in item.backlog.skipped if last <= written)
+    return max(0, written - item.backlog.lost - skipped)
 
 
 def counts(item: Counts) -> dict[str, Any]:

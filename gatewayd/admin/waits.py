@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from gatewayd.admin.http import ApiError
 from gatewayd.config.limits import ApiLimits
-from gatewayd.hub.following import Followed, Following, Goal, Watch
+from gatewayd.hub.progress import Followed, Goal, Progress, Watch
 
 PARAMETERS = ("wait", "timeout")
 
@@ -60,18 +60,18 @@ def _seconds(text: str, longest: float) -> float:
 
 
 @contextmanager
-def watching(following: Following, wait: Wait | None, tenant: Hashable) -> Iterator[Watch | None]:
+def watching(progress: Progress, wait: Wait | None, tenant: Hashable) -> Iterator[Watch | None]:
     """A watch for one request. Too many of one tenant's at a time are refused before anything is published."""
     if wait is None:
         yield None
         return
-    watch = following.start(wait.goal, tenant)
+    watch = progress.start(wait.goal, tenant)
     if watch is None:
         raise too_many()
     try:
         yield watch
     finally:
-        following.stop(watch)
+        progress.stop(watch)
 
 
 def too_many() -> ApiError:

@@ -15,7 +15,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -42,7 +42,9 @@ log = logging.getLogger("gatewayd.backend")
 class Node(Protocol):
     """What an application may do to the node; the hub is one."""
 
-    sessions: dict[str, Session]
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """By id."""
 
     def post(
         self,

@@ -133,7 +133,7 @@ class Recorder:
         self._wall = wall
 
     def __call__(self, session: Session, kind: str, verdict: Verdict | None) -> None:
-        """As `gatewayd.hub.sessions.Lifecycle`."""
+        """As `gatewayd.hub.observers.Lifecycle`."""
         if kind not in self._kinds:
             return
         self._queue.append(
@@ -141,7 +141,7 @@ class Recorder:
                 n=self._queue.last + 1,
                 session=session.id,
                 generation=session.generation,
-                sequence=session.sequence,
+                sequence=session.lifecycle_sequence,
                 kind=kind,
                 cause="" if verdict is None else verdict.cause.value,
                 at=self._wall(),
@@ -150,6 +150,7 @@ class Recorder:
                 realm=session.realm,
                 identity=session.identity,
                 metadata=dict(session.metadata),
+                lost=session.backlog.gaps,
             )
         )
 

@@ -60,7 +60,8 @@ class Entry:
     """One lifecycle event.
 
     `n` counts the node's events, `sequence` those of the session from 1 on. `kind` is opened, detached, resumed or
-    ended; `cause` the slug of why, "" where there is none; `at` is seconds since the epoch.
+    ended; `cause` the slug of why, "" where there is none; `at` is seconds since the epoch. `lost` counts by reason the
+    events that the session will never get and its client has not been told of until now.
     """
 
     n: int
@@ -76,3 +77,4 @@ class Entry:
     realm: str = ""
     """"" in what a version without realms has queued."""
     metadata: Mapping[str, Any] = field(factory=dict)
+    lost: Mapping[str, int] = field(factory=dict)

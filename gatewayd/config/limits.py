@@ -309,9 +309,6 @@ class JournalLimits:
     """Of 4 KiB: 16 MiB of write-ahead log go back into the database at once."""
     log_bytes: int = 64 * 1024 * 1024
     """A write-ahead log that grew beyond that is cut back to it."""
-    numbers_ahead: int = 1_000_000
-    """Numbers of events that are reserved at a time. The journal is asked for changes every few seconds at least, so
-    that half of them outlast what can be published until then."""
 
 
 @frozen(kw_only=True)
@@ -345,3 +342,48 @@ class DaemonLimits:
     """What a client in the handshake has at shutdown."""
     parting_seconds: float = 1.0
     """What the backend has at shutdown, at the least, to be told how sessions ended; a quarter of a grace below 4 s."""
+
+
+@frozen(kw_only=True)
+class FirstReceiverLimits:
+    """Events that wait for the first receiver of a channel, in one realm."""
+
+    channels: int = 256
+    """With such events; an event for one more is dropped."""
+    events: int = 1000
+    """Of one channel; the oldest give way."""
+    bytes: int = 1048576
+    """The same, as much as a resume buffer holds by default."""
+
+
+@frozen(kw_only=True)
+class RoomLimits:
+    """The rooms of one realm."""
+
+    rooms: int = 100_000
+    """Rooms, and rooms that have bans; of these, the one that had the first gives way."""
+    bans: int = 10_000
+    """In one room."""
+    closed_names: int = 10_000
+    """Names of closed rooms that are remembered, the newest of them."""
+
+
+@frozen(kw_only=True)
+class HubLimits:
+    """Sessions, what they are given, and what realms keep."""
+
+    first_receiver: FirstReceiverLimits = FirstReceiverLimits()
+    rooms: RoomLimits = RoomLimits()
+    documents: int = 100_000
+    """In one realm."""
+    documents_bytes: int = 64 * 1024 * 1024
+    """Of one realm: keys and values."""
+    watches: int = 32
+    """Publishers of one tenant that wait at a time: they must not keep out those who want to look."""
+    watched_pairs: int = 100_000
+    """Pairs of event and session that they wait for together."""
+    probe_seconds: float = 2.0
+    """For an older client of the same identity to give a sign of life before the newcomer takes its session."""
+    ahead: int = 1_000_000
+    """Numbers of events, and sequences of each session, that are reserved at a time. The journal is asked for changes
+    every few seconds at least, so that half of them outlast what can be published until then."""

@@ -18,7 +18,15 @@ from gatewayd.config.checks import named as _named
 from gatewayd.config.checks import not_empty as _not_empty
 from gatewayd.config.checks import not_negative as _not_negative
 from gatewayd.config.checks import positive as _positive
-from gatewayd.config.limits import ApiLimits, AuthLimits, BackendLimits, DaemonLimits, JournalLimits, NetLimits
+from gatewayd.config.limits import (
+    ApiLimits,
+    AuthLimits,
+    BackendLimits,
+    DaemonLimits,
+    HubLimits,
+    JournalLimits,
+    NetLimits,
+)
 from gatewayd.config.values import Bind, FileMode, Secret, check_socket_path
 from gatewayd.core.rate import Rate, Seconds
 from gatewayd.core.settings import Judging
@@ -193,6 +201,8 @@ class LimitsConfig(ListenerLimits):
     """Of the journal."""
     daemon: DaemonLimits = attrs.field(default=DaemonLimits(), metadata={LOADED: True})
     """Of the process."""
+    hub: HubLimits = attrs.field(default=HubLimits(), metadata={LOADED: True})
+    """Of sessions, and of what realms keep."""
 
 
 @attrs.frozen(kw_only=True)

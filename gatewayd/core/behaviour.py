@@ -1,24 +1,26 @@
-"""What a protocol does, as against how it looks: the class to fill in, and the narrow port it may lean on.
+"""What a protocol does, as against how it looks: the class to fill in.
 
 A behaviour serves one listener. It decides; the wire translates; hub, journal and backend stand behind `Port`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
 from gatewayd.core.ask import NO_REPLY
+from gatewayd.core.backlog import UNTIL_WRITTEN, Policy
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts as Counts
 from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
-from gatewayd.core.resources import DocumentStore, NotificationStore, Resource, RoomStore
+from gatewayd.core.ports import Port
+from gatewayd.core.resources import Resource
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -52,6 +54,8 @@ class Admission:
     variant: str = TEXT
     grant: Grant | None = None
     """What auth gave to the claim, where it gave one; the hub carries it out."""
+    cursor: int | None = None
+    """The sequence up to which the client says that it has all events; it goes on behind that."""
 
 
 @frozen
@@ -76,83 +80,6 @@ class EventTooBig(Unpublishable):
         self.limit = limit
 
 
-class Timer(Protocol):
-    """A call that is due later."""
-
-    def cancel(self) -> None:
-        """Let it not happen; harmless when it has."""
-
-
-class Port(Protocol):
-    """What a behaviour may ask of the node. Everything is synchronous, except what may have to ask a backend."""
-
-    documents: DocumentStore
-    notifications: NotificationStore
-    rooms: RoomStore
-    realm: str
-    """Name of the listener's realm: documents, notifications, rooms and every channel here are that one's."""
-    protocol: str
-    """Name of the listener's protocol. In a `service:` channel its sessions are the only ones that are seen here."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def publish(
-        self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
-    ) -> Counts:
-        """Publish an event to a channel, from within the daemon: no check of names, no effects."""
-
-    def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
-        """Publish what a client says to others. Raises `EventTooBig` where one of them could never be given it."""
-
-    def tell(self, session: Session, name: str, data: Any) -> None:
-        """Publish an event to one session; kept for it while it is detached."""
-
-    def subscribe(self, session: Session, channel: str) -> None:
-        """Let a session hear a channel."""
-
-    def unsubscribe(self, session: Session, channel: str) -> None:
-        """Let it hear that channel no more."""
-
-    def subscribers(self, channel: str) -> list[Session]:
-        """The sessions that hear a channel, detached ones included, oldest subscription first."""
-
-    def changed(self, session: Session) -> None:
-        """Its metadata, or what the protocol remembers of it, is not what it was: the journal has to know."""
-
-    def end(self, session: Session, cause: Cause, reason: str = "") -> None:
-        """End a session and its client."""
-
-    def find(self, identity: str) -> Session | None:
-        """The newest session of an identity of this protocol in this realm, connected or detached."""
-
-    def later(self, delay: float, call: Callable[[], None]) -> Timer:
-        """Call something after so many seconds, on the daemon's own clock."""
-
-    async def pause(self) -> None:
-        """Let everybody else have a turn, in the middle of long work; the client's next message waits."""
-
-    async def verify(self, claim: Claim, address: str | None) -> Grant:
-        """Ask the listener's auth about a claim. Where many wrong keys come from an address, refusals are delayed."""
-
-    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
-        """Have the backend answer a command.
-
-        `reply` is called with the answer's data, or `NO_REPLY`, before anything else that the answer says is done;
-        it is not called when the client has gone meanwhile. Raises `NoBackend` where nobody knows the command, and
-        `BackendFailed`, which a behaviour may let pass: the client gets its protocol's error for it.
-        """
-
-    def behaviour(self, session: Session) -> Behaviour[Any]:
-        """What serves a session now, at whichever listener of its protocol that is."""
-
-    def machine(self) -> Mapping[str, int]:
-        """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
-
-    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that all listeners of the realm share under one name, made at the first asking."""
-
-
 Options = TypeVar("Options")
 
 
@@ -165,6 +92,8 @@ class Behaviour(Generic[Options]):
     """What its listeners use of what a realm keeps: where somebody names no realm, theirs is meant."""
     own: tuple[str, ...] = ()
     """Names in a session's metadata that the protocol itself sets and relies on; no grant may set them."""
+    policy: Policy = UNTIL_WRITTEN
+    """What is kept of a session's events beyond what is not written."""
     plain: bool = False
     """Requests that are no upgrades are taken as well: `admit_plain` judges them."""
 

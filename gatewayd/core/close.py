@@ -39,6 +39,7 @@ class Cause(Enum):
     KICKED = ("kicked", "kicked")
     ROOM_CLOSED = ("room_closed", "room closed")
     RATE_LIMITED = ("rate_limited", "rate limited")
+    INVALID_SEQUENCE = ("invalid_sequence", "a sequence that was never given")
     SLOW_CONSUMER = ("slow_consumer", "slow consumer", True)
     ORIGIN_REFUSED = ("origin_refused", "origin refused")
     TOO_BIG = ("too_big", "message too big")
@@ -130,6 +131,7 @@ COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.PROTOCOL_ERROR: Ending(1002),
     Cause.INVALID_TEXT: Ending(1007),
     Cause.FLOOD: Ending(1008),
+    Cause.INVALID_SEQUENCE: Ending(1008),
 }
 """What every protocol says alike, unless its own table has the cause."""
 

@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewayd.core import events as e
-from gatewayd.core.asked import Asked
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
-from gatewayd.core.outbox import Outbox
+from gatewayd.core.outbox import Outbox, nobody
 from gatewayd.core.pings import NO_PINGS, Pings
-from gatewayd.core.protocol import loads
 from gatewayd.core.quota import Quota
+from gatewayd.core.wire import loads
 
 if TYPE_CHECKING:
-    from gatewayd.core.protocol import Wire
-    from gatewayd.core.session import Session
     from gatewayd.core.settings import Settings
+    from gatewayd.core.wire import Wire
 
 ANSWERS_APART = 1.0
 """Seconds between two answers to a client that asks whether we are alive: it may ask because we answered."""
@@ -33,12 +31,27 @@ LOOK_AGAIN = 1.0
 """Seconds between two looks at a client that was late while we did not listen."""
 
 
-def _nothing() -> None:
-    """There is nobody to be stopped."""
+ASK_AGAIN = 1.0
+"""Seconds between two beats, at the least, where one is said out of turn."""
 
 
-def _unnoticed(_connection: Connection) -> None:
-    """Nobody keeps what waits."""
+class Watcher(Protocol):
+    """Who follows how far events get."""
+
+    def behind(self, connection: Connection) -> None:
+        """The socket takes no more for now, or what it has taken since a verdict is known."""
+
+    def wrote(self, connection: Connection) -> None:
+        """Events that had to wait in the outbox are out whole."""
+
+
+class _Nobody:
+    def behind(self, connection: Connection) -> None: ...
+
+    def wrote(self, connection: Connection) -> None: ...
+
+
+NOBODY: Watcher = _Nobody()
 
 
 class Connection:
@@ -48,36 +61,50 @@ class Connection:
     """
 
     __slots__ = (
-        "_answered_at", "_busy_since", "_looked_at", "_next_beat", "_probed_at", "_quota", "address", "asked", "beats",
-        "identify_by", "lags", "last_heard", "last_life", "latency", "opened", "outbox", "pings", "received", "said",
-        "session", "settings", "state", "stop", "variant", "verdict", "wire",
+        "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat", "_owed",
+        "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "identify_by", "last_heard", "last_life",
+        "latency", "opened", "outbox", "pings", "received", "said", "session", "settings", "state", "variant",
+        "verdict", "watcher", "wire",
     )  # fmt: skip
 
-    def __init__(self, wire: Wire, settings: Settings, now: float, address: str | None = None) -> None:
+    def __init__(
+        self, wire: Wire, settings: Settings, now: float, address: str | None = None, *, outbox: Outbox | None = None,
+        watcher: Watcher = NOBODY,
+    ) -> None:  # fmt: skip
         self.wire = wire
         self.address = address
         self.settings = settings
+        self.outbox = Outbox.within(settings) if outbox is None else outbox  # an empty one is false
+        self.watcher = watcher
         self.state = State.OPENED
-        self.outbox = Outbox(
-            max_bytes=settings.outbox_bytes, max_events=settings.outbox_events, max_age=settings.outbox_age
-        )
-        self.variant = TEXT
-        self.session: Session | None = None
+        self.session: object = None
+        """Whose client this is; `session_of` tells the hub. What is said here needs no more than the backlog."""
         self.verdict: Disconnect | None = None
         self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
-        self.stop: Callable[[], None] = _nothing
-        self.lags: Callable[[Connection], None] = _unnoticed
-        """Told when the socket takes no more for now."""
+        self._stop: Callable[[], None] = nobody
         self.pings: Pings = NO_PINGS
         self.opened = self.last_heard = self.last_life = now
         self.identify_by = self._next_beat = math.inf
         self.beats = self.received = 0
         self.latency: float | None = None
-        self.asked = Asked() if wire.acknowledges else None
+        # Beats that the client has to answer: how many it has not, the newest sequence before the one that is
+        # followed, and how many answers that one is away; 0 while none is followed.
+        self._unanswered = self._marked = self._owed = 0
+        self._asked_at = -math.inf
         self._probed_at = -math.inf
         self._busy_since: float | None = None
         self._looked_at = self._answered_at = -math.inf
         self._quota: Quota | None = Quota(settings)  # None where messages have no bound: after identify, without a rate
+        self.speak(TEXT)
+
+    def speak(self, variant: str) -> None:
+        """From here on everything is encoded in this variant."""
+        self.variant = variant
+        self._frames = (self.wire.name, variant)
+
+    def serve(self, stop: Callable[[], None], pings: Pings) -> None:
+        """The tasks that serve this client are there; `stop` ends them."""
+        self._stop, self.pings = stop, pings
 
     # --- what we say ----------------------------------------------------------------------------------------
 
@@ -85,21 +112,20 @@ class Connection:
         """Say one thing. Raises `Disconnect(SLOW_CONSUMER)` when the outbox is full, `IllegalMove` for our bugs."""
         self.state = step(self.state, type(event))
         frame = self.wire.encode(event, self.variant)
-        if frame is not None:
-            kept = event if type(event) is e.Event else None
-            self._push(frame, kept, now)
+        if frame is not None and not self.outbox.push(frame, now):
+            raise self._overrun()
 
     def welcome(self, ready: e.Ready, now: float) -> None:
         """Answer the identify. What was missed stands in it, so it is free of the bounds, as a replay is."""
         self.state = step(self.state, e.Ready)
         frame = self.wire.encode(ready, self.variant)
         if frame is not None:
-            self.outbox.push(frame, None, now, free=True)
+            self.outbox.push(frame, now, free=True)
 
-    def replay(self, event: e.Event, now: float) -> None:
-        """Say a missed event again; it came out of a bounded buffer and counts against no other bound."""
+    def replay(self, sequence: int, event: e.Event, now: float) -> None:
+        """Say the next event of the backlog that is not written; it is bounded there, and by nothing else."""
         self.state = step(self.state, e.Event)
-        self.outbox.push(self.wire.frame(event, self.variant), event, now, free=True)
+        self.outbox.replay(self.wire.frame(event, self.variant, sequence), sequence, now)
 
     def deliver(self, event: e.Event, now: float) -> bool:
         """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now.
@@ -109,15 +135,11 @@ class Connection:
         """
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
-        frame = event.frames.get((self.wire.name, self.variant)) or self.wire.frame(event, self.variant)
-        if self.outbox.push(frame, event, now):
+        frame = event.frames.get(self._frames) or self.wire.frame(event, self.variant, self.outbox.next)
+        if self.outbox.give(frame, event, now):
             return True
         self.end(self._overrun())
         return False
-
-    def _push(self, frame: bytes, event: e.Event | None, now: float) -> None:
-        if not self.outbox.push(frame, event, now):
-            raise self._overrun()
 
     def _overrun(self) -> Disconnect:
         return Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
@@ -157,8 +179,10 @@ class Connection:
         if type(event) is e.Heartbeat or type(event) is e.Ping:
             self.last_life = now
             self.beats += 1
-            if self.asked is not None:
-                self._acknowledge(self.asked)
+            if self.wire.answers_beats:
+                self._answered_beat()
+            if type(event) is e.Heartbeat and event.seen is not None:
+                self._acknowledge(event.seen)
             if self._probed_at > -math.inf:
                 self.latency = now - self._probed_at
                 self._probed_at = -math.inf
@@ -170,10 +194,25 @@ class Connection:
             self._answered_at = now
             self.send(e.Beat(), now)
 
-    def _acknowledge(self, asked: Asked) -> None:
-        number, session = asked.answer(), self.session
-        if number is not None and session is not None:
-            session.acknowledged = max(session.acknowledged or 0, number)
+    def _answered_beat(self) -> None:
+        """A beat is answered: the oldest that it can be for, so that a late or a missing answer never proves too much.
+        The client has read all that was said before that one; an answer to nothing proves nothing.
+        """
+        if not self._unanswered:
+            return
+        self._unanswered -= 1
+        if self._owed:
+            self._owed -= 1
+            if not self._owed:
+                self._acknowledge(self._marked)
+
+    def _acknowledge(self, sequence: int) -> None:
+        backlog = self.outbox.backlog
+        if backlog is None or self.state not in IDENTIFIED:
+            return
+        if not backlog.covers(sequence):
+            raise Disconnect(Cause.INVALID_SEQUENCE, f"{sequence} acknowledged, {backlog.given} given")
+        backlog.acknowledge(sequence)
 
     def _count(self, event: e.ClientEvent | None, now: float) -> None:
         if self._quota is not None and not self._quota.count(
@@ -243,15 +282,20 @@ class Connection:
     def _beat(self, now: float) -> None:
         if not self.wire.probes:
             self._probed_at = now
-        if self.asked is not None:
-            self.asked.beat(0 if self.session is None else self.session.given, now)
+        if self.wire.answers_beats:
+            self._asked_at = now
+            self._unanswered += 1
+            if not self._owed:
+                self._marked = self.outbox.next - 1
+                self._owed = self._unanswered
         self.send(e.Beat(), now)
 
     def ask(self, now: float) -> float | None:
         """Have the client show now what it has read, or say when it may be asked. Raises `Disconnect`."""
-        if self.asked is None or self.asked.unanswered:
+        if not self.wire.answers_beats or self._unanswered:
             return None
-        earliest = self.asked.again(self.settings.rate_limit)
+        rate = self.settings.rate_limit  # the answers must not break it
+        earliest = self._asked_at + (ASK_AGAIN if rate is None else max(ASK_AGAIN, 2 * rate.period / rate.count))
         if now >= earliest:
             self._beat(now)
         return earliest if now < earliest else None
@@ -267,11 +311,11 @@ class Connection:
         """Pass a verdict from outside the client's own tasks; the first one stands."""
         if self.verdict is None:
             self.verdict = verdict
-            self.stop()
+            self._stop()
 
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
-        self.stop, self.pings, self.lags = _nothing, NO_PINGS, _unnoticed
+        self._stop, self.pings = nobody, NO_PINGS
         if self.verdict is not None:
             self.verdict.__traceback__ = self.verdict.__context__ = None  # every frame that it passed
         self.outbox.release()
@@ -292,6 +336,6 @@ class Connection:
         ending = self.wire.ending(verdict.cause)
         self.state = step(self.state, e.Closing)
         if ending.payload is not None:
-            self.outbox.push(encode(ending.payload(verdict), self.variant), None, now, free=True)
+            self.outbox.push(encode(ending.payload(verdict), self.variant), now, free=True)
         code = ending.code if ending.code is not None else 1008
         return Verdict(verdict.cause, ending.reason_for(verdict), code)

@@ -28,6 +28,10 @@ class Drop(StrEnum):
     """An older notification gave way: the user's oldest, or all of the user that has waited longest."""
     TOO_DEEP = "too_deep"
     """The journal of an older version had it, nested deeper than JSON may be now."""
+    FORGOTTEN = "forgotten"
+    """It was written, but the client comes back from before it, and the resume bounds have made it give way."""
+    UNCLEAN_END = "unclean_end"
+    """The run before was killed: what it gave in its last moments is not known, so the count may be 0."""
     LOST_WITH_SESSION = "lost_with_session"
     """An older event was waiting for a session that has ended."""
 

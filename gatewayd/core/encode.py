@@ -11,7 +11,7 @@ TEXT = "text"
 ZLIB = "zlib"
 """Variant: one zlib stream (RFC 1950) of the JSON in a binary frame."""
 
-_encode = msgspec.json.encode
+json = msgspec.json.encode
 
 
 def frame(payload: bytes, *, binary: bool = False) -> bytes:
@@ -27,5 +27,9 @@ def frame(payload: bytes, *, binary: bool = False) -> bytes:
 
 def encode(payload: object, variant: str) -> bytes:
     """The frame for one payload."""
-    body = _encode(payload)
+    return packed(json(payload), variant)
+
+
+def packed(body: bytes, variant: str) -> bytes:
+    """The frame for a payload that is JSON already."""
     return frame(zlib.compress(body), binary=True) if variant == ZLIB else frame(body)

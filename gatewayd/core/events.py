@@ -35,10 +35,14 @@ class Identify:
 
 @frozen
 class Heartbeat:
-    """A sign of life. `data` is what came with it; `acked` is False where the protocol wants no answer."""
+    """A sign of life. `data` is what came with it; `acked` is False where the protocol wants no answer.
+
+    `seen` is the sequence up to which the client says that it has all events, where its protocol has it say so.
+    """
 
     data: Any = None
     acked: bool = True
+    seen: int | None = None
 
 
 @frozen
@@ -73,11 +77,19 @@ class Hello:
 
 @frozen
 class Ready:
-    """The client is identified. `data` is the protocol's own; `lost` counts missed events that did not fit."""
+    """The client is identified. `data` is the protocol's own; `gaps` counts by reason the events it will never get.
+
+    A reason may be there with the count 0: something may be lost, and nobody knows how much.
+    """
 
     data: Any = None
     resumed: bool = False
-    lost: int = 0
+    gaps: Mapping[str, int] = field(factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """How many events it will never get."""
+        return sum(self.gaps.values())
 
 
 @frozen
@@ -150,10 +162,6 @@ class Event:
     """The realm in which a receiver is looked for, where `one` is set."""
     protocol: str = ""
     """The only protocol whose sessions may get it, where `one` is set; "" lets any."""
-    waiting: int = 0
-    """For how many it waits: sessions that have not got it, channels where it waits for the first receiver."""
-    holders: dict[str, bool] = field(init=False, factory=dict, repr=False)
-    """Whoever it has waited for, by id of the session or name of the channel; true where it came out of turn."""
     body: msgspec.Raw = field(init=False)
     frames: dict[tuple[str, str], bytes] = field(init=False, factory=dict, repr=False)
     size: int = field(init=False)

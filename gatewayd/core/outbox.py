@@ -1,38 +1,44 @@
-"""The bounded queue in front of one client's socket: what is to be written, in order, and what was not.
+"""The frames in front of one client's socket: what of its backlog is not written, and what is said beside that.
 
 Law 1: bytes leave in the order they were pushed; nothing is pushed behind a close frame.
 Law 2: bounded by bytes, by count and by the age of its oldest entry; a full one is a verdict, never a wait.
-Law 3: what the socket did not take whole is still here, so that its events can be taken back and replayed.
+Law 3: events are in the backlog. What waits here is their frames: whatever becomes of these, the backlog knows what the
+socket has taken.
 Law 4: where nothing waits, a frame may go to the socket without ever having been an entry.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gatewayd.core.events import Event
+from gatewayd.core.backlog import Backlog, Retention
+
+if TYPE_CHECKING:
+    from gatewayd.core.events import Event
+    from gatewayd.core.settings import Settings
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
 
-Entry = tuple[bytes, Event | None, float, int]
+Entry = tuple[bytes, int, float, int]
+"""A frame, its sequence where it is an event's, else 0, since when it waits, and what it counts against the bounds."""
 
 _NONE: deque[Entry] = deque()
 """Of an outbox where nothing waits, which is nearly all of them: a deque of its own costs each client 760 bytes."""
 
 
 class Pace(Protocol):
-    """Tells when a frame may leave at once: the first one of a client's in a turn of the loop, unless all is held."""
+    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held."""
 
     number: int
-    """Of the turn."""
+    """Of the tick."""
     held: bool
-    """Whether even a lone frame waits for the end of this turn, since more are coming."""
+    """Whether even a lone frame waits for the end of this tick, since more are coming."""
 
 
 class _Never:
@@ -40,89 +46,155 @@ class _Never:
     held = True
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """There is nobody to be told."""
 
 
 class Outbox:
-    """`push` what is to go out, `batch` what to write next, `advance` by what the socket took. Sizes in bytes.
+    """`push` or `give` what is to go out, `batch` what to write next, `advance` by what the socket took.
 
-    `send` writes at once, tells how many bytes were taken, and may raise `OSError`; `wake` says that something waits.
+    Sizes in bytes. `send` writes at once, tells how many bytes were taken, and may raise `OSError`; `wake` says that
+    something waits.
     """
 
     __slots__ = (
-        "_entries", "_offset", "_sent_in", "charged", "events", "finished", "max_age", "max_bytes", "max_events",
-        "pace", "send", "wake", "written",
+        "_entries",
+        "_offset",
+        "_retains",
+        "_sent_in",
+        "backlog",
+        "charged",
+        "events",
+        "finished",
+        "max_age",
+        "max_bytes",
+        "max_events",
+        "pace",
+        "send",
+        "wake",
     )  # fmt: skip
 
-    def __init__(self, *, max_bytes: int, max_events: int, max_age: float) -> None:
+    def __init__(
+        self, *, max_bytes: int, max_events: int, max_age: float, send: Callable[[bytes], int] = len,
+        wake: Callable[[], None] = nobody, pace: Pace = _Never,
+    ) -> None:  # fmt: skip
         self.max_bytes = max_bytes
         self.max_events = max_events
         self.max_age = max_age
+        self.send = send
+        self.wake = wake
+        self.pace = pace
         self._entries = _NONE
         self._offset = 0  # bytes of the first entry that are written already
         self.charged = 0
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
         self.finished = False
-        self._sent_in = -1  # the turn of the last frame that left at once
-        self.pace: Pace = _Never
-        self.send: Callable[[bytes], int] = len
-        self.wake: Callable[[], None] = _nobody
-        self.written: Callable[[list[Event]], None] | None = None
-        """Told of events that are out whole after they had to wait here; only while somebody follows one of them."""
+        self._sent_in = -1  # the tick of the last frame that left at once
+        self.backlog: Backlog | None = None
+        """What the client is given events of, from identify on."""
+        self._retains = False
+
+    @classmethod
+    def within(
+        cls, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
+        pace: Pace = _Never,
+    ) -> Outbox:  # fmt: skip
+        """One with the bounds of a listener."""
+        return cls(
+            max_bytes=settings.outbox_bytes, max_events=settings.outbox_events, max_age=settings.outbox_age, send=send,
+            wake=wake, pace=pace,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def next(self) -> int:
+        """The sequence that the next event gets."""
+        return 1 if self.backlog is None else self.backlog.given + 1
 
     @property
     def size(self) -> int:
         """Bytes of all that waits, replayed events and control frames too."""
         return sum(len(data) for data, *_ in self._entries) - self._offset
 
-    def waiting(self) -> list[Event]:
-        """The events that are not written whole, in order."""
-        return [event for _, event, _, _ in self._entries if event is not None]
+    def attach(self, backlog: Backlog) -> None:
+        """From here on the client is given the events of this backlog."""
+        self.backlog = backlog
+        self._retains = backlog.policy.retention is not Retention.WRITTEN
+        backlog.source = self
 
-    def latest(self) -> Iterator[Event]:
-        """The same, newest first."""
-        return (event for _, event, _, _ in reversed(self._entries) if event is not None)
+    def push(self, data: bytes, now: float, *, free: bool = False) -> bool:
+        """Queue a frame that is no event. False: it did not fit, or the oldest entry is too old; nothing was queued.
 
-    @property
-    def oldest(self) -> Event | None:
-        """The first of them."""
-        return next((event for _, event, _, _ in self._entries if event is not None), None)
-
-    def push(self, data: bytes, event: Event | None, now: float, *, free: bool = False) -> bool:
-        """Queue one frame. False: it did not fit, or the oldest entry is too old, and nothing was queued.
-
-        `free` frames are not counted against the bounds: what was missed comes out of another bounded buffer, and the
-        library's own frames (pong, close) are bounded by what it answers. They may take as long as the bounds would
-        give to so many bytes, and what is queued behind them grows old from then on.
+        `free` frames are not counted against the bounds: the library's own (pong, close) are bounded by what it
+        answers, what was missed comes out of another bounded buffer. They may take as long as the bounds would give to
+        so many bytes, and what is queued behind them grows old from then on.
         """
-        size = len(data)
-        pace = self.pace
-        if (
+        return self._send(data, free=free) or self._queue(data, now, free=free)
+
+    def give(self, data: bytes, event: Event, now: float) -> bool:
+        """The frame of a new event, which the backlog takes as given; False as above, and nothing is given then."""
+        backlog, pace = self.backlog, self.pace
+        assert backlog is not None, "events are for sessions that have identified"
+        if (  # as `_send`, which would be one call more for each receiver of each publish
             self._entries is _NONE
             and self._sent_in != pace.number
             and not pace.held
             and not self.finished
-            and (free or size <= self.max_bytes)
+            and len(data) <= self.max_bytes
         ):
             self._sent_in = pace.number
             try:
                 sent = self.send(data)
             except OSError:
-                sent = 0  # it is queued: who writes the queue waits, or meets the same error where it belongs
-            if sent == size:
+                sent = 0
+            if sent == len(data):
+                backlog.given += 1
+                if self._retains:
+                    backlog.retain(event, now)
                 return True
             self._offset = sent
-        return self._queue(data, event, now, size, free=free)
+        return self._queue(data, now, backlog.given + 1, new=event)
 
-    def _queue(self, data: bytes, event: Event | None, now: float, size: int, *, free: bool) -> bool:
+    def replay(self, data: bytes, sequence: int, now: float) -> None:
+        """The frame of the next event of the backlog that is not written; free of the bounds."""
+        assert self.backlog is not None
+        if self._send(data, free=True):
+            self.backlog.wrote(sequence)
+        else:
+            self._queue(data, now, sequence, free=True)
+
+    def _send(self, data: bytes, *, free: bool = False) -> bool:
+        """Write a frame at once if nothing waits; whether all of it is out. Of one that is half out the rest waits."""
+        pace = self.pace
+        if (
+            self._entries is not _NONE
+            or self._sent_in == pace.number
+            or pace.held
+            or self.finished
+            or (len(data) > self.max_bytes and not free)
+        ):
+            return False
+        self._sent_in = pace.number
+        try:
+            sent = self.send(data)
+        except OSError:
+            sent = 0  # it is queued: who writes the queue waits, or meets the same error where it belongs
+        if sent == len(data):
+            return True
+        self._offset = sent
+        return False
+
+    def _queue(
+        self, data: bytes, now: float, sequence: int = 0, *, free: bool = False, new: Event | None = None
+    ) -> bool:  # fmt: skip
         if self.finished:
+            if new is not None and self.backlog is not None:
+                self.backlog.append(new)
             return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
-        at = now
+        at, size = now, len(data)
         if self._entries and self._entries[-1][2] > now:
             at = self._entries[-1][2]
         if free:
@@ -135,8 +207,10 @@ class Outbox:
             self.events += 1
         if self._entries is _NONE:
             self._entries = deque()
-        self._entries.append((data, event, at, size))
-        self.wake()
+        self._entries.append((data, sequence, at, size))
+        if new is not None and self.backlog is not None:
+            self.backlog.append(new)
+        self.wake()  # which may write at once
         return True
 
     def finish(self) -> None:
@@ -164,13 +238,13 @@ class Outbox:
             parts.append(data)
         return b"".join(parts)
 
-    def advance(self, count: int) -> list[Event]:
-        """The socket took `count` bytes of the last batch; the events whose frames are now out whole."""
-        done: list[Event] = []
+    def advance(self, count: int) -> int:
+        """The socket took `count` bytes of the last batch; the newest sequence that is out whole by that, or 0."""
+        written = 0
         count += self._offset
         entries = self._entries
         while entries:
-            data, event, _, charge = entries[0]
+            data, sequence, _, charge = entries[0]
             if count < len(data):
                 break
             entries.popleft()
@@ -178,30 +252,28 @@ class Outbox:
             if charge:
                 self.charged -= charge
                 self.events -= 1
-            if event is not None:
-                done.append(event)
+            written = sequence or written
         self._offset = count
         if not entries:
             self._entries = _NONE
-        if self.written is not None and done:
-            self.written(done)
-        return done
+        # Else a newer client is being said all of it again.
+        if written and self.backlog is not None and self.backlog.source is self:
+            self.backlog.wrote(written)
+        return written
 
-    def cut(self) -> list[Event]:
-        """Take back the events that the socket has not taken whole, in order.
+    def cut(self) -> None:
+        """The session goes on without this client: forget the events that the socket has not taken whole.
 
         What is no event stays, and so does a frame of which a part is on the wire already, or whatever follows would
         land inside it.
         """
-        unsent = self.waiting()
-        kept: deque[Entry] = deque((data, None, at, 0) for data, event, at, _ in self._entries if event is None)
-        if self._offset and self._entries[0][1] is not None:
-            data, event, at, _ = self._entries[0]
-            kept.appendleft((data, event, at, 0))
-        self._entries = kept or _NONE
+        half = self._entries[0] if self._offset else None
+        self._entries = (
+            deque((entry[0], entry[1], entry[2], 0) for entry in self._entries if not entry[1] or entry is half)
+            or _NONE
+        )
         self.charged = self.events = 0
-        return unsent
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
-        self.send, self.wake, self.pace, self.written = len, _nobody, _Never, None
+        self.send, self.wake, self.pace, self.backlog = len, nobody, _Never, None

@@ -1,6 +1,6 @@
-"""How often something may happen, and how long it takes: the two plain numbers that settings are made of."""
+"""How often something may happen, how long it takes, and what is due later."""
 
-from typing import NewType
+from typing import NewType, Protocol
 
 import attrs
 
@@ -14,3 +14,10 @@ class Rate:
 
     count: int
     period: float
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Let it not happen; harmless when it has."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from attrs import frozen
@@ -44,9 +44,6 @@ class Store(Protocol):
     def delete(self, table: Table, key: Key) -> None:
         """Keep it no more."""
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        """Keep none of the keys any more of which this is all but the last part."""
-
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
 
@@ -58,9 +55,6 @@ class Nowhere:
         """Nothing is kept."""
 
     def delete(self, table: Table, key: Key) -> None:
-        """Nothing was kept."""
-
-    def delete_group(self, table: Table, group: Key) -> None:
         """Nothing was kept."""
 
     def stir(self) -> None:
@@ -96,13 +90,13 @@ class Within:
         """Keep it no more."""
         self._store.delete(table, (self._realm, *parts(key)))
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        """Keep none of the keys any more of which this is all but the last part."""
-        self._store.delete_group(table, (self._realm, *parts(group)))
-
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
         self._store.stir()
+
+
+Cursor = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+"""Any other number was never a sequence."""
 
 
 class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
@@ -118,18 +112,25 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     key: str | None
     resumable: bool
     generation: int
-    sequence: int
+    lifecycle_sequence: int = msgspec.field(name="sequence")
     resumes: int
-    lost: int
-    untold: int = 0
-    """How many of the lost ones its client has still to be told of."""
-    delivered: int
+    given: Cursor
+    written: Cursor
+    acknowledged: Cursor | None = None
+    """Cursors of its backlog: sequences."""
+    mark: Cursor
+    """No sequence above this one was given."""
+    lost: Cursor
+    gaps: dict[str, Cursor] = {}
+    """How many of the lost ones its client has still to be told of, by reason."""
+    skipped: tuple[tuple[Cursor, Cursor], ...] = ()
+    """First and last of sequences in a row that a run which did not end in order has left out."""
+    unsure: tuple[Cursor, Cursor] | None = None
+    """`given` when such a run ended, and the newest sequence that its client may have seen, until that comes back."""
     detached: float | None
     """When it lost its client, for people; None while it has one."""
     left: float | None = None
     """The same by the node's own time, which counts: nobody sets that clock, and it stands still while no node runs."""
-    said: int
-    """Number of the newest event that waited for it and waits no more."""
     channels: list[str]
     granted: list[str] = []
     """Those of them that it hears through its grant alone."""
@@ -143,16 +144,15 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
 class EventRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One event that somebody has not got. Its number is the key of the row.
 
-    `holders` are ids of sessions, and names of channels where it waits for the first receiver. A session whose `said`
-    is this number or more has it already, unless it is one of `late`: to those it came behind newer events.
+    `holders` has the sequence of the event in each session, by id; and 0 by the name of the channel where it waits for
+    the first receiver. A session's cursors say whether it keeps the event.
     """
 
     channel: str
     name: str
     data: msgspec.Raw
     at: float
-    holders: list[str]
-    late: list[str] = []
+    holders: dict[str, Cursor]
     one: bool = False
     realm: str = ""
     protocol: str = ""

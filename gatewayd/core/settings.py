@@ -35,3 +35,5 @@ class Settings:
     outbox_age: float = 30.0
     durable: bool = True
     """Whether the journal keeps the sessions, where there is one."""
+    always: bool = False
+    """Whether a publish is answered when it is on disk."""

@@ -36,7 +36,7 @@ from gatewayd.daemon import host
 from gatewayd.daemon.descriptors import share_for
 from gatewayd.daemon.lifecycle_queue import JournalQueue
 from gatewayd.daemon.state import State
-from gatewayd.hub.answers import apply
+from gatewayd.hub.effects import apply
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.hub.stores import NotificationLimits
@@ -99,6 +99,7 @@ def settings_of(config: ListenerConfig) -> Settings:
         outbox_events=config.outbox_events,
         outbox_age=config.outbox_age,
         durable=config.durability != "none",
+        always=config.durability == "always",
     )
 
 
@@ -153,11 +154,21 @@ def build(
     api_limits = limits.api.within(share.door)
     journal, dropped = _journal(config), Counter[str]()
     queue = _queue(config, journal, dropped)
-    hub = Hub(trio.current_time, limit=2 * limits.max_clients, store=journal, notifications=notification_limits(config))
+    recorder = None
+    if config.backend is not None and queue is not None:
+        recorder = Recorder(queue, config.backend.lifecycle.names)
+    hub = Hub(
+        trio.current_time,
+        limit=2 * limits.max_clients,
+        store=journal,
+        notifications=notification_limits(config),
+        limits=limits.hub,
+        soon=_soon,
+        lifecycle=recorder,
+    )
     backend = None
     if config.backend is not None and queue is not None:
         backend = _backend(config.backend, hub, queue, limits.backend)
-        hub.lifecycle = Recorder(queue, config.backend.lifecycle.names)
     lines = Sampled(trio.current_time, hub.timers.at)
     if auths is None:
         auths = {name: make.make(name, item, lines, limits.auth) for name, item in config.auth.items()}
@@ -197,7 +208,7 @@ def build(
         gate=gate,
         api_limits=api_limits,
         hub=hub,
-        state=None if journal is None else State(journal, hub, remembered, kept, dropped, limits.journal.numbers_ahead),
+        state=None if journal is None else State(journal, hub, remembered, kept, dropped),
         remembered=remembered,
         backend=backend,
         auths=auths,
@@ -207,6 +218,10 @@ def build(
         epoll=epoll,
         listeners=listeners,
     )
+
+
+def _soon(call: Callable[[], None]) -> None:
+    trio.lowlevel.current_trio_token().run_sync_soon(call)
 
 
 def _journal(config: Config) -> Journal | None:
@@ -257,7 +272,7 @@ def _behaviour(
     auth = OpenAuth() if config.auth is None else auths[config.auth]
     port = ListenerPort(
         hub,
-        hub.realm(config.realm),
+        hub.realms.make(config.realm),
         protocol.name,
         partial(auth.verify, listener=config.name, protocol=protocol.name, realm=config.realm),
         no_backend if backend is None else backend.ask,

@@ -75,10 +75,7 @@ class Daemon:
                     trio.open_nursery() as keep,
                 ):
                     keep.start_soon(node.epoll.run)
-                    node.hub.following.soon = trio.lowlevel.current_trio_token().run_sync_soon
-                    judge = upkeep.LoginJudge(node.hub, self._limits.logins_at_once).judge
-                    node.hub.judge_again = lambda session: keep.start_soon(judge, session)
-                    keep.start_soon(upkeep.run_timers, node.hub, node.epoll, self._limits.catch_up_seconds)
+                    keep.start_soon(upkeep.run_timers, node.hub, node.epoll, self._limits)
                     if node.backend is not None:
                         await keep.start(node.backend.run)
                     announce()

@@ -19,7 +19,7 @@ import trio
 
 from gatewayd.core.record import Key, Row, Table, Within, decode_event, decode_session, parts
 from gatewayd.core.resources import Resource
-from gatewayd.hub.recall import lose, recall
+from gatewayd.hub.restore import restore
 from gatewayd.journal.reading import Reading, nothing
 
 if TYPE_CHECKING:
@@ -49,14 +49,12 @@ class State:
         remembered: Remembered,
         queue: JournalQueue | None,
         dropped: Counter[str],
-        numbers_ahead: int,
     ) -> None:
         self.journal = journal
         self._hub = hub
         self._remembered = remembered
         self._queue = queue
         self._dropped = dropped
-        self._ahead = numbers_ahead
         self._reserved = 0
 
     def read(self, settings: Mapping[str, Settings], check: Callable[[], None] = nothing) -> None:
@@ -73,12 +71,10 @@ class State:
             sessions = [(str(key), decode_session(value)) for key, value in reading.load(Table.SESSIONS)]
             events = [(int(str(key)), decode_event(value)) for key, value in reading.load(Table.EVENTS)]
             reading.place = "what is remembered of a session"
-            hub.numbers = int(meta.get(NUMBERS, 0.0))
-            recall(hub, settings, sessions, events, meta.get(LIVED, 0.0))
+            hub.delivery.numbers = int(meta.get(NUMBERS, 0.0))
+            restore(hub, settings, sessions, events, meta.get(LIVED, 0.0), reading.gaps)
         journal.put(Table.META, NUMBERS, self._reserve())
-        for gap in reading.gaps:
-            lose(hub, *gap)
-        for realm in hub.all_realms:
+        for realm in hub.realms.all:
             if not realm.behaviours and realm.keeps_anything:
                 log.warning("realm %s has no listener: what the journal keeps for it stays there", realm.name)
         if sessions:
@@ -91,7 +87,7 @@ class State:
         """
         table, hub = Table(resource), self._hub
         for name, rows in groupby(reading.load(table), key=lambda row: parts(row[0])[0]):
-            realm = hub.realm(str(name)) if name else _first_with(hub, resource)
+            realm = hub.realms.make(str(name)) if name else _first_with(hub, resource)
             if not name:
                 log.warning("%s kept before there were realms are in realm %s from now on", resource, realm.name)
             if unfit := realm.keeps(resource).restore(self._inner(table, realm, rows)):
@@ -109,33 +105,34 @@ class State:
 
     def gather(self) -> None:
         """Record what is made into rows as late as when a batch is taken."""
-        self._hub.keeper.gather()
-        if self._hub.numbers > self._reserved - self._ahead // 2:
+        if self._hub.delivery.numbers > self._reserved - self._hub.limits.ahead // 2:
+            self._hub.journaling.reserve(iter(self._hub.sessions.values()))
             self.journal.put(Table.META, NUMBERS, self._reserve())
+        self._hub.journaling.gather()
         if not self.journal.idle:
-            self.journal.put(Table.META, LIVED, b"%f" % self._hub.keeper.lived())
+            self.journal.put(Table.META, LIVED, b"%f" % self._hub.journaling.lived())
 
     def _reserve(self) -> bytes:
         """The number after which the next run begins, should this one crash."""
-        self._reserved = self._hub.numbers + self._ahead
+        self._reserved = self._hub.delivery.numbers + self._hub.limits.ahead
         return b"%d" % self._reserved
 
     def snapshot(self) -> Iterator[Row]:
         """All rows there have to be."""
         hub = self._hub
-        yield from hub.keeper.rows(iter(hub.sessions.values()), hub.waiting())
-        for realm in hub.all_realms:
+        yield from hub.journaling.rows(iter(hub.sessions.values()))
+        for realm in hub.realms.all:
             yield from realm.rows()
         yield from self._remembered.rows()
         if self._queue is not None:
             yield from self._queue.rows()
-        yield Table.META, LIVED, b"%f" % hub.keeper.lived()
+        yield Table.META, LIVED, b"%f" % hub.journaling.lived()
         yield Table.META, NUMBERS, self._reserve()
 
     async def aclose(self) -> None:
         """Write the rest and close. The next run goes on with the very next number."""
         self._reserved = sys.maxsize
-        self.journal.put(Table.META, NUMBERS, b"%d" % self._hub.numbers)
+        self.journal.put(Table.META, NUMBERS, b"%d" % self._hub.delivery.numbers)
         await self.journal.aclose()
 
     async def committed(self) -> bool:
@@ -165,4 +162,4 @@ def _first_with(hub: Hub, resource: Resource) -> Realm:
     """The realm of the first listener that uses such a resource, or of the first."""
     listeners = list(hub.behaviours.values())
     first = next((behaviour for behaviour in listeners if resource in behaviour.uses), listeners[0])
-    return hub.realm(first.port.realm)
+    return hub.realms.make(first.port.realm)

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 import trio
 
-from gatewayd.core.session import Session
-from gatewayd.hub.grants import LOGIN_EXPIRED, judge_again
+from gatewayd.config.limits import DaemonLimits
 from gatewayd.hub.hub import Hub
 from gatewayd.net.epoll import Epoll
 
 log = logging.getLogger("gatewayd")
 
 
-async def run_timers(hub: Hub, epoll: Epoll, catch_up_seconds: float) -> None:
-    """Make the hub's calls when they are due, until cancelled.
+async def run_timers(hub: Hub, epoll: Epoll, limits: DaemonLimits) -> None:
+    """Make the hub's calls when they are due, until cancelled, and wait for what they have to wait for.
 
     What lies in the sockets is read first, for `catch_up_seconds` at most: it may be the sign of life that a call asks
     about.
     """
-    timers = hub.timers
+    async with trio.open_nursery() as nursery:
+        await _make_calls(hub, epoll, nursery, limits)
+
+
+async def _make_calls(hub: Hub, epoll: Epoll, nursery: trio.Nursery, limits: DaemonLimits) -> None:
+    timers, room = hub.timers, trio.CapacityLimiter(limits.logins_at_once)
     while True:
         woken = trio.Event()
         timers.woken = woken.set
         if timers.next <= trio.current_time():
-            with trio.move_on_after(catch_up_seconds):
+            with trio.move_on_after(limits.catch_up_seconds):
                 await epoll.caught_up()
         while (call := timers.pop_due(trio.current_time())) is not None:
             try:
-                call()
+                later = call()
+                if later is not None:
+                    nursery.start_soon(_wait, later, room)
             except Exception:  # a bug of ours in one call must not stop all later ones
                 hub.totals.faults += 1
                 log.exception("fault in a timer")
@@ -37,19 +45,6 @@ async def run_timers(hub: Hub, epoll: Epoll, catch_up_seconds: float) -> None:
             await woken.wait()
 
 
-class LoginJudge:
-    """Asks auth about expired logins, so many at a time."""
-
-    def __init__(self, hub: Hub, at_once: int) -> None:
-        self._hub = hub
-        self._room = trio.CapacityLimiter(at_once)
-
-    async def judge(self, session: Session) -> None:
-        """Ask about one session's login."""
-        async with self._room:
-            try:
-                await judge_again(self._hub, session)
-            except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
-                self._hub.totals.faults += 1
-                log.exception("fault while asking about the login of session %s again", session.id)
-                self._hub.end(session, LOGIN_EXPIRED)
+async def _wait(later: Coroutine[Any, Any, None], room: trio.CapacityLimiter) -> None:
+    async with room:
+        await later

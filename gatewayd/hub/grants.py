@@ -6,7 +6,9 @@ Law 2: a session whose grant has expired ends, unless the same claim is granted 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -16,6 +18,8 @@ from gatewayd.core.grant import Grant
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
+
+log = logging.getLogger("gatewayd")
 
 LOGIN_EXPIRED = Verdict(Cause.AUTH_FAILED, "the login has expired")
 SHORTEST = 1.0
@@ -39,7 +43,7 @@ def settle(hub: Hub, session: Session, grant: Grant) -> None:
             session.granted.add(channel)
             hub.subscribe(session, channel)
     session.metadata.update({name: value for name, value in grant.metadata.items() if name not in own})
-    hub.keeper.touch(session)
+    hub.observers.changed(session)
     release(session)
     session.grant = grant
     if grant.until is not None:
@@ -54,11 +58,21 @@ def release(session: Session) -> None:
     session.expiry = session.grant = None
 
 
-def _expired(hub: Hub, session: Session) -> None:
+def _expired(hub: Hub, session: Session) -> Coroutine[Any, Any, None] | None:
+    """The session ends, unless auth says otherwise: who makes the hub's calls awaits the answer."""
     session.expiry = None
-    if hub.judge_again is not None and session.grant is not None and session.grant.claim is not None:
-        hub.judge_again(session)
-    else:
+    if session.grant is not None and session.grant.claim is not None:
+        return _judge(hub, session)
+    hub.end(session, LOGIN_EXPIRED)
+    return None
+
+
+async def _judge(hub: Hub, session: Session) -> None:
+    try:
+        await judge_again(hub, session)
+    except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
+        hub.totals.faults += 1
+        log.exception("fault while asking about the login of session %s again", session.id)
         hub.end(session, LOGIN_EXPIRED)
 
 

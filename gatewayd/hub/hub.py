@@ -1,150 +1,308 @@
-"""Who hears what: subscriptions, publish, and events for one receiver, over the realms of the node."""
+"""The hub: a facade over who is here, who hears what, how events get there, and who looks on.
+
+Law 1: a session has at most one client; who takes it over gets all that the older client did not.
+Law 2: a session that was never claimed just ends; a claimed one waits for its resume window where it can be resumed.
+Law 3: of a claimed session, observers are told: opened once, then detached and resumed in turn, and ended once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
-from gatewayd.core.counts import Counts, Drop
-from gatewayd.core.events import Event
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.counts import Counts
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.resources import Resource
-from gatewayd.core.session import Session
-from gatewayd.hub.aims import aims, home, named
-from gatewayd.hub.following import Watch
-from gatewayd.hub.giving import Given, Giving
+from gatewayd.core.session import session_of
+from gatewayd.hub.channels import Channels
+from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
-from gatewayd.hub.keeper import Keeper
+from gatewayd.hub.journaling import Journaling
+from gatewayd.hub.observers import Lifecycle, LifecycleObserver, Observers
+from gatewayd.hub.progress import Progress, Watch
 from gatewayd.hub.realm import Realm
+from gatewayd.hub.realms import Realms
+from gatewayd.hub.registry import Registry
 from gatewayd.hub.stores import NotificationLimits
+from gatewayd.hub.timers import Timers
+from gatewayd.hub.totals import Tally, Totals
 
-NOTIFICATION = "NOTIFICATION"
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+    from gatewayd.core.events import Event
+    from gatewayd.core.session import Session
 
 
-class Hub(Giving):
-    """The node's realms and their sessions, with the behaviours of all listeners."""
+def _now(call: Callable[[], None]) -> None:
+    call()
+
+
+def _nobody(session: Session, kind: str, verdict: Verdict | None) -> None:
+    """There is no backend to be told."""
+
+
+class Hub:
+    """The sessions and realms of the node, with the behaviours of all listeners. `clock` gives monotonic seconds.
+
+    `limit` bounds living and detached sessions; `soon` calls something soon, from within an instrument of Trio's too;
+    `lifecycle` is told of lifecycle events.
+    """
 
     def __init__(
-        self,
-        clock: Callable[[], float],
-        *,
-        limit: int = 30_000,
-        store: Store | None = None,
-        notifications: NotificationLimits | None = None,
-    ) -> None:
-        store = store or Nowhere()
-        super().__init__(clock, limit=limit, keeper=Keeper(store, clock, self._data))
-        self._new_realm = partial(Realm, keeper=self.keeper, store=store, notifications=notifications)
+        self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None,
+        notifications: NotificationLimits | None = None, limits: HubLimits | None = None,
+        soon: Callable[[Callable[[], None]], object] = _now, lifecycle: Lifecycle | None = None,
+    ) -> None:  # fmt: skip
+        store, self.limits = store or Nowhere(), limits or HubLimits()
+        self.clock = clock
+        self.timers = Timers()
+        self.totals = Totals()
         self.behaviours: dict[str, Behaviour[Any]] = {}
         """By listener."""
-        self.numbers = 0
-        """Of the newest event."""
-        self.judge_again: Callable[[Session], None] | None = None
-        """Starts `grants.judge_again` for a session whose grant has expired; None ends the session instead."""
+        self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
+        self.progress = Progress(clock, self.timers, soon, self.limits)
+        self.observers = Observers((self.journaling, self.progress, LifecycleObserver(lifecycle or _nobody)))
+        new = partial(
+            Realm, journaling=self.journaling, store=store, limits=self.limits, notifications=notifications
+        )  # fmt: skip
+        self.realms = Realms(new)
+        self.channels = Channels(self.realms, self.observers)
+        self.registry = Registry(clock, self.realms, self.timers, limit=limit, expire=self._expire)
+        self.delivery = Delivery(
+            clock, self.realms, self.registry, self.progress, self.observers, self.totals, cut_off=self._cut_off
+        )
+
+    # --- who is here ----------------------------------------------------------------------------------------
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """By id."""
+        return self.registry.sessions
+
+    def find(self, realm: str, protocol: str, key: str) -> list[Session]:
+        """The sessions of an identity, oldest first."""
+        return self.registry.find(realm, protocol, key)
+
+    def by_state(self) -> Counter[str]:
+        """How many sessions are in each state."""
+        return self.registry.by_state()
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
         """Register the behaviour that serves a listener."""
         self.behaviours[behaviour.listener] = behaviour
-        realm = self.realms[behaviour.port.realm] = self.realm(behaviour.port.realm)
-        realm.serve(behaviour)
-
-    def realm(self, name: str) -> Realm:
-        """The realm of that name, with listeners or without."""
-        if name not in self._realms:
-            self._realms[name] = self._new_realm(name)
-        return self._realms[name]
-
-    @property
-    def all_realms(self) -> tuple[Realm, ...]:
-        """Those without a listener as well: the journal kept something for them."""
-        return tuple(self._realms.values())
-
-    def realm_for(self, resource: Resource, names: Collection[str] | None = None) -> Realm:
-        """The one realm of these (None: of all) that keeps such a resource. Raises `NoSuchRealm`, `SeveralRealms`."""
-        return home(named(self.realms, names), resource)
+        self.realms.serve(behaviour)
+        self.delivery.serve(behaviour.policy)
 
     def waiting(self) -> Iterator[Event]:
         """The events of all realms that wait for their first receiver."""
-        for realm in self.all_realms:
+        for realm in self.realms.all:
             yield from realm.waiting
 
-    # --- subscriptions --------------------------------------------------------------------------------------
+    # --- the life of a session ------------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, channel: str) -> None:
-        """Let a session hear a channel of its realm."""
-        session.channels.add(channel)
-        self._realms[session.realm].channels.setdefault(channel, {})[session] = None
-        self.keeper.touch(session)
+    def open(self, connection: Connection, listener: str, realm: str, remote: str) -> Session:
+        """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
+        if (surplus := self.registry.surplus()) is not None:
+            self.end(surplus, Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
+        policy, journaled = self.behaviours[listener].policy, self.journaling.on
+        return self.registry.open(connection, listener, realm, remote, policy, journaled=journaled)
 
-    _hears = subscribe
+    def claim(self, connection: Connection, admission: Admission) -> bool:
+        """Give a client the session that its identity is owed; True when it is an older one that goes on.
 
-    def unsubscribe(self, session: Session, channel: str) -> None:
-        """Let it hear that channel no more."""
-        session.channels.discard(channel)
-        self.keeper.touch(session)
-        channels = self._realms[session.realm].channels
-        subscribers = channels.get(channel)
-        if subscribers is not None:
-            subscribers.pop(session, None)
-            if not subscribers:
-                del channels[channel]
+        Raises the `Disconnect` of a client that cannot be where it says that it is; nothing is done then.
+        """
+        fresh = session_of(connection)
+        assert fresh is not None, "a client is given a session before it can identify"
+        session = self.registry.owed(fresh, admission)
+        if admission.cursor is not None and not (session or fresh).backlog.covers(admission.cursor):
+            raise Disconnect(Cause.INVALID_SEQUENCE)
+        replaced: Verdict | None = None
+        if session is None:
+            session = fresh
+            self.totals.opened += 1
+            self.registry.enrol(session, admission)
+        else:
+            self.totals.resumed += 1
+            replaced = self._take_over(session, fresh, connection)
+        connection.speak(admission.variant)
+        connection.outbox.attach(session.backlog)
+        self.channels.claim(session, admission.channels)
+        settle(self, session, admission.grant or fresh.grant or Grant(granted=True))
+        session.metadata.update(admission.metadata)
+        self._tell(session, "opened" if session is fresh else "resumed", replaced)
+        self.observers.changed(session)
+        return session is not fresh
 
-    def _claimed(self, session: Session, admission: Admission, grant: Grant | None) -> None:
-        channels = (*admission.channels, f"session:{session.id}", f"listener:{session.listener}")
-        for channel in session.outgrown(channels):
-            self.unsubscribe(session, channel)
-        for channel in channels:
-            self.subscribe(session, channel)
-        session.granted.difference_update(channels)  # heard by its own right now
-        settle(self, session, grant or Grant(granted=True))
+    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Verdict | None:
+        """The verdict on the client that it is taken from, where there is still one."""
+        replaced = older.connection
+        if replaced is not None:
+            self._part(older, replaced, Tally(self.totals))
+        durable = fresh.durable
+        self.registry.take_over(older, fresh, connection)
+        self.journaling.move(older, durable=durable)
+        if replaced is None:
+            return None
+        replaced.end(Disconnect(Cause.REPLACED))
+        assert replaced.verdict is not None
+        return _verdict(replaced.verdict)
 
-    def _has_detached(self, session: Session) -> None:
+    def _part(self, session: Session, connection: Connection, tally: Tally) -> None:
+        """A client goes: what its socket did not take is bounded now as what is missed."""
+        connection.outbox.cut()
+        if connection.wire.answers_beats and not connection.beats:
+            session.backlog.settle()  # a client that answers none would be said everything again
+        losses = session.backlog.part()
+        if losses:
+            tally.add(losses)
+            self.observers.lost(session, losses)
+        self.observers.behind(session)
+
+    def resume(self, session: Session, cursor: int | None) -> dict[str, int]:
+        """What the session's new client will never get, by reason; the rest is unwritten, and is said to it next."""
+        gaps = session.backlog.resume(cursor, self.clock())
+        if cursor is not None:
+            self.progress.advanced(session)  # the client says itself what it has
+        self.progress.resumed(session)
+        return gaps
+
+    def left(self, connection: Connection, verdict: Disconnect) -> None:
+        """A client is ending, with that verdict: its session waits for the next one, or ends."""
+        self.totals.closed[verdict.cause.value] += 1
+        session = session_of(connection)
+        if session is None or session.connection is not connection or session.ended is not None:
+            return
+        if verdict.cause.detaches and session.resumable:
+            connection.verdict = connection.verdict or verdict
+            # With a journal nothing is lost by waiting; without one, this is the last chance to say it.
+            self.detach(session, flush=verdict.cause is Cause.SHUTDOWN and not session.durable)
+        else:
+            self.end(session, _verdict(verdict))
+
+    def _cut_off(self, session: Session, tally: Tally) -> None:
+        """The client has its verdict but is still leaving: settle now where its session goes."""
+        assert session.connection is not None
+        verdict = session.connection.verdict
+        assert verdict is not None, "an identified client that is not open has its verdict"
+        if session.resumable and verdict.cause.detaches:
+            self.detach(session, tally=tally)
+        else:
+            self.end(session, _verdict(verdict), tally=tally)
+
+    def detach(self, session: Session, *, flush: bool = False, tally: Tally | None = None) -> None:
+        """The session has lost its client. With `flush`, what is in the outbox is still written."""
+        connection = session.connection
+        if connection is None:
+            return
+        if not flush:
+            self._part(session, connection, tally or Tally(self.totals))
+        self.registry.wait(session, self.clock())
+        self._tell(session, "detached", None if connection.verdict is None else _verdict(connection.verdict))
+        self.observers.changed(session)
         self.behaviours[session.listener].detached(session)
 
-    def _has_ended(self, session: Session, unsaid: list[Event]) -> None:
+    def adopt(self, session: Session, channels: Iterable[str], since: float, gone: Verdict | None) -> None:
+        """Take up a session of the last run, without a client; `gone` is what it lost that to, if it had one."""
+        self.registry.adopt(session, since)
+        for channel in channels:
+            self.channels.subscribe(session, channel)
+        if gone is not None:
+            self._tell(session, "detached", gone)
+        self.observers.changed(session)
+
+    def _expire(self, session: Session) -> None:
+        self.end(session, Verdict(Cause.EXPIRED, Cause.EXPIRED.words))
+
+    def end(self, session: Session, verdict: Verdict, *, tally: Tally | None = None) -> None:
+        """The session is over; a client that it still has is told so and has to go."""
+        if session.ended is not None:
+            return
+        connection = session.connection
+        missed: list[Event] = []
+        if connection is None or not _is_flushed(verdict.cause):
+            if connection is not None:
+                connection.outbox.cut()
+            missed = session.backlog.close()
+        session.connection = None
+        session.ended = verdict
+        self.registry.remove(session)
+        self.journaling.forget(session)
+        self.totals.ended += session.key is not None
+        if connection is not None:
+            connection.end(Disconnect(verdict.cause, verdict.reason))
         release(session)
-        for channel in tuple(session.channels):
-            self.unsubscribe(session, channel)
+        self.channels.leave(session)
         behaviour = self.behaviours.get(session.listener)
         # Else it is of the last run, and its listener is no more, or is another one now.
         if behaviour is not None and serves(behaviour, session):
             behaviour.ended(session)
-        for event in unsaid:
-            self._rescue(self._realms[session.realm], event)
-        self.following.ended(session, unsaid)
+        self.delivery.rescue(session, missed, tally or Tally(self.totals))
+        if session.lifecycle_sequence:
+            self._tell(session, "ended", verdict)
+        self.observers.over(session)
 
-    def _rescue(self, realm: Realm, event: Event) -> None:
-        """An event whose receiver in this realm is gone: if it was for that one alone, another gets it, or it waits."""
-        if event.one:
-            self._to_one(self._again(event))
-        elif event.name == NOTIFICATION and event.channel not in realm.channels:
-            self._keep_notification(realm, event.channel.partition(":")[2], event.data)
-        else:
-            self.totals.drop(Drop.LOST_WITH_SESSION)
+    def end_all(self, verdict: Verdict) -> None:
+        """The node stops: what no journal keeps ends with it."""
+        for session in tuple(self.sessions.values()):
+            if not session.durable:
+                self.end(session, verdict)
+
+    def _tell(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        session.lifecycle_sequence += 1
+        self.observers.happened(session, kind, verdict)
+
+    def _data(self, session: Session) -> Any:
+        behaviour = self.behaviours.get(session.listener)
+        return None if behaviour is None else behaviour.keep(session)
+
+    # --- what its clients' sockets take ---------------------------------------------------------------------
+
+    def behind(self, connection: Connection) -> None:
+        """A socket takes no more for now."""
+        if (session := session_of(connection)) is not None:
+            self.observers.behind(session)
+
+    def wrote(self, connection: Connection) -> None:
+        """Events that had to wait are out."""
+        if (session := session_of(connection)) is not None:
+            self.observers.advanced(session)
+
+    # --- what they hear -------------------------------------------------------------------------------------
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        """Let a session hear a channel of its realm."""
+        self.channels.subscribe(session, channel)
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        """Let it hear that channel no more."""
+        self.channels.unsubscribe(session, channel)
+
+    def drain_waiting(self, session: Session) -> None:
+        """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
+        self.delivery.drain_waiting(session)
 
     # --- publishing -----------------------------------------------------------------------------------------
 
     def post(
-        self,
-        channel: str,
-        name: str,
-        data: Any,
-        *,
-        realms: Collection[str] | None = None,
-        besides: Session | None = None,
-        watch: Watch | None = None,
-    ) -> Counts:
+        self, channel: str, name: str, data: Any, *, realms: Collection[str] | None = None,
+        besides: Session | None = None, watch: Watch | None = None,
+    ) -> Counts:  # fmt: skip
         """Publish what a backend or an operator says: checked by its protocol, with the effects it has there.
 
         It goes to the only realm of `realms`, else to each of them (None: of all) where it is heard. Raises
         `NoSuchRealm`; `SeveralRealms` when it would be kept in any one of several; `Unpublishable` when the protocol
         behind the channel cannot say it, or a client could never be given it.
         """
+        delivery = self.delivery
         session = self.sessions.get(channel.removeprefix("session:")) if channel.startswith("session:") else None
-        found = aims(named(self.realms, realms), channel, name, data, session)
+        found = self.realms.aims(realms, channel, name, data, session)
         for aim in found:
             for behaviour in aim.behaviours:
                 behaviour.check(channel, name, data)
@@ -153,141 +311,72 @@ class Hub(Giving):
         for aim in found:
             hearing = aim.realm.receivers(channel, name, data, besides, aim.one)
             if aim.one:
-                events.append(self._event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
-                self._refuse_too_big(events[-1], hearing)
+                events.append(delivery.event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
+                delivery.refuse_too_big(events[-1], hearing)
             else:
                 receivers += hearing
         if receivers or not events:
-            events.insert(0, self._event(channel, name, data))
-            self._refuse_too_big(events[0], receivers)
+            events.insert(0, delivery.event(channel, name, data))
+            delivery.refuse_too_big(events[0], receivers)
         if watch is not None:
-            self.following.follow(events, watch)
-        counts = self._publish(events, receivers)
+            self.progress.follow(events, watch)
+        counts = delivery.publish(events, receivers)
         for aim in found:
             for behaviour in aim.behaviours:
                 behaviour.published(channel, name, data)
         return counts
 
     def publish(
-        self,
-        realm: Realm,
-        channel: str,
-        name: str,
-        data: Any,
-        *,
-        one: bool = False,
-        besides: Session | None = None,
-        protocol: str = "",
-        whole: bool = False,
-    ) -> Counts:
+        self, realm: Realm, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None,
+        protocol: str = "", whole: bool = False,
+    ) -> Counts:  # fmt: skip
         """Publish an event in one realm from within the daemon: no check of names, no effects.
 
         `protocol` is the only one whose sessions may get it; "" lets any. With `whole`, raises `EventTooBig` where one
         of them could never be given it.
         """
+        delivery = self.delivery
         if one:
-            event = self._event(channel, name, data, realm=realm.name, protocol=protocol)
+            event = delivery.event(channel, name, data, realm=realm.name, protocol=protocol)
         else:
-            event = self._event(channel, name, data)
+            event = delivery.event(channel, name, data)
         receivers = () if one else realm.receivers(channel, name, data, besides, protocol)
-        if whole and not self._fits_all(event):
-            self._refuse_too_big(event, receivers or realm.receivers(channel, name, data, besides, protocol))
-        return self._publish([event], receivers)
-
-    def _publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
-        """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""
-        self.totals.published += 1
-        counts = self._counted(events[0], lambda: self._give_each(events, receivers))
-        self.totals.unheard += not receivers and not events[0].one
-        self.totals.delivered += counts.delivered
-        self.totals.buffered += counts.buffered
-        return counts
-
-    def _give_each(self, events: Sequence[Event], receivers: Sequence[Session]) -> Given:
-        delivered = buffered = 0
-        for event in events:
-            now, later = self._to_one(event) if event.one else self._give(receivers, event)
-            delivered += now
-            buffered += later
-        return delivered, buffered
-
-    def _event(self, channel: str, name: str, data: Any, *, realm: str = "", protocol: str = "") -> Event:
-        """One that was not there before; with a realm it is for one receiver in that."""
-        self.numbers += 1
-        return Event(channel, name, data, self.clock(), bool(realm), self.numbers, realm, protocol)
-
-    def _data(self, session: Session) -> Any:
-        behaviour = self.behaviours.get(session.listener)
-        return None if behaviour is None else behaviour.keep(session)
+        if whole and not delivery.fits_all(event):
+            delivery.refuse_too_big(event, receivers or realm.receivers(channel, name, data, besides, protocol))
+        return delivery.publish([event], receivers)
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
-        event = self._event(f"session:{session.id}", name, data)
-        return self._counted(event, lambda: self._give((session,), event))
+        event, tally = self.delivery.event(f"session:{session.id}", name, data), Tally(self.totals)
+        self.delivery.give((session,), event, tally)
+        return tally.counts(event.number)
 
     def notify(self, user: str, data: Any, realms: Collection[str] | None = None) -> Counts:
         """Tell a user now if one of its sessions is there, else keep it for later.
 
         Of several `realms` (None: of all) it is the one with notifications. Raises `NoSuchRealm`, `SeveralRealms`.
         """
-        realm = self.realm_for(Resource.NOTIFICATIONS, realms)
-        channel = f"user:{user}"
+        realm, channel = self.realms.home(Resource.NOTIFICATIONS, realms), f"user:{user}"
         if channel in realm.channels:
             try:
                 return self.publish(realm, channel, NOTIFICATION, data, whole=True)
             except EventTooBig:
                 pass  # the answer to the next login can hold it
-        kept, dropped = self._keep_notification(realm, user, data)
-        return Counts(0, int(kept), dropped, {Drop.NOTIFICATIONS_FULL: dropped} if dropped else {})
-
-    def _keep_notification(self, realm: Realm, user: str, data: Any) -> tuple[bool, int]:
-        kept, lost = realm.notifications.keep(user, data)
-        self.totals.drop(Drop.NOTIFICATIONS_FULL, lost)
-        return kept, lost
-
-    # --- events for exactly one receiver --------------------------------------------------------------------
-
-    def _to_one(self, event: Event, *, free: bool = False) -> Given:
-        """The receiver with the fewest events not yet written to its socket; equals take turns.
-
-        `free` events are said as a replay is: they come out of another bounded buffer.
-        """
-        realm = self._realms[event.realm]
-        present = realm.present(event.channel, event.name, event.protocol)
-        if not present:
-            return 0, int(self._park(realm, event))
-        fewest = min(waiting for waiting, _ in present)
-        chosen = next(session for waiting, session in present if waiting == fewest)
-        subscribers = realm.channels[event.channel]
-        subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
-        given = self._replay(chosen, event) if free else self._give((chosen,), event)
-        if chosen.connection is not None:  # nobody else has it: what its socket does not take must not be lost
-            self.keeper.lags(chosen.connection)
-        # One that could not take it, and cannot keep it, is cut off; its own `one` events were given on before this.
-        return given if any(given) else self._to_one(event)
-
-    def _park(self, realm: Realm, event: Event) -> bool:
-        """Let it wait for the first receiver; whether it does."""
-        refused = realm.waiting.refuses(event)
-        lost = realm.waiting.keep(event)
-        self.totals.drop(refused or Drop.WAITING_FULL, lost)
-        if refused is None:
-            self.following.parked(event)
-        return refused is None
-
-    def _again(self, event: Event) -> Event:
-        """The same event for another receiver: it has its place among what that one has yet to hear."""
-        again = self._event(event.channel, event.name, event.data, realm=event.realm, protocol=event.protocol)
-        self.following.again(event, again)
-        return again
-
-    def drain_waiting(self, session: Session) -> None:
-        """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
-        for event in self._realms[session.realm].waiting.take(session.channels, session.protocol):
-            self._to_one(self._again(event), free=True)
+        tally = Tally(self.totals)
+        tally.buffered = int(self.delivery.keep_notification(realm, user, data, tally))
+        return tally.counts(0)
 
 
 def serves(behaviour: Behaviour[Any], session: Session) -> bool:
     """Whether it is of the session's realm and protocol; a listener may be another one than it was in the last run."""
     port = behaviour.port
     return (port.realm, port.protocol) == (session.realm, session.protocol)
+
+
+def _verdict(verdict: Disconnect) -> Verdict:
+    return Verdict(verdict.cause, verdict.reason)
+
+
+def _is_flushed(cause: Cause) -> bool:
+    """Whether the client is still there to read what waits for it before the close frame."""
+    return not cause.detaches and cause not in (Cause.CLIENT_CLOSED, Cause.PROTOCOL_ERROR)

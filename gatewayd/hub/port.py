@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
-from gatewayd.core.resources import DocumentStore, NotificationStore, RoomStore
+from gatewayd.core.ports import DocumentStore, NotificationStore, RoomStore
 from gatewayd.hub.realm import SERVICE
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class ListenerPort:
 
     def changed(self, session: Session) -> None:
         """Have the journal know what the session is now."""
-        self._hub.keeper.touch(session)
+        self._hub.observers.changed(session)
 
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
         """End a session and its client."""

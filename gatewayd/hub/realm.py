@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.record import Key, Row, Store, Within, parts
 from gatewayd.core.resources import Resource
+from gatewayd.hub.first_receiver import FirstReceiver
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications, NotificationLimits
-from gatewayd.hub.waiting import Waiting
 
 if TYPE_CHECKING:
+    from gatewayd.config.limits import HubLimits
     from gatewayd.core.session import Session
-    from gatewayd.hub.keeper import Keeper
+    from gatewayd.hub.journaling import Journaling
     from gatewayd.hub.timers import Due
 
 SERVICE = "service:"
@@ -38,8 +39,9 @@ class Realm:
     """Who may hear whom. It has listeners, or is what the journal kept of a realm that has none any more."""
 
     def __init__(
-        self, name: str, keeper: Keeper, store: Store, notifications: NotificationLimits | None = None
-    ) -> None:
+        self, name: str, *, journaling: Journaling, store: Store, limits: HubLimits,
+        notifications: NotificationLimits | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         store = Within(store, name)
         self.channels: dict[str, dict[Session, None]] = {}
@@ -47,15 +49,15 @@ class Realm:
         """By protocol and key, oldest first."""
         self.detached: dict[Session, Due] = {}
         """Those that wait for a client, longest first, and when their windows pass."""
-        self.rooms = Rooms(store)
-        self.documents = MemoryDocuments(store=store)
+        self.rooms = Rooms(store, limits.rooms)
+        self.documents = MemoryDocuments(limits.documents, limits.documents_bytes, store=store)
         self.notifications = MemoryNotifications(notifications, store=store)
         self._kept: dict[Resource, Kept] = {
             Resource.DOCUMENTS: self.documents,
             Resource.NOTIFICATIONS: self.notifications,
             Resource.ROOMS: self.rooms,
         }
-        self.waiting = Waiting(keeper)
+        self.waiting = FirstReceiver(journaling, limits.first_receiver)
         self.behaviours: dict[str, Behaviour[Any]] = {}
         """By listener."""
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}

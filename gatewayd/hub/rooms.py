@@ -8,13 +8,8 @@ from typing import Any
 
 import msgspec
 
+from gatewayd.config.limits import RoomLimits
 from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode
-
-CLOSED_NAMES = 10_000
-"""How many names of closed rooms are remembered, the newest of them."""
-MAX_ROOMS = 100_000
-MAX_BANS = 10_000
-"""Bans per room; there are bans in at most `MAX_ROOMS`, and those of the room that had the first give way."""
 
 
 class RoomRecord(msgspec.Struct, frozen=True):
@@ -33,8 +28,9 @@ _decode = msgspec.json.Decoder(RoomRecord).decode
 class Rooms:
     """State by room name; a state is a plain mapping of `room_update`'s fields."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, limits: RoomLimits | None = None) -> None:
         self.store: Store = store or Nowhere()
+        self._limits = limits or RoomLimits()
         self._states: dict[str, dict[str, Any]] = {}
         self._bans: dict[str, OrderedDict[str, None]] = {}
         self._closed: OrderedDict[str, int] = OrderedDict()
@@ -62,7 +58,7 @@ class Rooms:
 
     def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
         """Create the room, or create it again after a close; False when there are too many."""
-        if room not in self._states and len(self._states) >= MAX_ROOMS:
+        if room not in self._states and len(self._states) >= self._limits.rooms:
             return False
         self._closed.pop(room, None)
         if stays:
@@ -81,14 +77,14 @@ class Rooms:
 
     def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
         """Forbid or allow a participant to come back."""
-        if banned and room not in self._bans and len(self._bans) >= MAX_ROOMS:
+        if banned and room not in self._bans and len(self._bans) >= self._limits.rooms:
             forgotten = next(iter(self._bans))
             del self._bans[forgotten]
             self._changed(forgotten)
         bans = self._bans.setdefault(room, OrderedDict())
         if banned:
             bans[participant] = None
-            if len(bans) > MAX_BANS:
+            if len(bans) > self._limits.bans:
                 bans.popitem(last=False)
         else:
             bans.pop(participant, None)
@@ -111,7 +107,7 @@ class Rooms:
         self._closed.pop(room, None)
         self._closed[room] = last + 1
         self._changed(room)
-        if len(self._closed) > CLOSED_NAMES:
+        if len(self._closed) > self._limits.closed_names:
             self._changed(self._closed.popitem(last=False)[0])
 
     # --- the journal ----------------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ from attrs import frozen
 
 from gatewayd.core.record import Key, MissedNotifications, Nowhere, Row, Store, Table
 
-MAX_DOCUMENTS = 100_000
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 OVERHEAD = 200
 """What a notification takes in memory beside its own bytes."""
 LOST = 0
@@ -26,9 +24,7 @@ LOST = 0
 class MemoryDocuments:
     """JSON values under keys, kept as encoded bytes so that the bound is in bytes and nobody can change them."""
 
-    def __init__(
-        self, max_count: int = MAX_DOCUMENTS, max_bytes: int = MAX_DOCUMENT_BYTES, store: Store | None = None
-    ) -> None:
+    def __init__(self, max_count: int, max_bytes: int, store: Store | None = None) -> None:
         self.store: Store = store or Nowhere()
         self._max_count = max_count
         self._max_bytes = max_bytes
@@ -197,8 +193,9 @@ class MemoryNotifications:
     def _forget(self, user: str) -> None:
         box = self._boxes.pop(user)
         while box.kept:
-            self._pop(box)
-        self.store.delete_group(Table.NOTIFICATIONS, user)
+            self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
+        if box.lost:
+            self.store.delete(Table.NOTIFICATIONS, (user, LOST))
 
     def drop(self, user: str, last: int, lost: int) -> None:
         """The client has shown that it has all up to the number `last`, and knows that it lost so many."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
+from typing import Any
+
+Call = Callable[[], Coroutine[Any, Any, None] | None]
+"""What it returns may have to wait: who makes the calls awaits that, without holding up the others."""
 
 SWEPT = 64
 """As many cancelled calls may stay in any case."""
@@ -16,8 +20,8 @@ class Due:
 
     __slots__ = ("_timers", "call")
 
-    def __init__(self, call: Callable[[], None], timers: Timers) -> None:
-        self.call: Callable[[], None] | None = call
+    def __init__(self, call: Call, timers: Timers) -> None:
+        self.call: Call | None = call
         self._timers = timers
 
     def cancel(self) -> None:
@@ -39,7 +43,7 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def at(self, when: float, call: Callable[[], None]) -> Due:
+    def at(self, when: float, call: Call) -> Due:
         """Make a call at that time, or at the first chance after it."""
         due = Due(call, self)
         earlier = when < self.next
@@ -64,7 +68,7 @@ class Timers:
             self._cancelled -= 1
         return self._heap[0][0] if self._heap else math.inf
 
-    def pop_due(self, now: float) -> Callable[[], None] | None:
+    def pop_due(self, now: float) -> Call | None:
         """One call that is due by now, taken out; None when there is none."""
         if self.next > now:
             return None

@@ -1,12 +1,13 @@
-"""What the node has done since it started."""
+"""What the node has done since it started, and what became of one publish."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from attrs import define, field
 
-from gatewayd.core.counts import Drop
+from gatewayd.core.counts import Counts, Drop
 
 
 @define
@@ -32,3 +33,33 @@ class Totals:
         if count:
             self.dropped += count
             self.reasons[reason.value] += count
+
+
+@define(eq=False)
+class Tally:
+    """What becomes of one publish, and whatever is dropped because of it; the node's totals have it as well."""
+
+    totals: Totals
+    delivered: int = 0
+    buffered: int = 0
+    reasons: dict[str, int] | None = None
+
+    def drop(self, reason: Drop, count: int = 1) -> None:
+        """So many are dropped."""
+        if count:
+            self.totals.drop(reason, count)
+            if self.reasons is None:
+                self.reasons = {}
+            self.reasons[reason.value] = self.reasons.get(reason.value, 0) + count
+
+    def add(self, losses: Mapping[Drop, int]) -> None:
+        """What a backlog has lost."""
+        for reason, count in losses.items():
+            self.drop(reason, count)
+
+    def counts(self, number: int) -> Counts:
+        """The answer to the publisher; `number` is the event's."""
+        reasons = self.reasons
+        if reasons is None:
+            return Counts(self.delivered, self.buffered, number=number)
+        return Counts(self.delivered, self.buffered, sum(reasons.values()), reasons, number)

@@ -103,12 +103,6 @@ class Journal:
             self._pending.delete(table, key)
             self._recorded()
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        """Record that all keys that begin with this part are gone."""
-        if not self._deaf:
-            self._pending.delete_group(table, group)
-            self._recorded()
-
     def _recorded(self) -> None:
         self._something.set()
         if self._pending.bytes > self._limits.pending_bytes:

@@ -17,7 +17,7 @@ from gatewayd.journal import mark
 from gatewayd.journal.opening import NAME, attach, check, database, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
-from gatewayd.journal.tables import COLUMNS, MIGRATIONS, Key, Table, columns_of, delete, select, storable, upsert
+from gatewayd.journal.tables import MIGRATIONS, Key, Table, columns_of, delete, select, upsert
 
 Parameters = tuple[str | int | bytes, ...]
 """Of one row's part of a statement."""
@@ -177,12 +177,9 @@ class JournalFile:
 def write(connection: sqlite3.Connection, changes: Changes, most: int) -> int:
     """Write one table's part, so many rows a statement; the answer is how many rows were left out."""
     table = changes.table
-    width = len(COLUMNS[table])
-    for groups in chunks([group for group in changes.groups if all(storable(str(part)) for part in group)], most):
-        connection.execute(delete(table, width - 1, len(groups)), list(chain.from_iterable(groups)))
-    for keys in chunks([columns for key in changes.deleted() if (columns := columns_of(table, key)) is not None], most):
-        connection.execute(delete(table, width, len(keys)), list(chain.from_iterable(keys)))
-    written = [(columns_of(table, key), value) for key, value in changes.written()]
+    for keys in chunks([columns for key in changes.deletes if (columns := columns_of(table, key)) is not None], most):
+        connection.execute(delete(table, len(keys)), list(chain.from_iterable(keys)))
+    written = [(columns_of(table, key), value) for key, value in changes.puts.items()]
     kept = [(*columns, value) for columns, value in written if columns is not None]
     for rows in chunks(kept, most):
         connection.execute(upsert(table, len(rows)), list(chain.from_iterable(rows)))

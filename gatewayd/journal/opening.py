@@ -208,9 +208,10 @@ def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Seq
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version + 1}")
         except sqlite3.Error as error:
+            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
             raise JournalError(
                 f"{path}: cannot be brought from version {version} to {version + 1} ({reason(error)}) and is left as "
-                f"it was; {ANEW}"
+                f"it was; {ROOM if full else ANEW}"
             ) from error
 
 

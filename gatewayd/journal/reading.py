@@ -38,7 +38,7 @@ class Reading:
         self._dropped = dropped
         self.place = ""
         """Where we are."""
-        self.gaps: list[tuple[int, EventRecord]] = []
+        self.gaps: list[EventRecord] = []
         """The events among those that were dropped."""
 
     def load(self, table: Table) -> Iterator[tuple[Key, bytes]]:
@@ -59,8 +59,10 @@ class Reading:
         self._dropped[table.value] += 1
         self._journal.delete(table, key)
         if table is Table.EVENTS:
-            with suppress(RecursionError):  # deeper than this daemon ever wrote: nobody can tell whose it was
-                self.gaps.append((int(str(key)), decode_event(value)))
+            # Deeper than this daemon ever wrote, or of a version before, and too deep to be migrated: nobody can tell
+            # whose it was.
+            with suppress(RecursionError, msgspec.ValidationError):
+                self.gaps.append(decode_event(value))
 
     def __enter__(self) -> Self:
         return self

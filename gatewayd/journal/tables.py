@@ -22,8 +22,6 @@ COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.META: ("key",),
 }
 """The key's columns."""
-GROUPED = frozenset({Table.NOTIFICATIONS})
-"""All columns but the last make a group, which can be deleted as a whole."""
 
 APPLICATION_ID = 0x67617465
 """Stands in the file's head, "gate": whose database this is, for file(1) and for us."""
@@ -61,6 +59,30 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ),
         *_keyed(Table.ROOMS, "realm TEXT NOT NULL, name TEXT NOT NULL", "realm, name", "'', name"),
         *_keyed(Table.IDEMPOTENCY, "scope TEXT NOT NULL, id TEXT NOT NULL", "scope, id", "'', id", " WITHOUT ROWID"),
+    ),
+    (  # backlogs: sessions number their events, and have cursors; what makes no sense is left for `Reading` to name
+        "CREATE TEMP TABLE cursors AS SELECT id AS session, value ->> '$.said' AS said, value ->> '$.untold' AS untold,"
+        " (value ->> '$.delivered') + (value ->> '$.lost') AS written FROM sessions WHERE json_valid(value)",
+        "CREATE TEMP TABLE kept AS SELECT sequence AS number, value, value ->> '$.channel' AS channel FROM events"
+        " WHERE json_valid(value) AND json_type(value, '$.holders') = 'array'",
+        "CREATE TEMP TABLE places AS SELECT number, session,"
+        " written + row_number() OVER (PARTITION BY session ORDER BY number) AS place"
+        " FROM kept, json_each(kept.value, '$.holders') AS holder JOIN cursors ON session = holder.value"
+        " WHERE number > said OR session IN (SELECT late.value FROM json_each(kept.value, '$.late') AS late)",
+        "INSERT INTO places SELECT number, channel, 0 FROM kept"
+        " WHERE channel IN (SELECT holder.value FROM json_each(kept.value, '$.holders') AS holder)",
+        "CREATE INDEX temp.by_number ON places (number)",
+        "CREATE INDEX temp.by_session ON places (session)",
+        "UPDATE events SET value = json_remove(json_set(value, '$.holders', (SELECT json_group_object(session, place)"
+        " FROM places WHERE number = sequence)), '$.late') WHERE sequence IN (SELECT number FROM kept)",
+        "UPDATE sessions SET value = json_remove(json_set(value, '$.written', written, '$.given', given,"
+        " '$.mark', given, '$.gaps', json(iif(untold > 0, json_object('resume_buffer_full', untold), '{}'))),"
+        " '$.said', '$.delivered', '$.untold') FROM (SELECT session, written, untold, written + (SELECT count(*)"
+        " FROM places WHERE places.session = cursors.session) AS given FROM cursors) AS found"
+        " WHERE sessions.id = found.session",
+        "DROP TABLE places",
+        "DROP TABLE kept",
+        "DROP TABLE cursors",
     ),
 )
 """By version: the statements that lead from version n to n + 1. What was released is never changed, only added to."""
@@ -101,10 +123,8 @@ def upsert(table: Table, rows: int) -> str:
     )
 
 
-def delete(table: Table, width: int, rows: int) -> str:
-    """Delete all keys that begin with one of so many rows of the first `width` columns."""
-    row = f"({', '.join('?' * width)})"  # an index is used for (a, b) IN ... only where it has a name
-    return (
-        f"WITH gone AS (VALUES {', '.join([row] * rows)})"
-        f" DELETE FROM {table} WHERE ({', '.join(COLUMNS[table][:width])}) IN gone"
-    )
+def delete(table: Table, rows: int) -> str:
+    """Delete so many keys."""
+    columns = COLUMNS[table]
+    row = f"({', '.join('?' * len(columns))})"  # an index is used for (a, b) IN ... only where it has a name
+    return f"WITH gone AS (VALUES {', '.join([row] * rows)}) DELETE FROM {table} WHERE ({', '.join(columns)}) IN gone"

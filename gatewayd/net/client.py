@@ -12,9 +12,10 @@ import trio
 
 from gatewayd.core.close import NEVER_SENT, Cause, Disconnect
 from gatewayd.core.machine import IDENTIFIED
-from gatewayd.core.protocol import loads
+from gatewayd.core.session import session_of
 from gatewayd.core.text import printable
-from gatewayd.hub import entry
+from gatewayd.core.wire import loads
+from gatewayd.hub import dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -61,12 +62,12 @@ class Client:
             raise claim
         realm = self.behaviour.port.realm
         self.hub.open(self.connection, self.behaviour.listener, realm, self.remote)
-        await entry.greet(self.hub, self.behaviour, self.connection, handshake, claim)
+        await dispatch.greet(self.hub, self.behaviour, self.connection, handshake, claim)
         self._check_identified()
 
     def on_message(self, message: str | bytes) -> Coroutine[Any, Any, None] | None:
         """Act on one message; returns a coroutine for what cannot be done at once."""
-        later = entry.hear(self.hub, self.behaviour, self.connection, message)
+        later = dispatch.hear(self.hub, self.behaviour, self.connection, message)
         return None if later is None else self._finish(later)
 
     async def _finish(self, later: Coroutine[Any, Any, None]) -> None:
@@ -82,7 +83,7 @@ class Client:
         """Log what a client did, with its identity once it has identified."""
         if not log.isEnabledFor(logging.INFO):
             return
-        session, identified, limits = self.connection.session, self.ticket.identified, self.limits
+        session, identified, limits = session_of(self.connection), self.ticket.identified, self.limits
         who = printable(session.identity or "-", 64) if identified and session is not None else "-"
         self.lines.log(
             log, logging.INFO, "%s listener=%s session=%s identity=%s remote=%s %s",
@@ -132,7 +133,6 @@ async def watch(connection: Connection, has_unread: Callable[[], bool], limits: 
 async def serve_client(client: Client, writer: Writer, websocket: WebSocket) -> None:
     """Serve one upgraded client to its last byte. The socket is closed when this returns."""
     try:
-        client.connection.pings = websocket.controls
         verdict = await _serve(client, writer, websocket)
         if not await _close(client, writer, websocket, verdict):
             await writer.socket.linger(client.limits.linger_seconds, client.limits.drain_bytes)
@@ -150,7 +150,7 @@ async def _serve(client: Client, writer: Writer, websocket: WebSocket) -> Discon
     verdict: Disconnect | None = None
     try:
         async with trio.open_nursery() as tasks:
-            connection.stop = tasks.cancel_scope.cancel
+            connection.serve(tasks.cancel_scope.cancel, websocket.controls)
             writer.use(tasks)
             try:
                 await client.greet()
@@ -167,7 +167,8 @@ async def _serve(client: Client, writer: Writer, websocket: WebSocket) -> Discon
         verdict = Disconnect(Cause.PEER_GONE)
     except* Exception:  # noqa: BLE001  # a bug of ours must end this client alone, and be seen
         client.hub.totals.faults += 1
-        session = connection.session.id if connection.session else "none"
+        served = session_of(connection)
+        session = "none" if served is None else served.id
         where = client.behaviour.listener
         client.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
         verdict = Disconnect(Cause.INTERNAL)
@@ -185,7 +186,7 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
 
 async def _close(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then close the connection; False when the client may still be sending."""
-    ending = entry.part(client.hub, client.connection, verdict)
+    ending = dispatch.part(client.hub, client.connection, verdict)
     cause = ending.cause.value
     client.log("left", f"cause={cause} reason={printable(ending.reason)}", cause)
     try:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from gatewayd.config.model import ListenerConfig
     from gatewayd.core.behaviour import Behaviour
     from gatewayd.core.events import Identify
-    from gatewayd.core.protocol import Wire
+    from gatewayd.core.outbox import Outbox
     from gatewayd.core.settings import Settings
+    from gatewayd.core.wire import Wire
     from gatewayd.hub.hub import Hub
     from gatewayd.net.epoll import Epoll
     from gatewayd.net.forward import Forwarder
@@ -163,9 +164,11 @@ class Listener:
                 transport, response(refused.status, refused.reason, headers=headers, plain=not head.upgrades)
             )
             return None
-        connection = Connection(self.wire, self.settings, trio.current_time(), handshake.address)
         limits = self.limits.client
-        writer = Writer(transport, connection, self.tick, limits.write_seconds)
+        writer = Writer(
+            transport, self.settings, self.tick, limits.write_seconds, partial(self._connection, handshake.address)
+        )
+        connection = writer.connection
         data = transport.upgrade(self.epoll, writer.wake)
         websocket = WebSocket(data, writer, connection, limits, pipelined=reader.pipelined, fast=self.fast_lane)
         client = self._new_client(
@@ -173,6 +176,11 @@ class Listener:
         )
         await transport.send_all(switching_protocols(head))
         return partial(serve_client, client, writer, websocket)
+
+    def _connection(self, address: str | None, outbox: Outbox) -> Connection:
+        return Connection(
+            self.wire, self.settings, trio.current_time(), address, outbox=outbox, watcher=self.hub
+        )  # fmt: skip
 
     async def _forward(self, transport: SocketTransport, head: Head, pipelined: bytes, remote: str) -> None:
         assert self.forwarder is not None, "the protocol admits plain requests, and nothing answers them"

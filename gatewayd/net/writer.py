@@ -8,15 +8,18 @@ task exists only while the kernel takes no more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.outbox import Outbox
 from gatewayd.net.transport import SocketTransport
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
+    from gatewayd.core.settings import Settings
     from gatewayd.net.tick import Tick
 
 
@@ -24,24 +27,25 @@ class Writer:
     """Writes one connection's outbox to its socket; a write may be blocked for `write_seconds`, or `outbox_age`."""
 
     __slots__ = (
-        "_connection", "_dirty", "_nursery", "_outbox", "_patience", "_task", "_tick",
-        "closing", "socket",
+        "_dirty", "_nursery", "_outbox", "_patience", "_task", "_tick",
+        "closing", "connection", "socket",
     )  # fmt: skip
 
-    def __init__(self, transport: SocketTransport, connection: Connection, tick: Tick, write_seconds: float) -> None:
+    def __init__(
+        self, transport: SocketTransport, settings: Settings, tick: Tick, write_seconds: float,
+        connect: Callable[[Outbox], Connection],
+    ) -> None:  # fmt: skip
         self.socket = transport
-        self._connection = connection
-        self._outbox = connection.outbox
+        self._outbox = Outbox.within(settings, send=transport.send, wake=self.wake, pace=tick)
+        self.connection = connect(self._outbox)
+        """Whose outbox this is, made with it."""
         self._tick = tick
-        self._patience = min(write_seconds, connection.settings.outbox_age)
+        self._patience = min(write_seconds, settings.outbox_age)
         self._nursery: trio.Nursery | None = None
         self._dirty = False
         self._task = False
         self.closing = False
         """A close frame is in the outbox or out."""
-        connection.outbox.send = transport.send
-        connection.outbox.pace = tick
-        connection.outbox.wake = self.wake
 
     def wake(self) -> None:
         """Something waits to be written: at the end of the tick, unless the writer task is running."""
@@ -61,7 +65,7 @@ class Writer:
     def send_control(self, frame: bytes) -> None:
         """Queue a ping, pong or close frame: bounded by what causes it, not by the outbox."""
         if not self.closing:
-            self._outbox.push(frame, None, trio.current_time(), free=True)
+            self._outbox.push(frame, trio.current_time(), free=True)
 
     def send_close(self, frame: bytes) -> None:
         """Queue a close frame; nothing is queued behind it."""
@@ -91,7 +95,7 @@ class Writer:
         """Start the writer task; it ends when the outbox is empty."""
         if self._nursery is not None and not self._task:
             self._task = True
-            self._connection.lags(self._connection)
+            self.connection.watcher.behind(self.connection)
             self._nursery.start_soon(self._write)
 
     async def _write(self) -> None:
@@ -113,14 +117,10 @@ class Writer:
                 self._give_up()
 
     def _wrote(self, count: int) -> None:
-        done = self._outbox.advance(count)
-        connection = self._connection
-        if connection.verdict is not None and done and connection.session is not None:
-            for event in done:  # taken back as unsent while its frame was half out: it did go out after all
-                connection.session.reached(event)
-            connection.lags(connection)  # what the journal knows of it is out of date
+        if self._outbox.advance(count):
+            self.connection.watcher.wrote(self.connection)
 
     def _give_up(self) -> None:
-        """The peer does not read, which is the verdict; what is left is taken back."""
-        self._connection.end(Disconnect(Cause.SLOW_CONSUMER, f"nothing was read for {self._patience:g} s"))
+        """The peer does not read, which is the verdict; what is left stays in the session's backlog."""
+        self.connection.end(Disconnect(Cause.SLOW_CONSUMER, f"nothing was read for {self._patience:g} s"))
         raise trio.BrokenResourceError("the peer does not read")

@@ -68,6 +68,8 @@ def endings(protocol: Protocol) -> Table:
 def causes(protocol: Protocol) -> list[tuple[Cause, Ending]]:
     """Every cause that is said on the wire, with what the protocol makes of it."""
     table = {**COMMON_ENDINGS, **protocol.wire.endings}
+    if protocol.wire.number is None:  # its clients never see a sequence
+        table.pop(Cause.INVALID_SEQUENCE, None)
     return [(cause, table[cause]) for cause in Cause if cause in table]
 
 

@@ -18,7 +18,8 @@ from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.links import check_url
-from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
 
 if TYPE_CHECKING:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import NO_REPLY, BackendFailed, NoBackend
+from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
-from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire
+from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.rate import Rate
 from gatewayd.core.record import MissedNotifications
 from gatewayd.core.resources import Resource
+from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, texts
 from gatewayd.protocols.dmod_page import NOTHING_SHOWN, Page
 
@@ -105,7 +107,7 @@ WIRE = Wire(
         Cause.BACKEND_FAILED: Ending(None, payload=_failed),
     },
     beats=True,
-    acknowledges=True,
+    answers_beats=True,
 )
 
 
@@ -115,6 +117,7 @@ class Dmod(Applications):
     prefixes = ("user", "guild")
     uses = (Resource.DOCUMENTS, Resource.NOTIFICATIONS)
     own = ("uid",)
+    policy = Policy(Retention.ACKNOWLEDGED, frozenset({"NOTIFICATION"}), acknowledges=True)
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{token, uid}`; without a uid it is basic access, which never resumes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from gatewayd.core.behaviour import Timer
+from gatewayd.core.rate import Timer
 
 NOTHING_SHOWN = (0, 0)
 

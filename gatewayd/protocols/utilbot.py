@@ -17,7 +17,8 @@ from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
 from gatewayd.core.close import IGNORED, Cause, Disconnect, Ending
 from gatewayd.core.encode import ZLIB
-from gatewayd.core.protocol import Opcode, Protocol, Timing, Wire, need
+from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.wire import Opcode, Wire, need
 
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
@@ -129,7 +130,7 @@ class Utilbot(Behaviour[Options]):
     def greeting(self, connection: Any, handshake: Handshake) -> None:
         """Everything after hello is compressed where the query asks for it."""
         if "zlib" in (handshake.query.get("compression"), handshake.query.get("encoding")):
-            connection.variant = ZLIB
+            connection.speak(ZLIB)
 
     async def identify(self, connection: Any, identify: e.Identify) -> Admission:
         """`{type, key, id?}`: the key is verified, an id is made where none is given."""

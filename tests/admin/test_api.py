@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from gatewayd.admin.routes import _rss
-from gatewayd.config.limits import ApiLimits
+from gatewayd.config.limits import ApiLimits, HubLimits, RoomLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Grant
+from gatewayd.protocols import utilbot
 from tests.admin.served import api
+from tests.playbook import Playbook
 
 
 async def test_status_and_listeners_and_health(tmp_path: Path) -> None:
@@ -140,12 +142,13 @@ async def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert await node.ask("DELETE", "/v1/documents/guild:7/x") == (200, {"deleted": "guild:7/x"})
         for method in ("GET", "DELETE"):
             assert (await node.ask(method, "/v1/documents/guild:7/x"))[0] == 404
-        node.node.hub.realm("main").documents._max_count = 0
+        node.node.hub.realms.make("main").documents._max_count = 0
         assert (await node.ask("PUT", "/v1/documents/x", 1))[0] == 507
 
 
-async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with api(tmp_path) as node:
+async def test_rooms(tmp_path: Path) -> None:
+    talk = Playbook(utilbot.PROTOCOL, limits=HubLimits(rooms=RoomLimits(rooms=1)))
+    async with api(tmp_path, talk=talk) as node:
         made = {"id": "a/b", "state": {"maxParticipants": 2}, "participants": [], "bans": []}
         assert await node.ask("POST", "/v1/rooms", {"id": "a/b", "maxParticipants": 2}) == (201, made)
         assert (await node.ask("POST", "/v1/rooms", {"id": "a/b"}))[0] == 409
@@ -160,9 +163,9 @@ async def test_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert await node.get("/v1/rooms/a%2Fb") == {**made, "state": {"maxParticipants": 2, "roomLocked": True}}
         assert await node.ask("DELETE", "/v1/rooms/a%2Fb") == (200, {"closed": "a/b"})
         assert (await node.ask("GET", "/v1/rooms/a%2Fb"))[0] == 404
-        assert node.node.hub.realm("main").rooms.is_closed("a/b")
-        monkeypatch.setattr("gatewayd.hub.rooms.MAX_ROOMS", 0)
-        assert (await node.ask("POST", "/v1/rooms", {"id": "x"}))[0] == 507
+        assert node.node.hub.realms.make("main").rooms.is_closed("a/b")
+        assert (await node.ask("POST", "/v1/rooms", {"id": "x"}))[0] == 201
+        assert (await node.ask("POST", "/v1/rooms", {"id": "y"}))[0] == 507
 
 
 async def test_unknown_paths_methods_and_bodies_too_large(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ async def test_where_all_places_are_at_work_the_next_is_refused_in_words(tmp_pat
             busy = [Client(node) for _ in range(3)]
             for client in busy:
                 client.sock.sendall(waiting(2))
-            while len(node.talk.hub.following) < 3:
+            while len(node.talk.hub.progress) < 3:
                 time.sleep(0.01)
             for _ in range(100):
                 with (refused := Client(node)).sock:
@@ -216,7 +216,7 @@ async def test_without_a_token_no_body_is_awaited(tmp_path: Path) -> None:
                 assert client.ended()
 
         await trio.to_thread.run_sync(run)
-        assert "a" not in node.node.hub.realm("main").documents
+        assert "a" not in node.node.hub.realms.make("main").documents
 
 
 async def test_a_body_that_is_refused_is_read_until_its_answer_has_come(tmp_path: Path) -> None:

@@ -14,11 +14,10 @@ import trio
 
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.admin.publishing import TimeSlice, TimeSlices
-from gatewayd.config.limits import ApiLimits
+from gatewayd.config.limits import ApiLimits, HubLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.record import Key, Nowhere, Table
-from gatewayd.hub import following
 from gatewayd.net.clock import SteadyClock
 from gatewayd.protocols import dmod, utilbot
 from tests.admin.served import Api, api, bot
@@ -297,7 +296,7 @@ def page(talk: Playbook) -> Person:
 async def waits(node: Api, count: int = 1) -> None:
     """Until so many publishers wait."""
     with trio.fail_after(5):
-        while len(node.talk.hub.following) != count or (count and not node.talk.hub.following.pairs):
+        while len(node.talk.hub.progress) != count or (count and not node.talk.hub.progress.pairs):
             await trio.sleep(0.001)
 
 
@@ -309,23 +308,42 @@ async def test_how_far_a_session_has_got(tmp_path: Path) -> None:
 
         async def progress(person: Person) -> list[Any]:
             shown = await node.get(f"/v1/sessions/{person.session.id}")
-            assert shown["sequence"] == person.session.sequence
+            assert shown["sequence"] == person.session.lifecycle_sequence
             return [shown["given"], shown["written"], shown["acknowledged"]]
 
         assert await progress(person) == [0, 0, 0]
         event = {"channel": "user:7", "event": "E"}
-        (first, second) = [(await node.ask("POST", "/v1/publish", event))[1]["number"] for _ in range(2)]
-        assert await progress(person) == [second, second, 0]
+        for _ in range(2):
+            await node.ask("POST", "/v1/publish", event)
+        assert await progress(person) == [2, 2, 0]
         talk.advance(30)
         person.reads = False
-        third = (await node.ask("POST", "/v1/publish", event))[1]["number"]
+        await node.ask("POST", "/v1/publish", event)
         person.say({"op": 4})
-        assert await progress(person) == [third, second, second]
+        assert await progress(person) == [3, 2, 2]
         person.leave()
-        assert await progress(person) == [second, second, second]
-        assert first < second < third
-        number = (await node.ask("POST", "/v1/publish", {"channel": "user:b", "event": "E"}))[1]["number"]
-        assert await progress(other) == [number, number, None]
+        assert await progress(person) == [3, 2, 2]
+        await node.ask("POST", "/v1/publish", {"channel": "user:b", "event": "E"})
+        assert await progress(other) == [1, 1, None]
+
+
+async def test_what_a_session_has_lost_is_shown_until_its_client_is_told(tmp_path: Path) -> None:
+    talk = Playbook(utilbot.PROTOCOL, resume_events=2)
+    async with api(tmp_path, bots=1, talk=talk) as node:
+        person = talk.people[0]
+
+        async def shown() -> tuple[Any, ...]:
+            view = await node.get(f"/v1/sessions/{person.session.id}")
+            return view["given"], view["written"], view["delivered"], view["lost"], view["gaps"]
+
+        talk.publish("user:b0", "E", 0)
+        assert await shown() == (1, 1, 1, 0, {})
+        person.leave()
+        for number in range(5):
+            talk.publish("user:b0", "E", number)
+        assert await shown() == (6, 4, 1, 3, {"resume_buffer_full": 3})
+        bot(talk, "b0")
+        assert await shown() == (6, 6, 3, 3, {})
 
 
 async def test_wait_until_it_is_written(tmp_path: Path) -> None:
@@ -396,6 +414,52 @@ async def test_wait_until_it_is_acknowledged(tmp_path: Path) -> None:
         assert (counts["written"], counts["acknowledged"]) == (1, None)
 
 
+async def test_wait_over_a_resume_until_the_new_client_has_read_it(tmp_path: Path) -> None:
+    async with api(tmp_path, bots=1) as node:
+        first = node.talk.people[0]
+        first.reads = False
+
+        async def comes_back() -> None:
+            await waits(node)
+            first.leave()
+            second = bot(node.talk, "b0")
+            assert node.talk.hub.progress.pairs == 0, "it reads what it had missed"
+            assert second.session is first.session
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes_back)
+            event = {"channel": "user:b0", "event": "E"}
+            _, counts = await node.ask("POST", "/v1/publish?wait=written&timeout=30s", event)
+        assert (counts["delivered"], counts["written"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("name", "acknowledged"), [("NOTIFICATION", 1), ("E", 0)])
+async def test_wait_over_a_resume_until_it_is_acknowledged(tmp_path: Path, name: str, acknowledged: int) -> None:
+    """A notification comes again until the client has shown that it has it; of anything else nobody will ever know."""
+    talk = Playbook(dmod.PROTOCOL)
+    async with api(tmp_path, talk=talk) as node:
+        first = page(talk)
+        talk.advance(30)
+        first.say({"op": 4})
+        first.heard()
+
+        async def comes_back() -> None:
+            await waits(node)
+            first.leave()
+            second = page(talk)
+            assert second.session is first.session
+            if acknowledged:
+                assert node.talk.hub.progress.pairs == 1
+                talk.advance(30)
+                second.say({"op": 4})
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes_back)
+            event = {"channel": "user:7", "event": name, "data": {}}
+            _, counts = await node.ask("POST", "/v1/publish?wait=acknowledged&timeout=5s", event)
+        assert (counts["written"], counts["acknowledged"]) == (1, acknowledged)
+
+
 async def test_the_same_id_is_answered_with_what_was_waited_for(tmp_path: Path) -> None:
     async with api(tmp_path, bots=1) as node:
         event = {"channel": "user:b0", "event": "E", "id": "one"}
@@ -442,15 +506,13 @@ async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path, half:
                 await waits(node, 0)
                 assert b'"written":0' in await trio.to_thread.run_sync(sock.recv, 1000)
         await waits(node, 0)
-        assert node.talk.hub.following.pairs == 0
+        assert node.talk.hub.progress.pairs == 0
         assert await node.get("/healthz")
 
 
-async def test_too_many_that_wait_are_refused_before_anything_is_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(following, "MAX_WATCHES", 1)
-    async with api(tmp_path, bots=1) as node:
+async def test_too_many_that_wait_are_refused_before_anything_is_published(tmp_path: Path) -> None:
+    talk = Playbook(utilbot.PROTOCOL, limits=HubLimits(watches=1, watched_pairs=1))
+    async with api(tmp_path, bots=1, talk=talk) as node:
         person = node.talk.people[0]
         person.leave()
         event = {"channel": "user:b0", "event": "E"}
@@ -466,7 +528,6 @@ async def test_too_many_that_wait_are_refused_before_anything_is_published(
             nursery.start_soon(another)
             assert (await node.ask("POST", "/v1/publish?wait=written&timeout=30s", event))[1]["written"] == 1
         assert node.talk.hub.totals.published == 2
-        monkeypatch.setattr(following, "MAX_PAIRS", 1)
         node.talk.people[-1].leave()
         status, answers = await node.ask("POST", "/v1/publish?wait=written&timeout=0s", [event, event])
         assert [answers[0]["buffered"], answers[1]["error"]["code"]] == [1, "too_many_waits"]

@@ -90,7 +90,7 @@ async def test_what_is_kept_is_kept_in_one_realm(tmp_path: Path) -> None:
         path, room = "/v1/documents/guild:1", "/v1/rooms/r"
         note = {"user": "7", "data": {}}
         assert (await node.ask("POST", "/v1/notify", note, **ALL))[0] == 200  # dmod's realm is meant
-        assert list(node.talk.hub.realm("prod").notifications.waiting("7").notes)
+        assert list(node.talk.hub.realms.make("prod").notifications.waiting("7").notes)
         for method in ("GET", "PUT", "DELETE"):
             assert refusal(await node.ask(method, path, 1, **ALL)) == SEVERAL
             assert refusal(await node.ask(method, room, {}, **ALL)) == SEVERAL

@@ -14,7 +14,7 @@ from gatewayd.admin.waits import Wait, arrived, reached
 from gatewayd.config.limits import ApiLimits
 from gatewayd.ctl.limits import CtlLimits
 from gatewayd.ctl.parser import GOALS
-from gatewayd.hub.following import Followed, Goal, Watch
+from gatewayd.hub.progress import Followed, Goal, Watch
 
 
 def asked(query: str, *said: dict[str, Any]) -> Request:

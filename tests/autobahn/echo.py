@@ -15,7 +15,8 @@ import trio
 from gatewayd.config.limits import ClientLimits, NetLimits
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.intake import Intake
-from gatewayd.core.protocol import Protocol, Timing, Wire
+from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.wire import Wire
 from gatewayd.net.client import Client
 from tests.server import serving
 
@@ -53,7 +54,7 @@ class EchoClient(Client):
     __slots__ = ()
 
     def on_message(self, message: str | bytes) -> None:
-        self.connection.outbox.push(frame(message), None, trio.current_time(), free=True)
+        self.connection.outbox.push(frame(message), trio.current_time(), free=True)
 
 
 PROTOCOL = Protocol(

@@ -19,7 +19,7 @@ from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
 from gatewayd.core.session import Session
-from gatewayd.hub.answers import apply
+from gatewayd.hub.effects import apply
 from tests.hub.test_hub import book, numbers, ready
 from tests.playbook import Playbook
 

@@ -19,7 +19,7 @@ from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service
 from gatewayd.config.backend import BackendConfig
 from gatewayd.core.events import Command
-from gatewayd.hub.answers import apply
+from gatewayd.hub.effects import apply
 from gatewayd.protocols.registry import PROTOCOLS
 from gatewayd.webhook.signature import sign
 from tests.daemon.test_run import CONFIG, identify, running
@@ -38,11 +38,10 @@ def examples() -> dict[str, Any]:
 
 
 async def served(nursery: trio.Nursery, protocol: str, **more: Any) -> Playbook:
-    talk = Playbook(PROTOCOLS[protocol], **more)
     app = examples()["app"]
     config, queue = BackendConfig(handlers="a:b"), MemoryQueue(10)
+    talk = Playbook(PROTOCOLS[protocol], lifecycle=Recorder(queue, config.lifecycle.names), **more)
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
-    talk.hub.lifecycle = Recorder(queue, config.lifecycle.names)
     await nursery.start(service.run)
     talk.ask = service.ask
     return talk

@@ -184,6 +184,7 @@ async def test_lifecycle_events_are_told_and_refused(backend: Backend) -> None:
             {
                 "n": 1, "session": "s1", "generation": 1, "sequence": 1, "kind": "opened", "cause": "", "at": 1.5,
                 "listener": "main", "protocol": "utilbot", "realm": "main", "identity": "a", "metadata": {"type": "bot"},
+                "lost": {},
             }
         ]  # fmt: skip
         for mode, slug in (("503", "status"), ("400", "rejected")):

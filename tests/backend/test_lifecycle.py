@@ -19,8 +19,10 @@ from gatewayd.backend.lifecycle import Deliveries, MemoryQueue, Pace, Recorder, 
 from gatewayd.backend.request import Entry
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.rate import Rate
+from gatewayd.protocols import oxyl
 from tests.backend.conftest import Backend
 from tests.hub.test_hub import book, ready, ready_again
+from tests.playbook import Playbook
 
 
 def entry(n: int, session: str = "s", sequence: int = 1) -> Entry:
@@ -28,6 +30,12 @@ def entry(n: int, session: str = "s", sequence: int = 1) -> Entry:
         n=n, session=session, generation=1, sequence=sequence, kind="opened", cause="", at=0.0, listener="main",
         protocol="utilbot", identity="a",
     )  # fmt: skip
+
+
+COMMAND = {
+    "command": "ping", "raw": "!ping", "ids": {"message": "1", "author": "2", "channel": "3", "guild": "4", "shard": "0"},
+}  # fmt: skip
+KINDS = ("opened", "detached", "resumed", "ended")
 
 
 def queue_of(count: int, limit: int = 100_000) -> MemoryQueue:
@@ -98,9 +106,9 @@ def test_a_full_queue_lets_the_oldest_go_and_says_so(caplog: pytest.LogCaptureFi
 
 
 def test_an_entry_says_all_of_it() -> None:
-    talk, queue = book(), MemoryQueue(10)
+    queue = MemoryQueue(10)
     queue.last = 7
-    talk.hub.lifecycle = Recorder(queue, ("opened", "detached", "resumed", "ended"), wall=lambda: 12.5)
+    talk = book(lifecycle=Recorder(queue, KINDS, wall=lambda: 12.5))
     person = ready(talk)
     session = person.session
     person.leave()
@@ -108,7 +116,7 @@ def test_an_entry_says_all_of_it() -> None:
     session.metadata["later"] = 1
     talk.hub.end(session, Verdict(Cause.KICKED))
     common = {"session": session.id, "at": 12.5, "listener": "main", "protocol": "utilbot", "realm": "main",
-              "identity": "a"}  # fmt: skip
+              "identity": "a", "lost": {}}  # fmt: skip
     assert [attrs.asdict(item) for item in queue.peek(9)] == [
         {**common, "n": 8, "generation": 1, "sequence": 1, "kind": "opened", "cause": "", "metadata": {"type": "bot"}},
         {**common, "n": 9, "generation": 1, "sequence": 2, "kind": "detached", "cause": "peer_gone", "metadata": {"type": "bot"}},
@@ -117,9 +125,55 @@ def test_an_entry_says_all_of_it() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_session_loses_is_said() -> None:
+    """When it is resumed, its client is told, too; what nobody can tell it any more is said when it ends."""
+    queue = MemoryQueue(20)
+    talk = book(lifecycle=Recorder(queue, KINDS), resume_events=2)
+    ready(talk).leave()
+    for number in range(5):
+        talk.publish("user:a", "E", number)
+    person = ready_again(talk)
+    assert person.heard()[1]["d"]["lost"] == 3
+    person.leave()
+    for number in range(5):
+        talk.publish("user:a", "E", number)
+    talk.hub.end(person.session, Verdict(Cause.KICKED))
+    assert [(item.kind, item.lost) for item in queue.peek(9)] == [
+        ("opened", {}),
+        ("detached", {}),
+        ("resumed", {"resume_buffer_full": 3}),
+        ("detached", {}),
+        ("ended", {"resume_buffer_full": 3, "lost_with_session": 2}),
+    ]
+    assert talk.hub.totals.reasons == {"resume_buffer_full": 6, "lost_with_session": 2}
+
+
+def test_what_gave_way_when_the_connection_was_lost_is_said_at_once() -> None:
+    queue = MemoryQueue(20)
+    talk = book(lifecycle=Recorder(queue, KINDS), resume_events=2)
+    person = ready(talk)
+    person.reads = False
+    for number in range(5):
+        talk.publish("user:a", "E", number)
+    person.leave()
+    assert [(item.kind, item.lost) for item in queue.peek(9)][1:] == [("detached", {"resume_buffer_full": 3})]
+
+
+def test_what_another_one_gets_is_not_lost() -> None:
+    queue = MemoryQueue(20)
+    talk = Playbook(oxyl.PROTOCOL, lifecycle=Recorder(queue, ("ended",)))
+    person = talk.connect()
+    person.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
+    person.reads = False
+    talk.publish("service:commands", "EXECUTE_COMMAND", COMMAND)
+    person.leave()
+    assert [(item.kind, item.lost) for item in queue.peek(9)] == [("ended", {})]
+    assert len(list(talk.hub.waiting())) == 1
+
+
 def test_kinds_that_nobody_wants_are_not_queued_and_leave_gaps() -> None:
-    talk, queue = book(), MemoryQueue(10)
-    talk.hub.lifecycle = Recorder(queue, ("ended",))
+    queue = MemoryQueue(10)
+    talk = book(lifecycle=Recorder(queue, ("ended",)))
     ready(talk).leave(Cause.CLIENT_CLOSED)
     assert [(item.n, item.sequence, item.kind) for item in queue.peek(9)] == [(1, 2, "ended")]
 

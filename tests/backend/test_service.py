@@ -19,7 +19,7 @@ from gatewayd.core.ask import NoBackend
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import Command
 from gatewayd.core.rate import Seconds
-from gatewayd.hub.answers import apply
+from gatewayd.hub.effects import apply
 from tests.backend.conftest import SECRET, Backend
 from tests.hub.test_hub import book, ready
 
@@ -33,11 +33,10 @@ async def test_nothing_configured() -> None:
 
 
 async def test_over_http_all_in_all(backend: Backend) -> None:
-    talk = book()
-    config = BackendConfig(url=backend.url, secret=Secret(SECRET))
     queue = MemoryQueue(10)
+    talk = book(lifecycle=Recorder(queue, KINDS))
+    config = BackendConfig(url=backend.url, secret=Secret(SECRET))
     service = Service(config, partial(apply, talk.hub), node=talk.hub, queue=queue)
-    talk.hub.lifecycle = Recorder(queue, KINDS)
     replies: list[Any] = []
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
@@ -58,7 +57,8 @@ async def test_over_http_all_in_all(backend: Backend) -> None:
 
 
 async def test_in_process_all_in_all(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
-    talk, app, told = book(), App(), []
+    app, queue, told = App(), MemoryQueue(10), []
+    talk = book(lifecycle=Recorder(queue, KINDS))
 
     @app.command("utilbot", "echo")
     async def echo(session: Any, data: Any) -> Any:
@@ -69,9 +69,7 @@ async def test_in_process_all_in_all(nursery: trio.Nursery, caplog: pytest.LogCa
     async def opened(entry: Any) -> None:
         told.append(entry.identity)
 
-    queue = MemoryQueue(10)
     service = Service(BackendConfig(handlers="a:b"), partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
-    talk.hub.lifecycle = Recorder(queue, KINDS)
     await nursery.start(service.run)
     person = ready(talk)
     await service.ask(person.session, COMMAND, lambda data: None)
@@ -85,7 +83,8 @@ async def test_in_process_all_in_all(nursery: trio.Nursery, caplog: pytest.LogCa
 async def test_a_backend_that_is_away_at_the_end_is_not_waited_for_longer(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    talk, app, queue = book(), App(), MemoryQueue(10)
+    app, queue = App(), MemoryQueue(10)
+    talk = book(lifecycle=Recorder(queue, ("ended",)))
 
     @app.on_ended
     async def ended(entry: Any) -> None:
@@ -93,7 +92,6 @@ async def test_a_backend_that_is_away_at_the_end_is_not_waited_for_longer(
 
     config = BackendConfig(handlers="a:b", timeout=Seconds(1.0))
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
-    talk.hub.lifecycle = Recorder(queue, ("ended",))
     ready(talk)
     talk.hub.end_all(Verdict(Cause.SHUTDOWN))
     start = trio.current_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from attrs import evolve
@@ -10,12 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core import events as e
+from gatewayd.core.backlog import Backlog, Policy
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import State
+from gatewayd.core.outbox import Outbox
+from gatewayd.core.pings import NO_PINGS
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.rate import Rate
+from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
+from gatewayd.core.wire import Opcode
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.playbook import Playbook
 
@@ -41,6 +47,18 @@ def greeted(protocol: Protocol, settings: Settings = SETTINGS) -> Connection:
     connection = Connection(protocol.wire, settings, 0.0)
     connection.greet(0.0)
     return connection
+
+
+def ready(connection: Connection) -> Backlog:
+    """What its client is given from now on."""
+    backlog = Backlog(Policy(acknowledges=True), max_events=10, max_bytes=1000)
+    connection.session = Session(
+        id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
+        backlog=backlog, resume_window=60.0, connection=connection,
+    )  # fmt: skip
+    connection.outbox.attach(backlog)
+    connection.state = State.READY
+    return backlog
 
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS.values()), ids=list(PROTOCOLS))
@@ -200,7 +218,7 @@ def test_what_a_protocol_forgives_counts_in_its_rate() -> None:
 def test_the_first_verdict_stands() -> None:
     connection = greeted(PROTOCOLS["utilbot"])
     stopped = []
-    connection.stop = lambda: stopped.append(1)
+    connection.serve(lambda: stopped.append(1), NO_PINGS)
     connection.end(Disconnect(Cause.KICKED))
     connection.end(Disconnect(Cause.SHUTDOWN))
     assert connection.verdict is not None
@@ -212,11 +230,36 @@ def test_the_first_verdict_stands() -> None:
 def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
     settings = Settings(interval=10.0, patience=15.0, identify_timeout=None, resume_window=0.0, outbox_events=2)
     connection = greeted(PROTOCOLS["utilbot"], settings)
-    connection.state = State.READY
+    backlog = ready(connection)
     assert connection.deliver(e.Event("c", "E", 1, 0.0), 0.0)
     assert not connection.deliver(e.Event("c", "E", 2, 0.0), 0.0)
+    assert backlog.given == 1
     assert connection.verdict is not None
     assert connection.verdict.cause is Cause.SLOW_CONSUMER
+
+
+def test_a_client_that_is_not_open_is_given_nothing() -> None:
+    connection = greeted(PROTOCOLS["utilbot"])
+    backlog = ready(connection)
+    connection.state = State.GREETED
+    assert not connection.deliver(e.Event("c", "E", 1, 0.0), 0.0)
+    assert connection.verdict is None
+    connection.state = State.READY
+    connection.end(Disconnect(Cause.KICKED))
+    assert not connection.deliver(e.Event("c", "E", 1, 0.0), 0.0)
+    assert backlog.given == 0
+
+
+def test_who_is_late_while_we_listen() -> None:
+    connection = greeted(PROTOCOLS["utilbot"])
+    assert [connection.late(now) for now in (14.9, 15.0)] == [False, True]
+    connection.busy(14.0)
+    assert not connection.late(15.0)
+    connection.listen(14.5)
+    connection = greeted(PROTOCOLS["utilbot"], evolve(SETTINGS, patience=math.inf))
+    assert [connection.late(now) for now in (19.9, 20.0)] == [False, True]
+    ready(connection)
+    assert not connection.late(20.0)
 
 
 async def test_without_a_transport_there_is_no_sign_of_life() -> None:
@@ -229,15 +272,15 @@ def test_a_heartbeat_acknowledges_what_was_said_before_the_beat_that_it_answers(
     talk = Playbook(PROTOCOLS["dmod"])
     page = talk.connect()
     page.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
-    session = page.session
-    assert session.acknowledged == 0
+    backlog = page.session.backlog
+    assert backlog.acknowledged == 0
     talk.publish("user:7", "E", 1)
     page.say({"op": 4})  # an answer to nothing
-    assert (session.given, session.acknowledged) == (1, 0)
+    assert (backlog.given, backlog.acknowledged) == (1, 0)
     talk.advance(30)
     talk.publish("user:7", "E", 2)
     page.say({"op": 4})
-    assert (session.given, session.acknowledged) == (2, 1)
+    assert (backlog.given, backlog.acknowledged) == (2, 1)
     assert page.connection.ask(talk.now) == talk.now + 1.0
     talk.advance(1)
     page.heard()
@@ -246,7 +289,7 @@ def test_a_heartbeat_acknowledges_what_was_said_before_the_beat_that_it_answers(
     assert page.connection.ask(talk.now) is None  # there is one out
     assert page.heard() == []
     page.say({"op": 4})
-    assert session.acknowledged == 2
+    assert backlog.acknowledged == 2
 
 
 def test_an_answer_to_a_beat_from_before_the_login_takes_nothing_back() -> None:
@@ -263,14 +306,14 @@ def test_an_answer_to_a_beat_from_before_the_login_takes_nothing_back() -> None:
     again.say(login)
     again.say({"op": 4})
     assert again.session is page.session
-    assert again.session.acknowledged == 1
+    assert again.session.backlog.acknowledged == 1
 
 
 def test_a_beat_before_the_client_has_a_session_proves_nothing() -> None:
     connection = greeted(PROTOCOLS["dmod"])
     assert connection.ask(0.0) is None
     connection.receive('{"op":4}', 0.0)
-    assert PROTOCOLS["utilbot"].wire.acknowledges is False
+    assert PROTOCOLS["utilbot"].wire.answers_beats is False
     assert greeted(PROTOCOLS["utilbot"]).ask(0.0) is None
 
 
@@ -286,10 +329,150 @@ def test_a_protocol_may_have_no_answer_to_identify() -> None:
 
 
 def test_a_client_that_goes_without_a_verdict_lets_go_of_everything() -> None:
-    client = Connection(PROTOCOLS["utilbot"].wire, SETTINGS, 0.0)
-    told: list[Connection] = []
-    client.lags, client.outbox.wake = told.append, lambda: told.append(client)
+    told: list[str] = []
+    outbox = Outbox.within(SETTINGS, wake=lambda: told.append("woken"))
+    client = Connection(PROTOCOLS["utilbot"].wire, SETTINGS, 0.0, outbox=outbox)
+    client.serve(lambda: told.append("stopped"), NO_PINGS)
+    backlog = ready(client)
     client.release()
-    client.lags(client)
     client.outbox.wake()
+    client.end(Disconnect(Cause.KICKED))
     assert told == []
+    assert (backlog.given, client.outbox.next) == (0, 1)
+
+
+def test_a_verdict_holds_nothing_of_where_it_was_passed() -> None:
+    client = greeted(PROTOCOLS["utilbot"])
+    try:
+        raise Disconnect(Cause.KICKED)
+    except Disconnect as verdict:
+        client.end(verdict)
+    client.release()
+    assert client.verdict is not None
+    assert client.verdict.__traceback__ is None
+
+
+def test_nobody_has_to_look_on() -> None:
+    client = greeted(PROTOCOLS["utilbot"])
+    client.watcher.behind(client)
+    client.watcher.wrote(client)
+
+
+# --- what a client shows to have ----------------------------------------------------------------------------
+
+
+def beating(rate: Rate | None = None) -> tuple[Connection, Backlog]:
+    """A client of a protocol in which its heartbeats answer ours."""
+    client = greeted(PROTOCOLS["dmod"], evolve(SETTINGS, patience=math.inf, rate_limit=rate))
+    return client, ready(client)
+
+
+def beat(client: Connection, now: float) -> None:
+    """The daemon's own heartbeat falls due, and is written."""
+    client.tick(now)
+    client.outbox.advance(client.outbox.size)
+
+
+def answer(client: Connection, now: float) -> None:
+    client.receive('{"op":4}', now)
+
+
+def give(backlog: Backlog, newest: int) -> None:
+    """All up to this one has been given, and written."""
+    backlog.given = newest
+
+
+def test_an_answer_shows_what_was_said_before_its_beat() -> None:
+    client, backlog = beating()
+    give(backlog, 7)
+    answer(client, 1.0)  # to nothing
+    assert backlog.acknowledged == 0
+    beat(client, 10.0)
+    give(backlog, 8)
+    answer(client, 11.0)
+    assert backlog.acknowledged == 7
+    answer(client, 12.0)
+    assert backlog.acknowledged == 7
+
+
+def test_a_late_answer_counts_for_the_older_beat() -> None:
+    client, backlog = beating()
+    for newest in (1, 2):
+        give(backlog, newest)
+        beat(client, 10.0 * newest)
+    answer(client, 21.0)
+    assert backlog.acknowledged == 1
+    give(backlog, 3)
+    beat(client, 30.0)
+    answer(client, 31.0)  # may be for the second beat, which nobody follows
+    assert backlog.acknowledged == 1
+    answer(client, 31.0)
+    assert backlog.acknowledged == 3
+
+
+@pytest.mark.parametrize(("rate", "after"), [(None, 1.0), (Rate(50, 5.0), 1.0), (Rate(1, 6.0), 12.0)])
+def test_how_soon_a_beat_may_be_said_out_of_turn(rate: Rate | None, after: float) -> None:
+    client, _ = beating(rate)
+    assert client.ask(1.0) is None
+    answer(client, 1.0)
+    assert client.ask(1.5) == 1.0 + after
+    assert client.ask(1.0 + after) is None
+
+
+@given(st.lists(st.sampled_from(["event", "beat", "read"]), max_size=60))
+def test_a_client_that_answers_in_order_is_never_believed_too_much(moves: list[str]) -> None:
+    """It reads what was said in order, and answers every beat that it reads, however late."""
+    client, backlog = beating()
+    wire: list[int] = []
+    newest = read = 0
+    now = 0.0
+    for move in moves:
+        if move == "event":
+            newest += 1
+            give(backlog, newest)
+            wire.append(newest)
+        elif move == "beat":
+            now += 10.0
+            beat(client, now)
+            wire.append(0)
+        elif wire:
+            said = wire.pop(0)
+            read = max(read, said)
+            if not said:
+                answer(client, now)
+        assert backlog.acknowledged is not None
+        assert backlog.acknowledged <= read
+
+
+def seeing() -> Connection:
+    """A client of a protocol whose heartbeats say what the client has."""
+    opcode = Opcode("beat", "heartbeat", "client", lambda payload: e.Heartbeat(seen=payload["d"]))
+    wire = evolve(PROTOCOLS["utilbot"].wire, opcodes=(opcode,))
+    client = Connection(wire, SETTINGS, 0.0)
+    client.greet(0.0)
+    return client
+
+
+def heartbeat(client: Connection, seen: int | None) -> None:
+    client.receive(json.dumps({"op": "beat", "d": seen}), 1.0)
+
+
+def test_a_heartbeat_may_say_what_its_client_has() -> None:
+    client = seeing()
+    heartbeat(client, 5)  # before it has a session that it could have anything of
+    backlog = ready(client)
+    give(backlog, 7)
+    for seen, acknowledged in ((5, 5), (None, 5), (3, 5), (7, 7)):
+        heartbeat(client, seen)
+        assert backlog.acknowledged == acknowledged
+
+
+@pytest.mark.parametrize("sequence", [8, -1])
+def test_what_was_never_given_cannot_be_acknowledged(sequence: int) -> None:
+    client = seeing()
+    backlog = ready(client)
+    give(backlog, 7)
+    with pytest.raises(Disconnect) as verdict:
+        heartbeat(client, sequence)
+    assert verdict.value.cause is Cause.INVALID_SEQUENCE
+    assert backlog.acknowledged == 0

@@ -1,10 +1,11 @@
-"""The outbox against a simple model: order, bounds, and what is taken back."""
+"""The outbox against a simple model: order, bounds, and what of its events is written."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewayd.core.backlog import Backlog, Policy, Retention
 from gatewayd.core.events import Event
 from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
 
@@ -13,34 +14,67 @@ def event(number: int) -> Event:
     return Event("c", "E", number, 0.0)
 
 
+def attached(box: Outbox, policy: Policy | None = None) -> Backlog:
+    backlog = Backlog(policy or Policy(), max_events=1000, max_bytes=10**6)
+    box.attach(backlog)
+    return backlog
+
+
+class Tick:
+    """One tick of the loop, in which each client may be written to at once one time."""
+
+    number = 0
+    held = False
+
+
+class Socket:
+    """Takes so many bytes of each frame that is said at once."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.took = b""
+
+    def send(self, data: bytes) -> int:
+        self.took += data[: self.takes]
+        return min(self.takes, len(data))
+
+
+def at_once(takes: int) -> tuple[Outbox, Socket, Tick]:
+    socket, tick = Socket(takes), Tick()
+    return Outbox(max_bytes=100, max_events=10, max_age=5.0, send=socket.send, pace=tick), socket, tick
+
+
 def test_bounds_by_bytes_count_and_age() -> None:
     box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
-    assert box.push(b"12345", None, 0.0)
-    assert not box.push(b"123456", None, 0.0)
-    assert box.push(b"12345", None, 0.0)
-    assert not box.push(b"1", None, 0.0)
+    assert box.push(b"12345", 0.0)
+    assert not box.push(b"123456", 0.0)
+    assert box.push(b"12345", 0.0)
+    assert not box.push(b"1", 0.0)
     box.advance(10)
-    assert [box.push(b"1", None, 1.0) for _ in range(4)] == [True, True, True, False]
+    assert [box.push(b"1", 1.0) for _ in range(4)] == [True, True, True, False]
     assert not box.stale(6.0)
     assert box.stale(6.1)
     box.advance(1)
-    assert not box.push(b"1", None, 6.1)
+    assert not box.push(b"1", 6.1)
 
 
 def test_free_frames_count_against_no_bound_but_keep_their_place() -> None:
     box = Outbox(max_bytes=4, max_events=1, max_age=5.0)
-    assert box.push(b"free" * 10, event(1), 0.0, free=True)
-    assert box.push(b"paid", event(2), 0.0)
-    assert not box.push(b"x", event(3), 0.0)
+    backlog = attached(box)
+    backlog.append(event(1))
+    box.replay(b"free" * 10, 1, 0.0)
+    assert box.give(b"paid", event(2), 0.0)
+    assert not box.give(b"x", event(3), 0.0)
+    assert (backlog.given, backlog.written) == (2, 0)  # what is refused is not given
     assert box.batch() == b"free" * 10 + b"paid"
     assert (box.size, box.charged, box.events, len(box)) == (44, 4, 1, 2)
 
 
 def test_a_free_frame_may_take_as_long_as_its_bytes_would_and_what_is_behind_it_waits_for_it() -> None:
     box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
-    box.push(b"free" * 10, None, 100.0, free=True)  # four times what the bound lets through in 5 seconds
-    box.push(b"free", None, 100.0, free=True)
-    assert box.push(b"paid", event(1), 101.0)
+    box.push(b"free" * 10, 100.0, free=True)  # four times what the bound lets through in 5 seconds
+    box.push(b"free", 100.0, free=True)
+    assert box.push(b"paid", 101.0)
     assert not box.stale(125.0)
     assert box.stale(125.1)
     box.advance(40)
@@ -49,23 +83,23 @@ def test_a_free_frame_may_take_as_long_as_its_bytes_would_and_what_is_behind_it_
     box.advance(4)
     assert not box.stale(127.0)
     assert box.stale(127.1)
-    assert not box.push(b"paid", event(2), 127.1)
+    assert not box.push(b"paid", 127.1)
     box.advance(4)
-    assert box.push(b"paid", event(2), 127.1)
+    assert box.push(b"paid", 127.1)
     assert not box.stale(132.1)
     assert box.stale(132.2)
 
 
 def test_a_refused_frame_leaves_an_empty_outbox_as_it_was() -> None:
     box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
-    assert not box.push(b"x" * 11, None, 0.0)
+    assert not box.push(b"x" * 11, 0.0)
     assert (len(box), box.batch(), box.stale(99.0)) == (0, b"", False)
 
 
 def test_the_rest_of_a_frame_is_tried_piece_by_piece() -> None:
     box = Outbox(max_bytes=10**7, max_events=3, max_age=5.0)
     frame = bytes(range(256)) * 4096
-    box.push(frame, None, 0.0)
+    box.push(frame, 0.0)
     wire = b""
     while data := box.batch():
         assert data is frame or len(data) <= PIECE_BYTES
@@ -76,17 +110,28 @@ def test_the_rest_of_a_frame_is_tried_piece_by_piece() -> None:
 
 def test_nothing_follows_a_close_frame() -> None:
     box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
-    box.push(b"close", None, 0.0, free=True)
+    box.push(b"close", 0.0, free=True)
     box.finish()
-    assert box.push(b"late", None, 0.0)
+    assert box.push(b"late", 0.0)
     assert box.batch() == b"close"
+
+
+def test_an_event_behind_a_close_frame_is_there_for_the_next_client() -> None:
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    box.finish()
+    late = event(1)
+    assert box.give(b"late", late, 0.0)
+    assert backlog.missed() == [late]
+    box.replay(b"late", 1, 0.0)
+    assert (len(box), backlog.written) == (0, 0)
 
 
 def test_a_batch_joins_whole_frames_up_to_its_size() -> None:
     box = Outbox(max_bytes=10**7, max_events=100, max_age=5.0)
     assert box.batch() == b""
     for _ in range(3):
-        box.push(b"x" * (BATCH_BYTES // 2), None, 0.0)
+        box.push(b"x" * (BATCH_BYTES // 2), 0.0)
     assert len(box.batch()) == BATCH_BYTES
     box.advance(10)
     assert len(box.batch()) == BATCH_BYTES // 2 - 10
@@ -96,42 +141,142 @@ def test_a_batch_joins_whole_frames_up_to_its_size() -> None:
     st.lists(st.integers(1, 300), min_size=1, max_size=30),
     st.lists(st.integers(0, 700), max_size=30),
 )
-def test_what_is_written_and_what_is_taken_back_make_the_whole(sizes: list[int], writes: list[int]) -> None:
-    """Whatever the socket took and when, the events written whole and those taken back are all, in order, once."""
+def test_what_is_written_and_what_is_cut_make_the_whole(sizes: list[int], writes: list[int]) -> None:
+    """Whatever the socket took and when, the events written whole and those cut off are all, in order, once."""
     box = Outbox(max_bytes=10**6, max_events=1000, max_age=5.0)
+    backlog = attached(box)
     frames = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
     events = [event(number) for number in range(len(frames))]
     for frame, item in zip(frames, events, strict=True):
-        assert box.push(frame, item, 0.0)
-    wire, done = b"", []
+        assert box.give(frame, item, 0.0)
+    wire, newest = b"", 0
     for wanted in writes:
         batch = box.batch()
         taken = batch[: min(wanted, len(batch))]
         wire += taken
-        done += box.advance(len(taken))
+        newest = box.advance(len(taken)) or newest
+        assert newest == backlog.written
     assert box.size == sum(sizes) - len(wire)
-    back = box.cut()
-    assert done + back == events
+    box.cut()
+    missed = backlog.missed()
+    assert missed == events[backlog.written :]
     # What is left is the rest of a frame that is half out, and with it the wire holds whole frames only.
     rest = box.batch()
     assert b"".join(frames).startswith(wire + rest)
     assert len(wire + rest) in {sum(sizes[:n]) for n in range(len(sizes) + 1)}
-    assert box.advance(len(rest)) == (back[:1] if rest else [])
+    box.advance(len(rest))
+    assert backlog.missed() == (missed[1:] if rest else missed)
     assert (len(box), box.size, box.charged, box.events) == (0, 0, 0, 0)
 
 
-def test_whoever_follows_is_told_of_events_that_are_out_whole() -> None:
+def test_what_the_socket_has_taken_whole_is_written() -> None:
     box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
-    told: list[list[Event]] = []
-    first, second = event(1), event(2)
-    box.push(b"12345", first, 0.0)
-    box.push(b"pong", None, 0.0, free=True)
-    box.push(b"12345", second, 0.0)
-    box.written = told.append
-    box.advance(4)
-    assert told == []
-    box.advance(5)
-    box.advance(5)
-    assert told == [[first], [second]]
+    backlog = attached(box)
+    box.give(b"12345", event(1), 0.0)
+    box.push(b"pong", 0.0, free=True)
+    box.give(b"12345", event(2), 0.0)
+    assert box.next == 3
+    assert [(box.advance(count), backlog.written) for count in (4, 5, 5)] == [(0, 0), (1, 1), (2, 2)]
+    box.give(b"12345", event(3), 0.0)
     box.release()
-    assert box.written is None
+    assert (box.next, box.advance(5), backlog.written) == (1, 3, 2)
+
+
+def test_what_leaves_at_once_is_written_at_once() -> None:
+    box, socket, tick = at_once(100)
+    backlog = attached(box, Policy(Retention.LATEST))
+    first, second, third = event(1), event(2), event(3)
+    assert box.give(b"first", first, 0.0)
+    assert (backlog.given, backlog.written, backlog.entries()) == (1, 1, [(1, first)])
+    assert box.give(b"second", second, 0.0)  # in the same tick
+    assert (socket.took, box.batch(), backlog.given, backlog.written) == (b"first", b"second", 2, 1)
+    box.advance(6)
+    backlog.append(third)
+    tick.number += 1
+    box.replay(b"third", 3, 0.0)
+    assert (socket.took, backlog.written, len(box)) == (b"firstthird", 3, 0)
+
+
+def test_where_nothing_is_kept_what_leaves_at_once_leaves_nothing_behind() -> None:
+    box, _, _ = at_once(100)
+    backlog = attached(box)
+    assert box.give(b"first", event(1), 0.0)
+    assert (backlog.given, backlog.written, backlog.kept) == (1, 1, 0)
+
+
+def test_of_a_frame_that_is_half_out_the_rest_waits() -> None:
+    box, socket, _ = at_once(2)
+    assert box.push(b"ready", 0.0)
+    assert (socket.took, box.batch()) == (b"re", b"ady")
+
+
+def test_of_an_event_that_is_half_out_the_rest_waits() -> None:
+    box, socket, _ = at_once(2)
+    backlog = attached(box)
+    assert box.give(b"first", event(1), 0.0)
+    assert (socket.took, box.batch(), backlog.given, backlog.written) == (b"fi", b"rst", 1, 0)
+    box.advance(3)
+    assert backlog.written == 1
+
+
+def broken(data: bytes) -> int:
+    raise OSError
+
+
+def test_what_is_said_to_a_broken_socket_waits() -> None:
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
+    assert box.push(b"ready", 0.0)
+    assert box.batch() == b"ready"
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
+    backlog = attached(box)
+    assert box.give(b"first", event(1), 0.0)
+    assert (box.batch(), backlog.written) == (b"first", 0)
+
+
+def test_a_writer_that_writes_as_soon_as_it_is_told_finds_the_event_in_the_backlog() -> None:
+    def wake() -> None:
+        box.advance(len(box.batch()))
+
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, wake=wake)
+    backlog = attached(box)
+    assert box.give(b"first", event(1), 0.0)
+    assert (len(box), backlog.written) == (0, 1)
+
+
+def half_out() -> tuple[Outbox, Backlog]:
+    """A client that is cut off while the first of two events is half out."""
+    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    for number in (1, 2):
+        box.give(b"12345", event(number), 0.0)
+    box.advance(2)
+    box.cut()
+    assert (box.batch(), len(backlog)) == (b"345", 2)
+    return box, backlog
+
+
+def test_an_event_that_was_half_out_when_its_client_was_cut_off_is_written_once_it_is_out() -> None:
+    box, backlog = half_out()
+    assert box.advance(3) == 1
+    assert (backlog.written, len(backlog)) == (1, 1)
+
+
+def test_an_event_that_has_given_way_before_it_was_out_changes_nothing_any_more() -> None:
+    box, backlog = half_out()
+    backlog.max_events = 1
+    backlog.trim()
+    box.cut()
+    assert box.advance(3) == 1
+    assert (backlog.written, len(backlog)) == (1, 1)
+
+
+def test_what_an_older_client_still_takes_is_said_to_the_newer_one_all_the_same() -> None:
+    box, backlog = half_out()
+    newer = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    newer.attach(backlog)
+    for sequence, _ in backlog.entries(backlog.written):
+        newer.replay(b"12345", sequence, 0.0)
+    box.advance(3)
+    assert backlog.written == 0
+    newer.advance(10)
+    assert backlog.written == 2

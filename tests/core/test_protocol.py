@@ -6,15 +6,19 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.behaviour import Admission, Behaviour
 from gatewayd.core.close import COMMON_ENDINGS, NEVER_SENT, Cause, Disconnect, Ending
 from gatewayd.core.connection import Connection
+from gatewayd.core.encode import TEXT, ZLIB
 from gatewayd.core.events import Event, Hello, Identify, Reply
 from gatewayd.core.machine import State
-from gatewayd.core.protocol import need
 from gatewayd.core.settings import Settings
+from gatewayd.core.wire import need
 from gatewayd.protocols import registry
+from tests.playbook import frames
 
 X = "stays"
 TABLE: dict[Cause, tuple[Any, ...]] = {
@@ -35,6 +39,7 @@ TABLE: dict[Cause, tuple[Any, ...]] = {
     Cause.KICKED: (4008, 4003, "Kicked", 4006, 4008),
     Cause.ROOM_CLOSED: (None, 4004, None, None, None),
     Cause.RATE_LIMITED: (4009, 4006, "Rate Limited", 4009, 4009),
+    Cause.INVALID_SEQUENCE: (1008, 1008, 1008, 1008, 1008),
     Cause.SLOW_CONSUMER: (4010, 4007, "Slow consumer", 4010, 4010),
     Cause.ORIGIN_REFUSED: (None, None, "CORS", None, None),
     Cause.TOO_BIG: (1009, 1009, 1009, 1009, 1009),
@@ -68,6 +73,23 @@ def test_every_cause_that_is_sent_stands_in_the_table() -> None:
 
 def test_a_cause_without_a_cell_is_a_policy_violation() -> None:
     assert registry.PROTOCOLS["oxyl"].wire.ending(Cause.ROOM_CLOSED) == Ending(1008)
+
+
+def test_where_clients_see_the_sequence_all_but_that_is_encoded_once() -> None:
+    def encoder(event: Event) -> dict[str, Any]:
+        encoded.append(event)
+        return {"op": 0, "d": event.body}
+
+    encoded: list[Event] = []
+    wire = evolve(
+        registry.PROTOCOLS["utilbot"].wire, encoders={Event: encoder}, number=lambda sequence: b'"s":%d,' % sequence
+    )
+    event = Event("c", "E", {"x": [1]}, 0.0)
+    assert frames(wire.frame(event, TEXT, 7) + wire.frame(event, ZLIB, 8)) == [
+        ("text", {"s": 7, "op": 0, "d": {"x": [1]}}),
+        ("zlib", {"s": 8, "op": 0, "d": {"x": [1]}}),
+    ]
+    assert encoded == [event]
 
 
 def test_need_tells_all_mistakes_at_once() -> None:
@@ -137,6 +159,10 @@ def test_what_has_no_payload_is_not_said() -> None:
     connection.state = State.READY
     connection.send(Reply(None, 1), 0.0)  # type: ignore[arg-type]
     assert len(connection.outbox) == 0
-    connection.replay(Event("room:1", "room_close", {}, 0.0), 0.0)
+    backlog = Backlog(max_events=1, max_bytes=1000)
+    connection.outbox.attach(backlog)
+    missed = Event("room:1", "room_close", {}, 0.0)
+    backlog.append(missed)
+    connection.replay(1, missed, 0.0)
     assert len(connection.outbox) == 1
     assert Hello(1.0).extra == {}

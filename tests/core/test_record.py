@@ -23,22 +23,27 @@ from gatewayd.core.record import (
 
 SESSION: dict[str, Any] = {
     "listener": "main", "protocol": "utilbot", "remote": "127.0.0.1:5", "opened": 1.5, "identity": "a",
-    "key": "a", "resumable": True, "generation": 1, "sequence": 2, "resumes": 0, "lost": 1, "delivered": 9,
-    "detached": None, "said": 7, "channels": ["user:a"], "metadata": {"type": "bot"},
+    "key": "a", "resumable": True, "generation": 1, "sequence": 2, "resumes": 0, "given": 9,
+    "written": 7, "mark": 1009, "lost": 1, "detached": None, "channels": ["user:a"], "metadata": {"type": "bot"},
 }  # fmt: skip
 
 
 def test_a_session_row() -> None:
+    values = {key: value for key, value in SESSION.items() if key != "sequence"}
     record = SessionRecord(
-        **SESSION, realm="prod", untold=1, granted=["x"], grant=(["x"], {"role": "admin"}), data={"guild": None}
-    )
+        **values, lifecycle_sequence=2, realm="prod", acknowledged=5, gaps={"too_big": 1}, skipped=((3, 4),),
+        granted=["x"], grant=(["x"], {"role": "admin"}), data={"guild": None},
+    )  # fmt: skip
     assert decode_session(encode(record)) == record
-    assert json.loads(encode(record))["grant"] == [["x"], {"role": "admin"}]
+    said = json.loads(encode(record))
+    assert said["grant"] == [["x"], {"role": "admin"}]
+    assert said["sequence"] == 2  # of its lifecycle events, as the versions before have named it
 
 
 def test_a_session_row_of_another_version() -> None:
     record = decode_session(json.dumps({**SESSION, "newer": "field", "auth": "older"}))
-    assert (record.realm, record.untold, record.granted, record.grant, record.data) == ("", 0, [], None, None)
+    assert (record.realm, record.granted, record.grant, record.data) == ("", [], None, None)
+    assert (record.acknowledged, record.gaps, record.skipped) == (None, {}, ())
 
 
 @pytest.mark.parametrize("name", SESSION)
@@ -50,9 +55,9 @@ def test_a_session_row_that_makes_no_sense(name: str) -> None:
 
 
 def test_an_event_row_says_only_what_is_unusual() -> None:
-    usual = EventRecord(channel="c", name="E", data=msgspec.Raw(b'{"x": 1}'), at=1.0, holders=["s"])
-    assert json.loads(encode(usual)) == {"channel": "c", "name": "E", "data": {"x": 1}, "at": 1.0, "holders": ["s"]}
-    unusual = EventRecord(channel="c", name="E", data=msgspec.Raw(b"1"), at=1.0, holders=["s"], late=["s"], one=True)
+    usual = EventRecord(channel="c", name="E", data=msgspec.Raw(b'{"x": 1}'), at=1.0, holders={"s": 7})
+    assert json.loads(encode(usual)) == {"channel": "c", "name": "E", "data": {"x": 1}, "at": 1.0, "holders": {"s": 7}}
+    unusual = EventRecord(channel="c", name="E", data=msgspec.Raw(b"1"), at=1.0, holders={"c": 0}, one=True)
     assert decode_event(encode(unusual)) == unusual
 
 
@@ -73,9 +78,6 @@ class Told:
     def delete(self, table: Table, key: Key) -> None:
         self.calls.append((table, key))
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        self.calls.append((table, group, "group"))
-
     def stir(self) -> None:
         self.calls.append("stirred")
 
@@ -85,11 +87,9 @@ def test_keys_within_a_realm_begin_with_its_name() -> None:
     store = Within(told, "prod")
     store.put(Table.ROOMS, "r", b"1")
     store.delete(Table.NOTIFICATIONS, ("u", 1))
-    store.delete_group(Table.NOTIFICATIONS, "u")
     store.stir()
     assert told.calls == [
         (Table.ROOMS, ("prod", "r"), b"1"),
         (Table.NOTIFICATIONS, ("prod", "u", 1)),
-        (Table.NOTIFICATIONS, ("prod", "u"), "group"),
         "stirred",
     ]

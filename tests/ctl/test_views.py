@@ -128,6 +128,13 @@ def test_the_times_of_a_session_have_units_for_people_and_its_metadata_none() ->
     assert "age             3700.5" in drawn(views.session, value)
 
 
+def test_what_a_session_has_lost_stands_there_by_reason() -> None:
+    value = {"acknowledged": None, "gaps": {"resume_buffer_full": 3, "too_big": 1}}
+    shown = [line.split() for line in drawn(views.session, value, 80).splitlines()]
+    assert shown == [["acknowledged", "-"], ["gaps.resume_buffer_full", "3"], ["gaps.too_big", "1"]]
+    assert drawn(views.session, {"gaps": {}}).split() == ["gaps", "-"]
+
+
 def test_one_session_on_a_terminal_is_wrapped_not_cut() -> None:
     heard = [f"guild:{i}" for i in range(100)]
     lines = drawn(views.session, SESSION | {"subscriptions": heard}, 80).splitlines()

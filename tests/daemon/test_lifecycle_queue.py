@@ -18,10 +18,14 @@ import trio
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.backend.lifecycle import Recorder
 from gatewayd.backend.request import Entry
-from gatewayd.config.limits import JournalLimits
+from gatewayd.config.limits import HubLimits
+from gatewayd.core.behaviour import Handshake
+from gatewayd.core.connection import Connection
+from gatewayd.core.outbox import Outbox
 from gatewayd.core.record import SessionRecord, Table, encode
 from gatewayd.daemon.lifecycle_queue import JournalQueue
 from gatewayd.daemon.state import State
+from gatewayd.hub import dispatch
 from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import Journal, JournalError
 from gatewayd.net.tick import Tick
@@ -29,9 +33,9 @@ from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import discodo, utilbot
 from tests.hub.test_hub import numbers, ready, ready_again
-from tests.playbook import Playbook, notes_for
+from tests.playbook import ADDRESS, Playbook, notes_for, run
 
-AHEAD = JournalLimits().numbers_ahead
+AHEAD = HubLimits().ahead
 
 
 def entry(number: int, **more: Any) -> Entry:
@@ -49,12 +53,12 @@ class Node:
         self.journal = Journal.open(state_dir, interval=0.01)
         dropped = Counter[str]()
         try:
-            self.hub = Hub(lambda: self.book.now, store=self.journal)
             self.queue = JournalQueue(self.journal, limit, dropped)
-            self.hub.lifecycle = Recorder(self.queue, ("opened", "detached", "resumed", "ended"))
+            recorder = Recorder(self.queue, ("opened", "detached", "resumed", "ended"))
+            self.hub = Hub(lambda: self.book.now, store=self.journal, lifecycle=recorder)
             self.book = Playbook(protocol, hub=self.hub)
             self.remembered = Remembered(self.journal)
-            self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped, AHEAD)
+            self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
             self.state.read({"main": self.book.settings})
         except BaseException:
             self.journal.close()
@@ -132,10 +136,20 @@ async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take
     node = Node(tmp_path)
     near, far = socket.socketpair()
     near.setblocking(False)
+    book, hub = node.book, node.hub
+
+    def connect(outbox: Outbox) -> Connection:
+        return Connection(utilbot.WIRE, book.settings, book.now, ADDRESS, outbox=outbox, watcher=hub)
+
     async with node.running():
         with far, Tick() as tick:
-            person = ready(node.book)
-            writer = Writer(SocketTransport(near, "test"), person.connection, tick, 10.0)
+            writer = Writer(SocketTransport(near, "test"), book.settings, tick, 10.0, connect)
+            hub.open(writer.connection, "main", "main", ADDRESS)
+            run(dispatch.greet(hub, book.behaviour, writer.connection, Handshake("/", {}, {}, ADDRESS), None))
+            claim = {"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}}
+            later = dispatch.hear(hub, book.behaviour, writer.connection, json.dumps(claim))
+            assert later is not None
+            run(later)
             async with trio.open_nursery() as nursery:
                 writer.use(nursery)
                 assert await node.state.committed()
@@ -154,11 +168,11 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
     async with first.running():
         ready(first.book).leave()
         first.book.publish("user:a", "E", 1)
-        first.hub.realm("main").documents.put("guild:1", {"name": "x"})
+        first.hub.realms.make("main").documents.put("guild:1", {"name": "x"})
         first.hub.notify("b", "hello")
-        first.hub.realm("main").rooms.create("r", {"roomLocked": True})
+        first.hub.realms.make("main").rooms.create("r", {"roomLocked": True})
         first.remembered.put("id", {"delivered": 1}, first.book.now)
-        first.hub.publish(first.hub.realm("main"), "service:bot", "E", 2, one=True)
+        first.hub.publish(first.hub.realms.make("main"), "service:bot", "E", 2, one=True)
         journal = first.journal
         assert await journal.committed()
         journal._degrade("a test")
@@ -170,9 +184,9 @@ async def test_everything_is_back_after_a_restart_and_after_a_snapshot(tmp_path:
     second = Node(tmp_path)
     async with second.running():
         assert numbers(ready_again(second.book)) == [1, 2]
-        assert second.hub.realm("main").documents.get("guild:1") == {"name": "x"}
+        assert second.hub.realms.make("main").documents.get("guild:1") == {"name": "x"}
         assert notes_for(second.hub, "b") == ["hello"]
-        assert second.hub.realm("main").rooms.state("r") == {"roomLocked": True}
+        assert second.hub.realms.make("main").rooms.state("r") == {"roomLocked": True}
         assert second.remembered.get("id", second.book.now) == {"delivered": 1}
         assert [item.kind for item in second.queue.peek(10)] == ["opened", "detached", "resumed"]
         assert second.queue.last == 3
@@ -204,27 +218,27 @@ async def test_numbers_of_events_go_on(tmp_path: Path) -> None:
     async with first.running():
         pass  # only the journal is closed: as good as a crash
     second = Node(tmp_path)
-    assert second.hub.numbers == AHEAD
+    assert second.hub.delivery.numbers == AHEAD
     async with second.running():
-        second.hub.numbers += AHEAD - 1  # published, and heard at once by everybody
+        second.hub.delivery.numbers += AHEAD - 1  # published, and heard at once by everybody
     third = Node(tmp_path)
-    assert third.hub.numbers == 3 * AHEAD - 1
+    assert third.hub.delivery.numbers == 3 * AHEAD - 1
     async with third.running():
         third.hub.post("user:nobody", "E", 1)
         await third.state.aclose()
     fourth = Node(tmp_path)
-    assert fourth.hub.numbers == 3 * AHEAD
+    assert fourth.hub.delivery.numbers == 3 * AHEAD
     fourth.journal.close()
 
 
 async def test_a_node_without_a_backend_has_no_queue(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, interval=0.01)
     hub = Hub(lambda: 0.0, store=journal)
-    state = State(journal, hub, Remembered(journal), None, Counter(), AHEAD)
+    state = State(journal, hub, Remembered(journal), None, Counter())
     state.read({})
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run, state)
-        hub.realm("main").documents.put("d", 1)
+        hub.realms.make("main").documents.put("d", 1)
         journal._degrade("a test")
         await journal.aclose()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
@@ -257,7 +271,8 @@ async def test_what_the_start_gives_on_is_kept_as_well(tmp_path: Path) -> None:
 def session_row(**changes: Any) -> str:
     record = SessionRecord(
         listener="main", protocol="discodo", realm="main", remote="r", opened=1.0, identity="a", key="a", resumable=True,
-        generation=1, sequence=1, resumes=0, lost=0, delivered=0, detached=None, said=0, channels=["user:a"], metadata={},
+        generation=1, lifecycle_sequence=1, resumes=0, given=0, written=0, mark=0, lost=0, gaps={}, detached=None,
+        channels=["user:a"], metadata={},
     )  # fmt: skip
     row: dict[str, Any] = json.loads(encode(record))
     return json.dumps({**row, **changes})
@@ -345,7 +360,10 @@ async def test_a_row_nested_too_deep_is_a_gap(tmp_path: Path, caplog: pytest.Log
     assert second.hub.totals.reasons == {"too_deep": 1}
     async with second.running():
         assert second.queue.last < 1000
-        assert ("d" in second.hub.realm("main").documents, "e" in second.hub.realm("main").documents) == (False, True)
+        assert ("d" in second.hub.realms.make("main").documents, "e" in second.hub.realms.make("main").documents) == (
+            False,
+            True,
+        )
         back = second.book.connect()
         back.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}})
         _, told, *events = back.heard()

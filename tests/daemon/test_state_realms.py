@@ -53,7 +53,7 @@ class Node:
         for name, protocol, realm in listeners:
             self.books[name] = Playbook(protocol, hub=self.hub, listener=name, realm=realm)
         settings = {name: book.settings for name, book in self.books.items()}
-        self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped, 1000)
+        self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
         self.state.read(settings)
 
     @asynccontextmanager
@@ -104,9 +104,9 @@ async def test_a_journal_of_the_version_before(tmp_path: Path, caplog: pytest.Lo
     second = Node(state, *ALL)  # nothing had to be said about it, and no byte is where it was
     assert warned(caplog) == []
     async with second.running():
-        stage = second.hub.realms["stage"]
+        stage = second.hub.realms.make("stage")
         assert stage.documents.get("guild:7") == {"name": "seven"}
-        assert second.hub.realms["prod"].documents.get("guild:7") is None
+        assert second.hub.realms.make("prod").documents.get("guild:7") is None
         assert notes_for(second.hub, "7", "stage") == [{"text": "hello"}]
         assert stage.rooms.state("r") == {"roomLocked": True}
         assert stage.rooms.is_closed("gone")
@@ -127,7 +127,7 @@ def test_the_ids_of_publishes_and_what_nobody_has_a_use_for(tmp_path: Path) -> N
     node = Node(state, BOTS)
     assert node.remembered.get("id-1", 1000.0) == {"delivered": 1, "buffered": 0, "dropped": 0}
     assert node.remembered.get("id-1", 1000.0, "another") is None
-    assert node.hub.realms["prod"].documents.get("guild:7") == {"name": "seven"}
+    assert node.hub.realms.make("prod").documents.get("guild:7") == {"name": "seven"}
     assert [event.realm for event in node.hub.waiting()] == ["prod"]
     assert list(node.hub.sessions) == ["a1a1a1a1a1a1a1a1"]  # the other one's listener is no more
     node.journal.close()
@@ -145,7 +145,7 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
     without = Node(state, BOTS)
     assert warned(caplog) == ["realm stage has no listener: what the journal keeps for it stays there"]
     async with without.running():
-        assert list(without.hub.realms) == ["prod"]
+        assert list(without.hub.realms.served) == ["prod"]
         without.journal._degrade("a test")  # all of it is written anew
     assert rows_by_realm(state, 5.0) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
     listener = '[[listeners]]\nname = "bots"\nprotocol = "utilbot"\nbind = "127.0.0.1:0"\n'

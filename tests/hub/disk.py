@@ -11,7 +11,7 @@ from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, 
 from gatewayd.core.resources import Resource
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.recall import recall
+from gatewayd.hub.restore import restore
 from gatewayd.protocols import utilbot
 from tests.playbook import Person, Playbook
 
@@ -36,11 +36,6 @@ class Disk:
         self.waiting[table, key] = None
         self.stirred |= not self._gathering
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        for place, key in {**self.rows, **self.waiting}:
-            if place is table and isinstance(key, tuple) and key[:-1] == group:
-                self.delete(table, key)
-
     def stir(self) -> None:
         self.stirred = True
 
@@ -50,7 +45,7 @@ class Disk:
             return set()
         self.stirred = False
         self._gathering = True
-        hub.keeper.gather()
+        hub.journaling.gather()
         self._gathering = False
         changes, self.waiting = self.waiting, {}
         for place, value in changes.items():
@@ -84,13 +79,13 @@ def kept(protocol: Any = utilbot.PROTOCOL, **settings: Any) -> tuple[Playbook, D
 def deaf(person: Person) -> None:
     """Its socket takes no more from now on, as the writer would find at the end of the turn."""
     person.reads = False
-    person.connection.lags(person.connection)
+    person.connection.watcher.behind(person.connection)
 
 
 def snapshot(hub: Hub) -> Rows:
     """All rows that the hub says there have to be."""
-    rows: list[Row] = [*hub.keeper.rows(iter(hub.sessions.values()), hub.waiting())]
-    rows += [row for realm in hub.all_realms for row in realm.rows() if row[0] is not Table.DOCUMENTS]
+    rows: list[Row] = [*hub.journaling.rows(iter(hub.sessions.values()))]
+    rows += [row for realm in hub.realms.all for row in realm.rows() if row[0] is not Table.DOCUMENTS]
     return {(table, key): value for table, key, value in rows}
 
 
@@ -104,24 +99,30 @@ def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], lived: float) -
     """As a start does it."""
     for resource in (Resource.NOTIFICATIONS, Resource.ROOMS):
         for name, rows in groupby(disk.values(Table(resource)), key=lambda row: parts(row[0])[0]):
-            hub.realm(str(name)).keeps(resource).restore([(within(key), value) for key, value in rows])
+            hub.realms.make(str(name)).keeps(resource).restore([(within(key), value) for key, value in rows])
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
-    recall(hub, settings, sessions, events, lived)
+    restore(hub, settings, sessions, events, lived)
 
 
 def plain(
     rows: Rows, tables: Iterable[Table] = (Table.SESSIONS, Table.EVENTS, Table.ROOMS, Table.NOTIFICATIONS)
 ) -> Any:
-    """Rows for a comparison: without what moves with the clock, and without counters that nobody relies on."""
+    """Rows for a comparison: without what moves with the clock, without counters that nobody relies on, and without
+    holders that are gone, or of whom their own rows say that they have the event.
+    """
     found = {}
+    written = {key: json.loads(value)["written"] for (table, key), value in rows.items() if table is Table.SESSIONS}
     for (table, key), value in rows.items():
         if table in tables:
             row = json.loads(value)
             if isinstance(row, dict):
-                for name in ("delivered", "at", "detached"):
+                for name in ("given", "written", "acknowledged", "mark", "at", "detached"):
                     row[name] = row.get(name) is not None if name == "detached" else 0
-                for name in ("channels", "granted", "holders"):
+                for name in ("channels", "granted"):
                     row[name] = sorted(row.get(name, ()))
+                holders = row.get("holders", {})
+                place = row.get("channel")
+                row["holders"] = sorted(one for one in holders if one == place or holders[one] > written.get(one, 1e9))
             found[table.value, key] = row
     return found

@@ -232,9 +232,11 @@ def test_a_verdict_that_nobody_judged_leaves_what_was_granted() -> None:
 def test_whoever_comes_back_while_the_old_claim_is_judged_keeps_the_newer_verdict() -> None:
     talk, judge = bots(yes(expires=10.0, again=True), yes("user:newer"), REFUSED)
     person = bot(talk)
-    pending: list[Any] = []
-    talk.hub.judge_again = lambda session: pending.append(grants.judge_again(talk.hub, session))
-    talk.advance(10)
+    talk.now += 10
+    call = talk.hub.timers.pop_due(talk.now)
+    assert call is not None
+    pending = call()
+    assert pending is not None
 
     def come_back() -> None:
         judge.meanwhile = lambda: None
@@ -244,7 +246,7 @@ def test_whoever_comes_back_while_the_old_claim_is_judged_keeps_the_newer_verdic
         judge.verdicts = [REFUSED]
 
     judge.meanwhile = come_back
-    run(pending.pop())
+    run(pending)
     assert person.session.state == "resumed"
     assert person.session.granted == {"user:newer"}
 
@@ -261,19 +263,24 @@ def test_a_session_that_is_gone_is_not_judged_again() -> None:
     assert len(judge.asked) == 2
 
 
-def test_without_anybody_to_ask_again_an_expiry_is_the_end() -> None:
+def test_a_fault_while_the_claim_is_judged_ends_the_session(caplog: pytest.LogCaptureFixture) -> None:
     talk, judge = bots(yes(expires=10.0, again=True))
-    talk.hub.judge_again = None
     person = bot(talk)
+
+    def fault() -> None:
+        raise ZeroDivisionError
+
+    judge.meanwhile = fault
     talk.advance(10)
     assert person.closed == (4001, "the login has expired")
-    assert len(judge.asked) == 1
+    assert talk.hub.totals.faults == 1
+    assert f"login of session {person.session.id}" in caplog.text
 
 
 def test_a_client_that_was_ended_while_its_claim_was_judged_gets_no_session() -> None:
     talk, judge = bots(yes("user:x"))
     person = talk.connect()
-    person.connection.stop = lambda: None  # its tasks have not run yet
+    person.stay()  # its tasks have not run yet
     judge.meanwhile = lambda: talk.hub.end(person.session, Verdict(Cause.KICKED, "kicked"))
     person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "k", "id": "a"}})
     assert person.closed == (4008, "kicked")

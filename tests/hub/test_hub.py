@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatewayd.config.limits import FirstReceiverLimits, HubLimits
 from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.events import Event
-from gatewayd.hub import waiting as waiting_module
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, oxyl, rooms, utilbot
+from tests import ledger
 from tests.playbook import Person, Playbook, notes_for
 
 
@@ -77,7 +78,7 @@ def test_an_event_for_a_client_that_already_has_its_verdict() -> None:
     talk = book()
     left, kicked = ready(talk, "a"), ready(talk, "b")
     for person, cause in ((left, Cause.HEARTBEAT_MISSED), (kicked, Cause.INVALID_PAYLOAD)):
-        person.connection.stop = lambda: None  # its tasks have not run yet
+        person.stay()  # its tasks have not run yet
         person.connection.end(Disconnect(cause))
     assert talk.publish("user:a", "E", 1) == (0, 1, 0)
     assert talk.publish("user:b", "E", 1) == (0, 0, 1)
@@ -90,7 +91,7 @@ def test_a_client_that_is_gone_without_a_verdict_loses_what_cannot_be_kept() -> 
     talk = Playbook(oxyl.PROTOCOL)
     person = talk.connect()
     person.say({"op": 0, "d": {"type": "feeds", "compress": False, "secret": "s3cret"}})
-    person.connection.stop = lambda: None
+    person.stay()
     person.connection.end(Disconnect(Cause.SLOW_CONSUMER))
     assert talk.publish("service:feeds", "E", 1) == (0, 0, 1)
     assert talk.hub.tell(person.session, "E", 1).dropped == 1
@@ -121,10 +122,8 @@ def test_a_notification_of_an_expired_session_waits_again() -> None:
     assert notes_for(talk.hub, "a") == [1]
 
 
-def test_one_event_for_one_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
-    monkeypatch.setattr(waiting_module, "MAX_EVENTS", 2)
-    talk = book()
+def test_one_event_for_one_receiver_and_its_bounds() -> None:
+    talk = book(limits=HubLimits(first_receiver=FirstReceiverLimits(channels=1, events=2)))
 
     def give(channel: str, n: int) -> Counts:
         return talk.hub.publish(talk.realm, channel, "E", n, one=True)
@@ -214,17 +213,39 @@ def test_nothing_is_lost_doubled_or_out_of_order(moves: list[str], room: int) ->
     heard += numbers(person)
     assert person.session is session
     assert heard == sorted(set(heard))
-    assert len(heard) + session.lost == published
+    assert len(heard) + session.backlog.lost == published
 
 
 def test_the_hub_stands_alone() -> None:
     hub = Hub(lambda: 0.0)
-    realm = hub.realm("main")
+    realm = hub.realms.make("main")
     assert hub.find("main", "x", "nobody") == []
     assert realm.shared("x", list) is realm.shared("x", list)
     assert not hub.by_state()
     assert hub.publish(realm, "c", "E", 1).delivered == 0
     assert hub.post("c", "E", 1) == Counts()
+
+
+@pytest.mark.parametrize("cursor", [3, 10**9])
+def test_a_cursor_where_no_client_can_be_is_refused_and_nothing_is_done(cursor: int) -> None:
+    talk = Playbook(ledger.PROTOCOL)
+
+    def come(**more: Any) -> Person:
+        person = talk.connect()
+        person.say({"type": "hi", "name": "a", "token": "s3cret", **more})
+        return person
+
+    person = come()
+    for number in range(2):
+        talk.publish("book:a", "entry", number)
+    session = person.session
+    person.leave()
+    thief = come(seq=cursor)
+    assert thief.closed is not None
+    assert thief.closed[0] == 4407
+    assert (session.state, session.resumes, session.backlog.acknowledged) == ("detached", 0, 0)
+    assert come(seq=2).session is session
+    assert come(name="b", seq=1).closed is not None  # a newcomer has been given nothing
 
 
 def test_ending_twice_is_harmless() -> None:

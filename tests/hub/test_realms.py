@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.resources import Resource
-from gatewayd.hub.aims import NoSuchRealm, SeveralRealms
+from gatewayd.core.resources import NoSuchRealm, Resource, SeveralRealms
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
 from tests.playbook import Person, Playbook, notes_for
@@ -207,19 +206,19 @@ def test_a_room_is_changed_where_it_is() -> None:
 def test_what_is_kept_is_of_the_realm_that_uses_it() -> None:
     bots = Playbook(utilbot.PROTOCOL, listener="bots", realm="bots")
     hub = bots.hub
-    assert hub.realm_for(Resource.DOCUMENTS) is hub.realms["bots"]
+    assert hub.realms.home(Resource.DOCUMENTS) is hub.realms.served["bots"]
     pages = Playbook(dmod.PROTOCOL, beside=bots, listener="pages", realm="pages")
     Playbook(oxyl.PROTOCOL, beside=bots, listener="fleet", realm="fleet")
-    assert hub.realm_for(Resource.NOTIFICATIONS) is pages.realm
+    assert hub.realms.home(Resource.NOTIFICATIONS) is pages.realm
     with pytest.raises(SeveralRealms, match="documents could be of several realms: name one of pages, fleet"):
-        hub.realm_for(Resource.DOCUMENTS)
-    assert hub.realm_for(Resource.DOCUMENTS, ["bots"]) is bots.realm
-    assert hub.realm_for(Resource.DOCUMENTS, ["bots", "fleet"]) is hub.realms["fleet"]
+        hub.realms.home(Resource.DOCUMENTS)
+    assert hub.realms.home(Resource.DOCUMENTS, ["bots"]) is bots.realm
+    assert hub.realms.home(Resource.DOCUMENTS, ["bots", "fleet"]) is hub.realms.served["fleet"]
     with pytest.raises(SeveralRealms, match="name one of bots, pages, fleet"):
-        hub.realm_for(Resource.ROOMS)
+        hub.realms.home(Resource.ROOMS)
     for name in ("nope", ""):
         with pytest.raises(NoSuchRealm, match="there are bots, pages, fleet"):
-            hub.realm_for(Resource.ROOMS, [name])
+            hub.realms.home(Resource.ROOMS, [name])
     with pytest.raises(NoSuchRealm):
         hub.post("user:a", "E", 1, realms=["nope"])
     bot(bots, "7")
@@ -240,8 +239,8 @@ def test_channels_that_name_a_session_or_listener_are_of_its_realm() -> None:
 
 def test_a_realm_without_a_listener_is_none_that_anybody_can_mean() -> None:
     hub = Hub(lambda: 0.0)
-    hub.realm("gone").documents.put("k", 1)
-    assert not hub.realms
-    assert [realm.name for realm in hub.all_realms] == ["gone"]
+    hub.realms.make("gone").documents.put("k", 1)
+    assert not hub.realms.served
+    assert [realm.name for realm in hub.realms.all] == ["gone"]
     with pytest.raises(NoSuchRealm):
-        hub.realm_for(Resource.DOCUMENTS, ["gone"])
+        hub.realms.home(Resource.DOCUMENTS, ["gone"])

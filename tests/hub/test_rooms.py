@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewayd.config.limits import RoomLimits
 from gatewayd.core.record import Table
-from gatewayd.hub import rooms as module
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.rooms import Rooms
 from tests.hub.disk import Disk
@@ -54,10 +54,8 @@ def test_a_room_that_stays() -> None:
     assert rooms.state("a") is None
 
 
-def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MAX_ROOMS", "MAX_BANS", "CLOSED_NAMES"):
-        monkeypatch.setattr(module, name, 2)
-    rooms = Rooms()
+def test_bounds() -> None:
+    rooms = Rooms(limits=RoomLimits(rooms=2, bans=2, closed_names=2))
     assert [rooms.create(name, {}) for name in "abc"] == [True, True, False]
     for name in "xyz":
         rooms.ban("a", name, True)
@@ -82,8 +80,8 @@ MOVES = st.lists(
 @given(MOVES)
 def test_the_journal_knows_them_at_any_moment(moves: list[tuple[str, str, int]]) -> None:
     """What is written move by move is what a snapshot says, and what is read back is what was there."""
-    rooms, disk = Rooms(), Disk()
-    rooms.store = disk
+    disk = Disk()
+    rooms = Rooms(disk)
     for move, room, number in moves:
         match move:
             case "create":
@@ -107,16 +105,15 @@ def test_the_journal_knows_them_at_any_moment(moves: list[tuple[str, str, int]])
         assert again.is_closed(room) == rooms.is_closed(room)
 
 
-def test_the_name_that_was_closed_first_gives_way_after_a_restart_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CLOSED_NAMES", 3)
+def test_the_name_that_was_closed_first_gives_way_after_a_restart_too() -> None:
+    limits = RoomLimits(closed_names=3)
     disk = Disk()
-    rooms = Rooms(disk)
+    rooms = Rooms(disk, limits)
     for name in ("z", "y", "x", "z"):
         rooms.close(name)
     disk.write(Hub(lambda: 0.0))
-    again = Rooms()
+    again = Rooms(disk, limits)
     again.restore(iter(disk.values(Table.ROOMS)))
-    again.store = disk
     again.close("a")
     assert [name for name in "axyz" if again.is_closed(name)] == ["a", "x", "z"]
     disk.write(Hub(lambda: 0.0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gatewayd.core.record import parts
 from gatewayd.hub.stores import OVERHEAD, MemoryDocuments, MemoryNotifications, NotificationLimits
 from gatewayd.journal.tables import Key, Table
 
@@ -25,17 +24,17 @@ class Told:
     def delete(self, table: Table, key: Key) -> None:
         del self.rows[table, key]
 
-    def delete_group(self, table: Table, group: Key) -> None:
-        for other in [k for k in self.rows if k[0] is table and isinstance(k[1], tuple) and k[1][:-1] == parts(group)]:
-            del self.rows[other]
-
     def of(self, table: Table) -> list[tuple[Key, bytes]]:
         """One table in key order, as a journal loads it."""
         return sorted(((k, v) for (t, k), v in self.rows.items() if t is table), key=lambda row: str(row[0]))
 
 
+def documents_of(max_count: int = 100, max_bytes: int = 10_000, store: Told | None = None) -> MemoryDocuments:
+    return MemoryDocuments(max_count, max_bytes, store)
+
+
 def test_documents_are_copies() -> None:
-    documents = MemoryDocuments()
+    documents = documents_of()
     value = {"a": [1]}
     assert documents.put("k", value)
     value["a"].append(2)
@@ -49,7 +48,7 @@ def test_documents_are_copies() -> None:
 
 def test_a_document_that_stays_the_same_is_not_written_again() -> None:
     told = Told()
-    documents = MemoryDocuments(store=told)
+    documents = documents_of(store=told)
     for value in ({"a": 1}, {"a": 1}, {"a": 2}):
         told.rows.clear()
         assert documents.put("k", value)
@@ -61,7 +60,7 @@ def test_a_document_that_stays_the_same_is_not_written_again() -> None:
 
 
 def test_documents_are_bounded_in_number_and_bytes() -> None:
-    documents = MemoryDocuments(max_count=2, max_bytes=20)
+    documents = documents_of(max_count=2, max_bytes=20)
     assert documents.put("a", 1)
     assert documents.put("b", 2)
     assert not documents.put("c", 3)
@@ -147,7 +146,7 @@ def test_what_a_user_has_lost_is_known_until_the_client_knows_it() -> None:
 
 def test_documents_outlive_the_process() -> None:
     told = Told()
-    documents = MemoryDocuments(max_count=3, store=told)
+    documents = documents_of(max_count=3, store=told)
     documents.put("a", {"x": 1})
     documents.put("b", 2)
     documents.put("c", 3)
@@ -155,14 +154,14 @@ def test_documents_outlive_the_process() -> None:
     documents.put("b", [2])
     documents.delete("c")
     assert told.of(Table.DOCUMENTS) == [("a", b'{"x":1}'), ("b", b"[2]")]
-    again = MemoryDocuments()
+    again = documents_of()
     assert again.restore(told.of(Table.DOCUMENTS)) == 0
     assert (again.get("a"), again.get("b"), len(again), again.bytes) == ({"x": 1}, [2], 2, documents.bytes)
     assert {(t, k): v for t, k, v in again.rows()} == told.rows
 
 
 def test_documents_that_cannot_be_taken_are_counted() -> None:
-    documents = MemoryDocuments(max_count=1)
+    documents = documents_of(max_count=1)
     assert documents.restore([("a", b"{"), ("b", b"1"), ("c", b"2"), ("d", b'"\xff"')]) == 3
     assert (documents.get("b"), len(documents)) == (1, 1)
 
@@ -202,7 +201,7 @@ def test_what_is_beyond_the_bounds_of_the_next_run_gives_way_on_disk_too() -> No
 
 
 def test_without_a_sink_nothing_is_told() -> None:
-    documents, notes = MemoryDocuments(), limited(users=1, per_user=1)
+    documents, notes = documents_of(), limited(users=1, per_user=1)
     assert documents.put("a", 1)
     assert documents.delete("a")
     assert [notes.keep(user, 1) for user in ("a", "a", "b")] == [(True, 0), (True, 1), (True, 1)]

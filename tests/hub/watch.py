@@ -11,7 +11,8 @@ from attrs import define, field
 from gatewayd.core.events import Event
 from gatewayd.core.record import Table
 from gatewayd.core.session import Session
-from gatewayd.hub.hub import NOTIFICATION, Hub
+from gatewayd.hub.delivery import NOTIFICATION
+from gatewayd.hub.hub import Hub
 from tests.hub.disk import Disk, plain, snapshot
 from tests.playbook import notes_for
 
@@ -29,12 +30,7 @@ def sign(event: Event) -> str:
 
 def not_got(session: Session) -> list[Event]:
     """What a session has not got: in its client's outbox, and behind that what it missed."""
-    waiting = session.connection.outbox.waiting() if session.connection is not None else []
-    events, lost = session.missed.take()
-    for event in events:
-        session.missed.keep(event)
-    session.missed.lost = lost
-    return [*waiting, *events]
+    return session.backlog.missed()
 
 
 def unsaid(session: Session) -> Said:
@@ -79,9 +75,9 @@ class Watch:
     def note(self, early: bool) -> None:
         """What a crash from now on may lose, and what it must not."""
         before, known = self.known, Known()
-        self.lived = self.hub.keeper.lived()
+        self.lived = self.hub.journaling.lived()
         for session in self.hub.sessions.values():
-            if session.durable and session.sequence:
+            if session.durable and session.lifecycle_sequence:
                 said = unsaid(session)
                 known.may[session.id] = said
                 old = set(before.must.get(session.id, ()))
@@ -89,7 +85,7 @@ class Watch:
                 known.must[session.id] = said if sure else [one for one in said if one in old]
                 lives = session.resumable and LISTENERS[session.listener]["resume_window"] > 0
                 known.facts[session.id] = {
-                    "lives": lives, "lost": session.lost, "untold": session.missed.lost,
+                    "lives": lives, "lost": session.backlog.lost, "untold": session.backlog.untold,
                     "channels": set(session.channels), "metadata": dict(session.metadata),
                     "data": deepcopy(session.data),
                     "counts": (session.generation, session.resumes),
@@ -118,7 +114,7 @@ class Watch:
         return numbers
 
     def numbers_held(self) -> set[Any]:
-        return {event.number for session in self.hub.sessions.values() for event in session.unsaid}
+        return {event.number for event in self.hub.journaling.holders}
 
     def durable(self, *, sure: bool) -> list[str]:
         return [
@@ -149,7 +145,7 @@ class Watch:
         )
 
     def room_states(self) -> Any:
-        rooms = self.hub.realm("main").rooms
+        rooms = self.hub.realms.make("main").rooms
         return {room: (dict(rooms.state(room) or {"no": 1}), rooms.bans(room), rooms.is_closed(room)) for room in "xyz"}
 
     def lifecycle(self) -> list[Any]:

@@ -121,10 +121,10 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
         assert (journal.stats.pending_bytes, journal.stats.commits) == (0, 1)
         assert journal.stats.size_bytes > 0
         assert journal.stats.commit_seconds > 0
-        journal.delete_group(Table.NOTIFICATIONS, ("r", "s"))
+        journal.delete(Table.NOTIFICATIONS, ("r", "s", 1))
         journal.put(Table.NOTIFICATIONS, ("r", "s", 7), b"7")  # written at the end
     assert on_disk(tmp_path, Table.SESSIONS) == {"s": b'{"a":1}'}
-    assert on_disk(tmp_path, Table.NOTIFICATIONS) == {("r", "s", 7): b"7"}
+    assert on_disk(tmp_path, Table.NOTIFICATIONS) == {("r", "s", 2): b"2", ("r", "s", 7): b"7"}
     assert not await journal.committed()
     await journal.aclose()
     journal.put(Table.SESSIONS, "late", b"1")
@@ -410,7 +410,7 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
             journal.delete(Table.SESSIONS, "before")
             assert not await journal.committed()
         journal.delete(Table.SESSIONS, "before")
-        journal.delete_group(Table.NOTIFICATIONS, ("r", "s"))
+        journal.delete(Table.NOTIFICATIONS, ("r", "s", 1))
         await trio.sleep(0.02)
         assert journal.degraded is not None
         await until(lambda: "a mistake of ours" in caplog.text)

@@ -38,9 +38,8 @@ def test_no_statement_reads_a_whole_table(table: Table) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in chain.from_iterable(MIGRATIONS):
             connection.execute(statement)
-        for statement, parameters in ((delete(table, width, 3), 3 * width), (delete(table, 1, 2), 2)):
-            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", ["x"] * parameters)]
-            assert not [line for line in plan if line == f"SCAN {table}"]
+        gone = connection.execute(f"EXPLAIN QUERY PLAN {delete(table, 3)}", ["x"] * (3 * width))
+        assert f"SCAN {table}" not in [row[3] for row in gone]
         assert "USE TEMP B-TREE" not in str(connection.execute(f"EXPLAIN QUERY PLAN {select(table)}").fetchall())
         connection.execute(upsert(table, 1), [1] * width + [b"{}"])
         connection.execute(upsert(table, 2), ([1] * width + [b"[]"]) + ([2] * width + [b"1"]))

@@ -13,7 +13,7 @@ import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
 
-from gatewayd.config.limits import ClientLimits, NetLimits
+from gatewayd.config.limits import ClientLimits, HubLimits, NetLimits
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect, Verdict
@@ -241,9 +241,8 @@ async def test_a_client_that_reads_nothing_at_all_is_let_go() -> None:
         await stream.aclose()
 
 
-async def test_an_older_client_without_a_sign_of_life_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gatewayd.hub.entry.PROBE_SECONDS", 0.1)
-    async with serving(utilbot.PROTOCOL) as served:
+async def test_an_older_client_without_a_sign_of_life_gives_way() -> None:
+    async with serving(utilbot.PROTOCOL, hub_limits=HubLimits(probe_seconds=0.1)) as served:
         dead = await raw_client(served)
         await dead.send_all(masked(b'{"op":1,"t":"identify","d":{"type":"x","key":"s3cret","id":"a"}}'))
         await dead.receive_some()
@@ -306,7 +305,7 @@ class AfterItsVerdict(trio.abc.Instrument):
     def after_task_step(self, _task: trio.lowlevel.Task) -> None:
         for session in self.hub.sessions.values():
             if session.connection is not None and session.connection.verdict is not None:
-                self.counts.append(self.hub.publish(self.hub.realm("main"), "user:a", "E", 1))
+                self.counts.append(self.hub.publish(self.hub.realms.make("main"), "user:a", "E", 1))
 
 
 async def test_what_is_published_after_the_clients_close_is_kept_for_the_next() -> None:

@@ -89,7 +89,7 @@ async def test_a_page_that_only_listens_is_told_its_notifications_once() -> None
                 await say(page, {"op": 1, "d": {"token": "user-token", "uid": "000"}})
                 assert (await hear(page))["d"]["missed_notifications"] == notes
                 with trio.fail_after(5):
-                    while served.hub.realm("main").notifications.waiting("000").notes:
+                    while served.hub.realms.make("main").notifications.waiting("000").notes:
                         await trio.sleep(0.005)
 
 
@@ -103,4 +103,4 @@ async def test_a_page_that_is_lost_before_it_has_read_them_is_told_again() -> No
                 await say(page, {"op": 1, "d": {"token": "user-token", "uid": "000"}})
                 await stream.aclose()
             await served.settled()
-        assert len(served.hub.realm("main").notifications.waiting("000").notes) == 1
+        assert len(served.hub.realms.make("main").notifications.waiting("000").notes) == 1

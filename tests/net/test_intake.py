@@ -126,7 +126,7 @@ async def test_a_sharder_that_starts_caches_all_its_guilds() -> None:
             await say(sharder, {"op": 5, "d": {"type": "guild", "id": str(number), "channels": channels}})
         await say(sharder, {"op": 1, "d": {}})
         assert await hear(sharder) == {"op": 4, "d": {}}
-        assert len(served.hub.realm("main").documents) == 4 + 1200
+        assert len(served.hub.realms.make("main").documents) == 4 + 1200
         async with client(served) as stranger:
             with contextlib.suppress(ConnectionClosed):
                 await stranger.send("[" + " " * 200_000)

@@ -94,7 +94,7 @@ async def test_every_opcode_in_both_directions(name: str) -> None:
                     published = True
                     for channel, event, data in PUBLISHED[name]:
                         served.hub.post(channel, event, data)
-        assert served.hub.realm("main").documents.get("guild:7") == ({"id": "7"} if name == "oxyl" else None)
+        assert served.hub.realms.make("main").documents.get("guild:7") == ({"id": "7"} if name == "oxyl" else None)
 
 
 async def test_the_ones_that_need_another_connection() -> None:

@@ -81,13 +81,13 @@ async def test_a_slow_reader_gets_frames_larger_than_a_record_whole_and_in_order
         await read(stream, b"connect_success")
         for number in range(40):
             served.hub.publish(
-                served.hub.realm("main"), "user:a", "E", {"number": number, "pad": "x" * (RECORD_BYTES + 3000)}
+                served.hub.realms.make("main"), "user:a", "E", {"number": number, "pad": "x" * (RECORD_BYTES + 3000)}
             )
         session = served.hub.find("main", "utilbot", "a")[0]
         assert session.connection is not None
         while not session.connection.outbox.events:
             await trio.sleep(0.01)
-        served.hub.publish(served.hub.realm("main"), "user:a", "LAST", {})
+        served.hub.publish(served.hub.realms.make("main"), "user:a", "LAST", {})
         got = await read(stream, b'"LAST"')
         numbers = [int(part.split(b",")[0]) for part in got.split(b'"number":')[1:]]
         assert numbers == list(range(40))
@@ -104,7 +104,7 @@ async def test_a_client_that_is_cut_off_is_told_between_two_frames(contexts: Con
         await stream.send_all(GOOD + IDENTIFY)
         await read(stream, b"connect_success")
         said = 0
-        while not served.hub.publish(served.hub.realm("main"), "user:a", "E", {"pad": "x" * 20_000}).buffered:
+        while not served.hub.publish(served.hub.realms.make("main"), "user:a", "E", {"pad": "x" * 20_000}).buffered:
             said += 1
             assert said < 1000
         got = await read(stream)

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from gatewayd.core import events as e
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import State
-from gatewayd.core.session import Missed, Session
+from gatewayd.core.outbox import Outbox
 from gatewayd.core.settings import Settings
-from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
 from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
@@ -31,10 +32,24 @@ class Pair:
         far.setblocking(False)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         values = {"interval": 60.0, "patience": 65.0, "identify_timeout": None, "resume_window": 60.0, **settings}
-        self.connection = Connection(utilbot.WIRE, Settings(**values), trio.current_time())
+        self.settings = Settings(**values)
+        self.backlog = Backlog(max_events=10, max_bytes=100_000)
+        self.writer = Writer(SocketTransport(near, "test"), self.settings, tick, 10.0, self._connect)
+        self.connection = self.writer.connection
+        self.connection.outbox.attach(self.backlog)
         self.connection.state = State.READY
-        self.writer = Writer(SocketTransport(near, "test"), self.connection, tick, 10.0)
         self.far = far
+        self.told: list[str] = []
+        """What the watcher of the connection was told."""
+
+    def _connect(self, outbox: Outbox) -> Connection:
+        return Connection(utilbot.WIRE, self.settings, trio.current_time(), outbox=outbox, watcher=self)
+
+    def behind(self, connection: Connection) -> None:
+        self.told.append("behind")
+
+    def wrote(self, connection: Connection) -> None:
+        self.told.append(f"wrote up to {self.backlog.written}")
 
     def __enter__(self) -> Pair:
         return self
@@ -43,9 +58,9 @@ class Pair:
         self.writer.socket.abort()
         self.far.close()
 
-    def event(self, size: int, number: int = 0) -> bytes:
+    def event(self, size: int) -> bytes:
         """Say an event of about this size; its frame."""
-        event = e.Event("user:a", "E", "x" * size, 0.0, number=number)
+        event = e.Event("user:a", "E", "x" * size, 0.0)
         assert self.connection.deliver(event, trio.current_time())
         return utilbot.WIRE.frame(event, self.connection.variant)
 
@@ -99,7 +114,8 @@ async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
     with Tick() as tick, Pair(tick) as pair:
         said = pair.event(50_000)
         unsent = pair.event(7)
-        assert [event.data for event in pair.connection.outbox.cut()] == ["x" * 50_000, "x" * 7]
+        pair.connection.outbox.cut()
+        assert [event.data for event in pair.backlog.missed()] == ["x" * 50_000, "x" * 7]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.writer.flush)
             assert await pair.heard(len(said)) == said
@@ -109,20 +125,14 @@ async def test_a_frame_that_goes_half_is_still_taken_back_by_nobody() -> None:
 
 async def test_what_goes_out_after_it_was_taken_back_is_not_said_again() -> None:
     with Tick() as tick, Pair(tick) as pair:
-        connection = pair.connection
-        session = Session(
-            id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
-            missed=Missed(10, 100_000), resume_window=60.0, connection=None,
-        )  # fmt: skip
-        connection.session = session
-        said = pair.event(50_000, number=5)
-        connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
-        (event,) = connection.outbox.cut()
-        session.missed.keep(event)
+        said = pair.event(50_000)
+        pair.connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
+        pair.connection.outbox.cut()
+        assert (len(pair.backlog), pair.backlog.given, pair.backlog.written) == (1, 1, 0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.writer.flush)
             assert await pair.heard(len(said)) == said
-        assert (len(session.missed), session.given) == (0, 5)
+        assert (len(pair.backlog), pair.backlog.given, pair.backlog.written) == (0, 1, 1)
 
 
 async def test_nothing_follows_a_close_frame() -> None:
@@ -166,7 +176,7 @@ async def test_a_peer_that_is_gone_is_told_in_the_nursery_of_the_client() -> Non
 async def test_a_peer_that_does_not_read_is_a_slow_consumer() -> None:
     with Tick() as tick, Pair(tick, outbox_age=0.1) as pair:
         ended: list[bool] = []
-        pair.connection.stop = lambda: ended.append(True)
+        pair.connection.serve(lambda: ended.append(True), pair.connection.pings)
         with pytest.raises(ExceptionGroup):
             async with trio.open_nursery() as nursery:
                 pair.writer.use(nursery)
@@ -196,31 +206,23 @@ async def test_a_client_that_is_leaving_starts_no_task() -> None:
 
 async def test_whoever_follows_an_event_is_told_when_the_kernel_has_the_whole_of_it() -> None:
     with Tick() as tick, Pair(tick) as pair:
-        told: list[int] = []
         async with trio.open_nursery() as nursery:
             pair.writer.use(nursery)
             said = pair.event(50_000)
-            pair.connection.outbox.written = lambda events: told.extend(len(event.data) for event in events)
             said += pair.event(7)
-            await trio.lowlevel.checkpoint()
-            assert told == []
+            await wait_all_tasks_blocked()
+            assert pair.told == ["behind"]
             assert await pair.heard(len(said)) == said
-        assert told == [50_000, 7]
+        assert (pair.told[0], pair.told[-1]) == ("behind", "wrote up to 2")
 
 
 async def test_the_journal_is_told_of_what_went_out_after_all() -> None:
     """Taken back while it was half out: its session has it after all, and whoever keeps the session has to look."""
     with Tick() as tick, Pair(tick) as pair:
-        told: list[bool] = []
-        session = Hub(lambda: 0.0).open(pair.connection, "main", "main", "r")
-        pair.connection.lags = lambda connection: told.append(connection is pair.connection)
         said = pair.event(50_000)
-        (event,) = pair.connection.outbox.cut()
-        session.missed.keep(event)
+        pair.connection.outbox.cut()
         pair.connection.end(Disconnect(Cause.SHUTDOWN))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pair.writer.flush)
             assert await pair.heard(len(said)) == said
-        assert len(session.missed) == 0
-        assert told
-        assert all(told)
+        assert pair.told == ["wrote up to 1"]

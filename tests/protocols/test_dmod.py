@@ -351,6 +351,63 @@ def test_a_live_notification_and_one_that_waits_with_a_detached_page() -> None:
     assert page(talk).heard() == [passed({"n": 2})]
 
 
+def beating(talk: Playbook) -> Person:
+    """A page that has answered a heartbeat."""
+    person = ready(talk)
+    talk.advance(30)
+    person.say({"op": 4})
+    return person
+
+
+def test_a_notification_that_was_not_acknowledged_is_said_again_when_the_page_comes_back() -> None:
+    talk = book()
+    person = beating(talk)
+    talk.hub.notify("000", 1)
+    talk.publish("user:000", "X", 1)
+    talk.hub.notify("000", 2)
+    assert len(person.heard()) == 4
+    person.leave()
+    talk.hub.notify("000", 3)
+    again = page(talk)
+    assert again.session is person.session
+    assert again.heard() == [passed(), *(event("NOTIFICATION", n) for n in (1, 2, 3))]
+    again.leave()  # it has answered no heartbeat on this connection: it may be one that never does
+    assert page(talk).heard() == [passed()]
+
+
+def test_a_notification_that_was_acknowledged_is_not_said_again() -> None:
+    talk = book()
+    person = beating(talk)
+    talk.hub.notify("000", 1)
+    talk.advance(30)
+    person.say({"op": 4})
+    talk.hub.notify("000", 2)
+    person.leave()
+    assert page(talk).heard() == [passed(), event("NOTIFICATION", 2)]
+
+
+def test_a_notification_for_a_page_that_answers_no_heartbeat_is_not_said_again() -> None:
+    talk = book()
+    person = ready(talk)
+    talk.hub.notify("000", 1)
+    talk.advance(30)
+    assert person.heard() == [event("NOTIFICATION", 1), BEAT]
+    person.leave()
+    again = page(talk)
+    assert again.session is person.session
+    assert again.heard() == [passed()]
+
+
+def test_notifications_that_wait_to_be_acknowledged_are_bounded_and_a_gap_is_said() -> None:
+    talk = book(resume_events=2)
+    person = beating(talk)
+    for number in range(4):
+        talk.hub.notify("000", number)
+    assert person.closed is None
+    person.leave()
+    assert page(talk).heard() == [passed(lost=2), event("NOTIFICATION", 2), event("NOTIFICATION", 3)]
+
+
 def test_a_client_that_never_beats_shows_by_a_pong_or_any_message_that_it_has_read_its_notifications() -> None:
     talk = book()
     for signs in ("pong", "message", None):

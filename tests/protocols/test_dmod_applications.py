@@ -327,16 +327,16 @@ def test_each_listener_asks_for_life_at_its_own_interval_and_a_session_that_move
 
 def test_each_listener_serves_and_patches_its_own_documents() -> None:
     first, second = two({"documents": "a:"}, {"documents": "b:", "application_bytes": 20})
-    first.hub.realm("main").documents.put("a:guild:123467", {"count": 1})
-    first.hub.realm("main").documents.put("b:guild:123467", {"count": 2})
+    first.hub.realms.make("main").documents.put("a:guild:123467", {"count": 1})
+    first.hub.realms.make("main").documents.put("b:guild:123467", {"count": 2})
     for talk, count, taken in ((first, 1, True), (second, 2, False)):
         page = started(ready(talk))
         page.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
         assert page.heard() == [reply("CONNECT_GUILD", {"guild": {"count": count}, "user": None})]
         page.say(command("APPLICATION_SESSION_PATCH", gid="1", patch={"a": "x" * 20}))
         assert page.heard() == [reply("APPLICATION_SESSION_PATCH", {"success": taken})]
-    assert first.hub.realm("main").documents.get("a:application:1") == {"a": "x" * 20}
-    assert first.hub.realm("main").documents.get("b:application:1") is None
+    assert first.hub.realms.make("main").documents.get("a:application:1") == {"a": "x" * 20}
+    assert first.hub.realms.make("main").documents.get("b:application:1") is None
 
 
 def test_each_listener_has_its_own_answer_for_a_guild_that_nobody_knows() -> None:

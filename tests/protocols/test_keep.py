@@ -170,17 +170,17 @@ def test_reports_and_what_comes_with_a_heartbeat() -> None:
 
 def test_a_participant_comes_back_to_a_room_that_is_as_it_was() -> None:
     node = Node(rooms.PROTOCOL)
-    node.hub.realm("main").rooms.create("r", {"maxParticipants": 1})
+    node.hub.realms.make("main").rooms.create("r", {"maxParticipants": 1})
     query = {"roomId": "r", "participantId": "p", "token": "s3cret"}
     node.book.connect("/gateway", query)
-    node.hub.realm("main").rooms.ban("r", "q", True)
+    node.hub.realms.make("main").rooms.ban("r", "q", True)
     node.written()
     again = node.after_a_crash(rooms.PROTOCOL)
     assert again.book.connect("/gateway", query).session.resumes == 1
-    assert again.hub.realm("main").rooms.is_banned("r", "q")
+    assert again.hub.realms.make("main").rooms.is_banned("r", "q")
     again.hub.post("room:r", "room_close", {})
     again.written()
-    assert again.after_a_crash(rooms.PROTOCOL).hub.realm("main").rooms.is_closed("r")
+    assert again.after_a_crash(rooms.PROTOCOL).hub.realms.make("main").rooms.is_closed("r")
 
 
 def test_a_protocol_that_remembers_nothing_needs_no_hooks() -> None:
@@ -224,7 +224,7 @@ def test_utilbot_counts_the_reports_of_the_last_run() -> None:
     one.say(report(1))
     two.say(report(2))
     two.session.metadata["servers"]["guilds"] = 2**63  # an older version took any number
-    node.hub.keeper.touch(two.session)
+    node.hub.journaling.changed(two.session)
     node.book.advance(1)
     assert node.written()
     again = node.after_a_crash(utilbot.PROTOCOL)

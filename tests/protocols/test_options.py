@@ -136,7 +136,7 @@ def test_oxyl_documents() -> None:
     one, two = pair("oxyl", {"documents": "a:"}, {"documents": "b:"})
     for talk, name in ((one, "x"), (two, "y")):
         service(talk, "sharder").say({"op": 5, "d": {"type": "user", "id": "1", "username": name}})
-    documents = one.hub.realm("main").documents
+    documents = one.hub.realms.make("main").documents
     assert [documents.get(f"{prefix}:user:1")["username"] for prefix in "ab"] == ["x", "y"]
 
 
@@ -164,14 +164,14 @@ def test_rooms_ad_hoc() -> None:
     first = enter(one)
     second = enter(two, participant="q")  # the room is there now
     first.leave(Cause.CLIENT_CLOSED)
-    assert one.hub.realm("main").rooms.state("r") == {}
+    assert one.hub.realms.make("main").rooms.state("r") == {}
     second.leave(Cause.CLIENT_CLOSED)
-    assert one.hub.realm("main").rooms.state("r") is None  # whoever leaves last, by whichever door
+    assert one.hub.realms.make("main").rooms.state("r") is None  # whoever leaves last, by whichever door
 
 
 def test_a_room_that_was_created_is_not_forgotten_where_rooms_are_ad_hoc() -> None:
     one, two = pair("rooms", {"ad_hoc": True}, {"ad_hoc": False})
-    one.hub.realm("main").rooms.create("r", {}, stays=True)
+    one.hub.realms.make("main").rooms.create("r", {}, stays=True)
     enter(one).leave(Cause.CLIENT_CLOSED)
     assert enter(two).closed is None
 

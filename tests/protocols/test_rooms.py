@@ -217,7 +217,7 @@ def test_missed_events_come_right_after_hello() -> None:
     again = enter(talk, lost=1)
     talk.publish("room:42", "message_create", {**message, "sentAt": 3})
     assert [payload["d"]["sentAt"] for payload in again.heard()] == [1, 2, 3]
-    assert again.session.lost == 1
+    assert again.session.backlog.lost == 1
     again.leave()
     enter(talk)  # what was said once is not said again
 

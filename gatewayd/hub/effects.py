@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gatewayd.backend.errors import INVALID, BackendError
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.resources import NoSuchRealm
 from gatewayd.core.text import printable
-from gatewayd.hub.aims import NoSuchRealm
 
 if TYPE_CHECKING:
     from gatewayd.backend.answer import Answer
@@ -29,8 +29,8 @@ def apply(hub: Hub, session: Session, answer: Answer, reply: Callable[[Any], Non
     cannot take the reply, when all the rest is done.
     """
     for index, said in enumerate(answer.events):
-        if said.realm is not None and said.realm not in hub.realms:
-            raise BackendError(INVALID, f"events[{index}].realm: {NoSuchRealm(said.realm, hub.realms)}")
+        if said.realm is not None and said.realm not in hub.realms.served:
+            raise BackendError(INVALID, f"events[{index}].realm: {NoSuchRealm(said.realm, hub.realms.served)}")
     overrun: Disconnect | None = None
     if session.ended is None:
         if reply is not None:

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING
 from gatewayd.core.counts import Drop
 
 if TYPE_CHECKING:
+    from gatewayd.config.limits import FirstReceiverLimits
     from gatewayd.core.events import Event
-    from gatewayd.hub.keeper import Keeper
-
-MAX_CHANNELS = 256
-MAX_EVENTS = 1000
-MAX_BYTES = 1048576
-"""Bounds on the channels of a realm, and on the events of each."""
-
+    from gatewayd.hub.journaling import Journaling
 
 Place = tuple[str, str]
 """The channel, and the protocol whose sessions alone may get it, or ""."""
 
 
-class Waiting:
+class FirstReceiver:
     """By channel and protocol, in order; the journal is told."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
+    def __init__(self, journaling: Journaling, limits: FirstReceiverLimits) -> None:
+        self._journaling = journaling
+        self._limits = limits
         self._places: dict[Place, deque[Event]] = {}
         self._bytes: dict[Place, int] = {}
 
@@ -36,24 +32,24 @@ class Waiting:
 
     def refuses(self, event: Event) -> Drop | None:
         """Why it cannot wait here."""
-        if (event.channel, event.protocol) not in self._places and len(self._places) >= MAX_CHANNELS:
+        if (event.channel, event.protocol) not in self._places and len(self._places) >= self._limits.channels:
             return Drop.TOO_MANY_WAIT
-        return Drop.TOO_BIG if event.size > MAX_BYTES else None
+        return Drop.TOO_BIG if event.size > self._limits.bytes else None
 
     def keep(self, event: Event) -> int:
         """Let it wait; how many are lost for it, which may be itself."""
-        place, channel = (event.channel, event.protocol), event.channel
+        place = event.channel, event.protocol
         if self.refuses(event) is not None:
             return 1
         events = self._places.setdefault(place, deque())
         events.append(event)
         self._bytes[place] = self._bytes.get(place, 0) + event.size
-        self._keeper.wait(event, channel)
+        self._journaling.park(event)
         lost = 0
-        while len(events) > MAX_EVENTS or self._bytes[place] > MAX_BYTES:
+        while len(events) > self._limits.events or self._bytes[place] > self._limits.bytes:
             oldest = events.popleft()
             self._bytes[place] -= oldest.size
-            self._keeper.release(oldest, channel)
+            self._journaling.unpark(oldest)
             lost += 1
         return lost
 
@@ -65,6 +61,6 @@ class Waiting:
         for place in self._places.keys() & {(channel, own) for channel in channels for own in ("", protocol)}:
             del self._bytes[place]
             for event in self._places.pop(place):
-                self._keeper.release(event, event.channel)
+                self._journaling.unpark(event)
                 found.append(event)
         return sorted(found, key=lambda event: event.number)

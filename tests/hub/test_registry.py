@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
-from gatewayd.core.events import Event
 from gatewayd.core.pings import NoPings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.timers import SWEPT
@@ -86,7 +85,7 @@ def test_the_realm_with_the_most_detached_sessions_gives_way() -> None:
     prod = Playbook(utilbot.PROTOCOL, listener="prod", realm="prod")
     staging = Playbook(utilbot.PROTOCOL, beside=prod, listener="staging", realm="staging")
     ready(prod, "quiet").leave()
-    prod.hub.limit = 5
+    prod.hub.registry.limit = 5
     for number in range(20):
         ready(staging, str(number)).leave()
     assert [s.identity for s in prod.hub.sessions.values()] == ["quiet", "16", "17", "18", "19"]
@@ -107,6 +106,14 @@ def test_a_verdict_without_a_session() -> None:
     assert hub.totals.closed == {"kicked": 1}
 
 
+def test_a_socket_without_a_session_moves_nothing() -> None:
+    talk = book()
+    stranger = Connection(utilbot.PROTOCOL.wire, talk.settings, 0.0)
+    talk.hub.behind(stranger)
+    talk.hub.wrote(stranger)
+    assert not talk.hub.sessions
+
+
 def test_at_shutdown_what_is_queued_is_written_and_not_kept_as_well() -> None:
     talk = book()
     person = ready(talk)
@@ -115,7 +122,7 @@ def test_at_shutdown_what_is_queued_is_written_and_not_kept_as_well() -> None:
     person.leave(Cause.SHUTDOWN)
     person.reads = True
     assert numbers(person) == [1]
-    assert len(person.session.missed) == 0
+    assert len(person.session.backlog) == 0
 
 
 def test_two_newcomers_race_for_an_identity_whose_client_is_dead() -> None:
@@ -145,16 +152,6 @@ def test_while_an_older_client_is_asked_somebody_else_may_come_in() -> None:
     assert late.closed == (4002, "identity is in use")
 
 
-def test_an_event_written_after_all_is_not_said_again() -> None:
-    talk = book()
-    person = ready(talk)
-    session = person.session
-    event = Event("user:a", "E", 1, 0.0)
-    session.missed.keep(event)
-    session.missed.forget(event)
-    assert len(session.missed) == 0
-
-
 def test_who_comes_and_goes_leaves_no_timers_behind() -> None:
     talk = book()
     person = ready(talk)
@@ -174,6 +171,24 @@ def test_a_session_that_moves_hears_its_new_listener_alone() -> None:
     ready_again(other)
     assert session.channels == {"user:a", "service:bot", f"session:{session.id}", "listener:other", "guild:1"}
     assert talk.publish("listener:main", "E", 1) == (0, 0, 0)
+
+
+def test_the_bounds_of_the_listener_used_last_hold() -> None:
+    talk = book(resume_events=3)
+    other = Playbook(utilbot.PROTOCOL, beside=talk, listener="other", resume_events=1, resume_window=10.0)
+    person = ready(talk)
+    session = person.session
+    person.leave()
+    for number in range(3):
+        talk.publish("user:a", "E", number)
+    again = ready_again(other)
+    assert numbers(again) == [0, 1, 2]
+    again.leave()
+    for number in range(3):
+        talk.publish("user:a", "E", number)
+    assert session.backlog.gaps == {"resume_buffer_full": 2}
+    talk.advance(10)
+    assert session.state == "ended"
 
 
 def test_a_service_that_comes_back_as_another_type_leaves_the_first() -> None:

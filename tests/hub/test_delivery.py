@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from gatewayd.admin import views
+from gatewayd.config.limits import FirstReceiverLimits, HubLimits
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
-from gatewayd.hub import waiting as waiting_module
 from gatewayd.protocols import oxyl, utilbot
 from tests.hub.test_hub import book, numbers, ready, ready_again
 from tests.playbook import Person, Playbook, notes_for
@@ -59,7 +60,7 @@ def test_an_event_too_big_to_be_kept_is_not_buffered() -> None:
     assert post(talk, "x" * 200) == Counts(0, 0, 1, {"too_big": 1})
     again = ready_again(talk)
     assert numbers(again) == ["x"]
-    assert again.session.lost == 1
+    assert again.session.backlog.lost == 1
 
 
 def test_a_listener_that_keeps_nothing() -> None:
@@ -76,12 +77,13 @@ def test_a_client_that_is_cut_off_for_it_gives_back_more_than_can_be_kept() -> N
     person.reads = False
     for n in range(3):
         post(talk, n)
-    assert (person.session.given, person.session.written) == (3, 0)
+    assert (person.session.backlog.given, person.session.backlog.written) == (3, 0)
     assert post(talk, 3) == Counts(0, 1, 2, {"resume_buffer_full": 2})
-    assert (person.session.given, person.session.written) == (0, 0)
+    assert (person.session.backlog.given, person.session.backlog.written) == (4, 2)  # what is lost is passed by
     again = ready_again(talk)
     assert numbers(again) == [2, 3]
-    assert (again.session.given, again.session.written) == (4, 4)
+    assert (again.session.backlog.given, again.session.backlog.written) == (4, 4)
+    assert (again.session.backlog.lost, views.delivered(again.session)) == (2, 2)
 
 
 def test_an_outbox_that_is_taken_back_may_hold_what_the_resume_buffer_never_could() -> None:
@@ -91,6 +93,19 @@ def test_an_outbox_that_is_taken_back_may_hold_what_the_resume_buffer_never_coul
     post(talk, "x" * 200)
     person.leave()
     assert talk.hub.totals.reasons == {"resume_buffer_full": 1}
+
+
+def test_what_is_too_big_to_be_kept_is_lost_alone_when_an_outbox_is_taken_back() -> None:
+    talk = book(resume_bytes=100, resume_events=2)
+    person = ready(talk)
+    person.reads = False
+    for data in (0, 1, "x" * 200, 2):
+        post(talk, data)
+    person.leave()
+    assert talk.hub.totals.reasons == {"resume_buffer_full": 2}
+    again = ready_again(talk)
+    assert numbers(again) == [1, 2]
+    assert (again.session.backlog.given, again.session.backlog.lost) == (4, 2)
 
 
 def test_a_session_that_cannot_be_resumed_ends_and_all_it_had_to_hear_is_lost() -> None:
@@ -124,11 +139,8 @@ def test_notifications_give_way() -> None:
     assert talk.hub.totals.reasons == {"notifications_full": 2}
 
 
-def test_waiting_for_the_first_receiver_and_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting_module, "MAX_CHANNELS", 1)
-    monkeypatch.setattr(waiting_module, "MAX_EVENTS", 2)
-    monkeypatch.setattr(waiting_module, "MAX_BYTES", 100)
-    talk = book()
+def test_waiting_for_the_first_receiver_and_its_bounds() -> None:
+    talk = book(limits=HubLimits(first_receiver=FirstReceiverLimits(channels=1, events=2, bytes=100)))
 
     def give(channel: str, data: Any) -> Counts:
         return talk.hub.publish(talk.realm, channel, "E", data, one=True)
@@ -150,9 +162,11 @@ def test_what_waited_for_a_first_receiver_is_said_to_it_free_of_its_outbox(bound
     service.reads = False
     service.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
     assert service.closed is None
-    assert (service.session.delivered, service.session.given) == (1000, talk.hub.numbers)
+    backlog = service.session.backlog
+    assert (backlog.given, backlog.written, talk.hub.delivery.numbers) == (1000, 0, 2000)
     service.reads = True
     assert [payload["d"][0] for payload in service.heard()[2:]] == list(range(1000))
+    assert backlog.written == 1000
     service.reads = False
     for _ in range(1000):
         talk.publish("service:commands", "EXECUTE_COMMAND", "x" * 1500)
@@ -173,6 +187,34 @@ def test_one_event_goes_on_when_its_receiver_cannot_even_keep_it() -> None:
     again = talk.connect()
     again.say({"op": 0, "d": {"type": "sharder", "compress": False, "secret": "s3cret"}})
     assert [payload["t"] for payload in again.heard() if payload["op"] == 2] == ["IDENTIFIED", "A", "B"]
+
+
+def test_what_goes_on_because_its_receiver_was_cut_off_is_not_taken_for_the_event_that_did_it() -> None:
+    talk = Playbook(oxyl.PROTOCOL, outbox_events=2)
+    one, two = feed(talk), feed(talk)
+    one.reads = two.reads = False
+
+    def give(data: Any) -> Counts:
+        return talk.hub.publish(talk.realm, "service:feeds", "E", data, one=True)
+
+    for _ in range(2):
+        talk.hub.tell(two.session, "TOLD", 0)
+    assert give("first") == Counts(1)
+    talk.hub.tell(one.session, "TOLD", 0)
+    assert give("second") == Counts(0, 1, 3, {"lost_with_session": 3})
+    assert [one.session.state, two.session.state] == ["ended", "ended"]
+    assert {event.data for event in talk.hub.waiting()} == {"first", "second"}
+    assert (talk.hub.totals.delivered, talk.hub.totals.buffered) == (1, 1)
+
+
+def test_an_older_event_that_goes_on_to_another_is_not_counted_in_the_publish_that_cut_its_receiver_off() -> None:
+    talk = Playbook(oxyl.PROTOCOL, outbox_events=1)
+    slow = feed(talk)
+    slow.reads = False
+    assert talk.hub.publish(talk.realm, "service:feeds", "E", 1, one=True) == Counts(1)
+    fine = feed(talk)
+    assert post(talk, 2, "service:feeds") == Counts(1, 0, 1, {"session_ended": 1})
+    assert numbers(fine) == [2, 1]
 
 
 def test_an_event_that_a_receiver_keeps_is_given_to_no_other() -> None:
@@ -201,7 +243,7 @@ def test_an_event_that_no_outbox_could_hold_is_refused_and_cuts_nobody_off() -> 
     assert person.session.state == "ready"
     assert post(talk, "x" * 1000, "user:b").buffered == 1
     leaving = ready(talk, "d")
-    leaving.connection.stop = lambda: None
+    leaving.stay()
     leaving.connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
     assert post(talk, "x" * 1000, "user:d").buffered == 1  # kept for its next client
 
@@ -209,7 +251,7 @@ def test_an_event_that_no_outbox_could_hold_is_refused_and_cuts_nobody_off() -> 
 def test_a_large_outbox_is_not_looked_at_for_a_small_event() -> None:
     talk = book()
     person = ready(talk)
-    talk.hub.smallest_outbox = 100_000
+    talk.hub.registry.smallest_outbox = 100_000
     person.connection.settings = talk.settings.__class__(
         interval=60.0, patience=65.0, identify_timeout=None, resume_window=60.0, outbox_bytes=10
     )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Cause, Verdict
-from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.record import Table, decode_event, decode_session
-from gatewayd.core.session import NOTHING, Session
+from gatewayd.core.record import SessionRecord, Table, decode_event, decode_session
+from gatewayd.core.session import Session
 from gatewayd.hub.grants import settle
-from gatewayd.hub.keeper import SLACK
-from gatewayd.protocols import utilbot
+from gatewayd.hub.journaling import SLACK
+from gatewayd.protocols import dmod, utilbot
 from tests.hub.disk import Disk, deaf, kept, plain, snapshot
 from tests.hub.test_hub import ready, ready_again
 from tests.playbook import Playbook
 
+AHEAD = HubLimits().ahead
 
-def said(disk: Disk, session: Session) -> int:
-    return decode_session(disk.rows[Table.SESSIONS, session.id]).said
+
+def record(disk: Disk, session: Session) -> SessionRecord:
+    return decode_session(disk.rows[Table.SESSIONS, session.id])
 
 
 def test_what_every_socket_took_costs_nothing() -> None:
@@ -28,7 +30,7 @@ def test_what_every_socket_took_costs_nothing() -> None:
     for number in range(10):
         talk.publish("user:a", "E", number)
     assert not disk.stirred
-    assert person.session.unsaid is NOTHING
+    assert (person.session.backlog.kept, talk.hub.journaling.holders) == (0, {})
 
 
 def test_an_event_is_one_row_however_many_wait_for_it() -> None:
@@ -42,11 +44,11 @@ def test_an_event_is_one_row_however_many_wait_for_it() -> None:
     row = decode_event(disk.rows[table, number])
     assert table is Table.EVENTS
     assert (row.channel, row.name, bytes(row.data), row.one) == ("service:bot", "E", b'{"x":1}', False)
-    assert (row.holders, row.late) == ([person.session.id for person in people], [])
+    assert row.holders == {person.session.id: 1 for person in people}
     again = ready_again(talk, "a")
     disk.write(talk.hub)
     assert disk.keys(Table.EVENTS) == {number}
-    assert said(disk, again.session) == number
+    assert record(disk, again.session).written == 1
     for person in people[1:]:
         ready_again(talk, str(person.session.key))
     disk.write(talk.hub)
@@ -75,7 +77,7 @@ def test_a_session_that_nobody_wants_kept_is_not() -> None:
     talk.publish("user:a", "E", 2)
     disk.write(talk.hub)
     assert disk.rows == {}
-    assert person.session.unsaid is NOTHING
+    assert (person.session.backlog.kept, talk.hub.journaling.holders) == (2, {})
 
 
 def test_a_slow_reader_is_looked_at_until_it_has_everything() -> None:
@@ -131,15 +133,15 @@ def test_what_was_lost_for_want_of_room_is_not_kept() -> None:
     disk.write(talk.hub)
     talk.publish("user:a", "E", "x" * 200)
     disk.write(talk.hub)
-    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
-    assert (record.lost, record.untold) == (1, 1)
+    row = record(disk, person.session)
+    assert (row.given, row.lost, row.gaps) == (1, 1, {"too_big": 1})
     assert disk.keys(Table.EVENTS) == set()
     for number in range(5):
         talk.publish("user:a", "E", number)
     disk.write(talk.hub)
     assert len(disk.keys(Table.EVENTS)) == 2
-    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
-    assert (record.lost, record.untold) == (4, 4)
+    row = record(disk, person.session)
+    assert (row.given, row.lost, row.gaps) == (6, 4, {"too_big": 1, "resume_buffer_full": 3})
 
 
 def test_what_does_not_fit_is_not_kept_behind_what_does() -> None:
@@ -150,23 +152,23 @@ def test_what_does_not_fit_is_not_kept_behind_what_does() -> None:
     for _ in range(5):
         talk.publish("user:a", "E", "x" * 200)
     disk.write(talk.hub)
-    assert len(disk.keys(Table.EVENTS)) == len(person.session.unsaid) == 1
-    assert decode_session(disk.rows[Table.SESSIONS, person.session.id]).untold == 5
+    assert len(disk.keys(Table.EVENTS)) == len(person.session.backlog) == 1
+    assert record(disk, person.session).gaps == {"too_big": 5}
 
 
 def test_what_gave_way_between_two_writes_is_said_to_be_over() -> None:
-    talk, disk = kept(resume_events=10)
+    talk, disk = kept(resume_events=2)
     person = ready(talk)
     person.leave()
     session = person.session
+    for number in range(2):
+        talk.publish("user:a", "E", number)
     disk.write(talk.hub)
-    longest = 0
-    while len(session.unsaid) >= longest:
-        longest = len(session.unsaid)
-        talk.publish("user:a", "E", 1)
-    assert longest > len(session.unsaid)
+    assert (record(disk, session).written, disk.keys(Table.EVENTS)) == (0, {1, 2})
+    for number in range(3):
+        talk.publish("user:a", "E", number)
     disk.write(talk.hub)
-    assert said(disk, session) == session.said == session.unsaid[0].number - 1
+    assert (record(disk, session).written, disk.keys(Table.EVENTS)) == (3, {4, 5})
 
 
 def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
@@ -175,27 +177,103 @@ def test_a_disk_that_hangs_does_not_fill_the_memory() -> None:
     person.leave()
     for number in range(1000):
         talk.publish("user:a", "E", number)
-    session = person.session
-    assert len(session.unsaid) <= 2 * 10 + SLACK + 1
+    assert talk.hub.journaling.holders == {}
     disk.write(talk.hub)
-    assert len(session.unsaid) == len(disk.keys(Table.EVENTS)) == len(session.missed) == 10
-    assert said(disk, session) == session.unsaid[0].number - 1
+    assert len(talk.hub.journaling.holders) == len(disk.keys(Table.EVENTS)) == 10
+    assert record(disk, person.session).written == 990
+
+
+def test_what_is_held_behind_something_that_is_kept_longer_is_bounded() -> None:
+    talk, disk = kept(dmod.PROTOCOL)
+    person = talk.connect()
+    person.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    deaf(person)
+    talk.publish("user:7", "NOTIFICATION", 0)
+    for number in range(SLACK + 1):
+        talk.publish("user:7", "E", number)
+    disk.write(talk.hub)
+    person.reads = True
+    person.heard()
+    disk.write(talk.hub)
+    assert len(disk.keys(Table.EVENTS)) == 1 + SLACK + 1
+    deaf(person)
+    talk.publish("user:7", "E", 1)
+    disk.write(talk.hub)
+    person.reads = True
+    person.heard()
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == {1}
+    talk.advance(30)
+    person.say({"op": 4})
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+
+
+def test_what_is_written_behind_something_that_is_kept_longer_is_in_no_next_run() -> None:
+    talk, disk = kept(dmod.PROTOCOL)
+    person = talk.connect()
+    person.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    deaf(person)
+    for name in ("NOTIFICATION", "E"):
+        talk.publish("user:7", name, 1)
+    disk.write(talk.hub)
+    person.reads = True
+    person.heard()
+    disk.write(talk.hub)
+    assert (record(disk, person.session).written, record(disk, person.session).acknowledged) == (2, 0)
+    assert plain(snapshot(talk.hub)) == plain(disk.rows)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_kept_until_it_is_acknowledged_is_written_down(at_once: bool) -> None:
+    talk, disk = kept(dmod.PROTOCOL)
+    person = talk.connect(at_once=at_once)
+    person.say({"op": 1, "d": {"token": "seven", "uid": "7"}})
+    disk.write(talk.hub)
+    talk.publish("user:7", "E", 1)
+    assert not disk.stirred
+    talk.publish("user:7", "NOTIFICATION", 1)
+    assert [payload["op"] for payload in person.heard()] == [0, 2, 5, 5]
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == {2}
+    talk.advance(30)
+    person.say({"op": 4})
+    disk.write(talk.hub)
+    assert disk.keys(Table.EVENTS) == set()
+
+
+def test_a_living_client_reserves_sequences_and_one_that_is_away_does_not() -> None:
+    """What is given between two writes is in no row; nobody shall be given the same sequence again."""
+    talk, disk = kept()
+    there, away = ready(talk, "a"), ready(talk, "b")
+    talk.publish("service:bot", "E", 1)
+    away.leave()
+    disk.write(talk.hub)
+    assert [(row.given, row.mark) for row in (record(disk, there.session), record(disk, away.session))] == [
+        (1, 1 + AHEAD), (1, 1)
+    ]  # fmt: skip
+    talk.publish("service:bot", "E", 2)
+    talk.hub.journaling.reserve(iter(talk.hub.sessions.values()))
+    disk.write(talk.hub)
+    assert [(row.given, row.mark) for row in (record(disk, there.session), record(disk, away.session))] == [
+        (2, 2 + AHEAD), (1, 1)
+    ]  # fmt: skip
 
 
 def test_what_a_grant_gave_is_written() -> None:
     talk, disk = kept()
     person = ready(talk)
     grant = Grant(granted=True, channels=("news",), metadata={"role": "admin"})
-    talk.hub.keeper.gather()
+    talk.hub.journaling.gather()
     disk.waiting.clear()
     settle(talk.hub, person.session, grant)
     disk.write(talk.hub)
     settle(talk.hub, person.session, Grant(granted=True, channels=("news",), metadata={"role": "guest"}))
     disk.write(talk.hub)
-    record = decode_session(disk.rows[Table.SESSIONS, person.session.id])
-    assert record.grant == (["news"], {"role": "guest"})
-    assert record.granted == ["news"]
-    assert record.metadata["role"] == "guest"
+    row = record(disk, person.session)
+    assert row.grant == (["news"], {"role": "guest"})
+    assert row.granted == ["news"]
+    assert row.metadata["role"] == "guest"
 
 
 def test_a_snapshot_is_what_the_writes_led_to() -> None:
@@ -239,17 +317,6 @@ def test_the_end_takes_its_rows_with_it(cause: Cause) -> None:
     person.leave(cause)
     disk.write(talk.hub)
     assert disk.rows == {}
-    talk.hub.keeper.touch(person.session)
-    talk.hub.keeper.lags(person.connection)
+    talk.hub.journaling.changed(person.session)
+    talk.hub.journaling.behind(person.session)
     assert not disk.stirred
-
-
-def test_what_a_smaller_buffer_cannot_take_is_not_held() -> None:
-    """As when the limits were lowered between two runs."""
-    talk, disk = kept(resume_bytes=100)
-    person = ready(talk)
-    person.leave()
-    disk.write(talk.hub)
-    talk.hub.keeper.hold(person.session, Event("user:a", "E", "x" * 200, talk.now, number=99))
-    disk.write(talk.hub)
-    assert disk.keys(Table.EVENTS) == set()

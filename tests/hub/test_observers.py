@@ -1,15 +1,19 @@
-"""What is told of sessions: every path of a session's life, and exactly one end."""
+"""Who is told of what: all in one order, and the backend of every path of a session's life, with exactly one end."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.counts import Drop
 from gatewayd.core.session import Session
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.observers import Observer, Observers
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
 from tests.hub.test_hub import book, ready, ready_again
 from tests.playbook import Person, Playbook
@@ -20,14 +24,13 @@ Told = list[tuple[str, str | None]]
 class Ear:
     """Listens to a hub: per session (kind, cause), with generation and sequence checked."""
 
-    def __init__(self, talk: Playbook) -> None:
+    def __init__(self) -> None:
         self.sessions: dict[str, Told] = {}
-        talk.hub.lifecycle = self._hear
 
-    def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         told = self.sessions.setdefault(session.id, [])
         told.append((kind, verdict.cause.value if verdict is not None else None))
-        assert session.sequence == len(told)
+        assert session.lifecycle_sequence == len(told)
         assert session.generation == 1 + sum(one == "resumed" for one, _ in told)
 
     def of(self, session: Session) -> Told:
@@ -35,8 +38,8 @@ class Ear:
 
 
 def test_opened_detached_resumed_and_ended_by_expiry() -> None:
-    talk = book()
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(lifecycle=ear.hear)
     person = ready(talk)
     person.leave()
     again = ready_again(talk)
@@ -52,8 +55,8 @@ def test_opened_detached_resumed_and_ended_by_expiry() -> None:
 
 
 def test_the_paths_to_the_end() -> None:
-    talk = book()
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(lifecycle=ear.hear)
     paths: dict[str, Any] = {
         "kicked": lambda person: talk.hub.end(person.session, Verdict(Cause.KICKED)),
         "client_closed": lambda person: person.leave(Cause.CLIENT_CLOSED),
@@ -70,8 +73,8 @@ def test_the_paths_to_the_end() -> None:
 
 
 def test_a_client_that_is_replaced_hands_its_session_on() -> None:
-    talk = Playbook(discodo.PROTOCOL)
-    ear = Ear(talk)
+    ear = Ear()
+    talk = Playbook(discodo.PROTOCOL, lifecycle=ear.hear)
 
     def audio() -> Person:
         person = talk.connect("/ws", headers={"authorization": "s3cret"})
@@ -84,15 +87,15 @@ def test_a_client_that_is_replaced_hands_its_session_on() -> None:
     assert two.session is one.session
     assert ear.of(two.session) == [("opened", None), ("resumed", "replaced")]
     assert len(ear.sessions) == 1
-    two.connection.stop = lambda: None  # it has its verdict, and is still leaving
+    two.stay()  # it has its verdict, and is still leaving
     two.connection.end(Disconnect(Cause.HEARTBEAT_MISSED))
     audio()
     assert ear.of(two.session)[2:] == [("resumed", "heartbeat_missed")]
 
 
 def test_a_clash_of_identities_detaches_the_one_that_gives_no_sign_of_life() -> None:
-    talk = book()
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(lifecycle=ear.hear)
     one = ready(talk)
     one.alive = False
     two = ready_again(talk)
@@ -100,9 +103,9 @@ def test_a_clash_of_identities_detaches_the_one_that_gives_no_sign_of_life() -> 
 
 
 def test_the_limit_of_sessions_ends_the_one_that_waits_longest() -> None:
-    talk = book()
-    talk.hub.limit = 1
-    ear = Ear(talk)
+    ear = Ear()
+    hub = Hub(lambda: talk.now, limit=1, lifecycle=ear.hear)
+    talk = book(hub=hub)
     person = ready(talk)
     person.leave()
     talk.connect()
@@ -110,11 +113,11 @@ def test_the_limit_of_sessions_ends_the_one_that_waits_longest() -> None:
 
 
 def test_a_publish_that_cuts_a_client_off_is_told_once() -> None:
-    talk = book(outbox_events=1)
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(outbox_events=1, lifecycle=ear.hear)
     person = ready(talk)
     person.reads = False
-    person.connection.stop = lambda: None
+    person.stay()
     for _ in range(3):
         talk.publish("user:a", "E", 1)
     assert ear.of(person.session) == [("opened", None), ("detached", "slow_consumer")]
@@ -123,8 +126,8 @@ def test_a_publish_that_cuts_a_client_off_is_told_once() -> None:
 
 
 def test_the_nodes_own_end_ends_all_that_is_left() -> None:
-    talk = book()
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(lifecycle=ear.hear)
     there, away, stranger = ready(talk, "a"), ready(talk, "b"), talk.connect()
     away.leave(Cause.SHUTDOWN)
     talk.hub.end_all(Verdict(Cause.SHUTDOWN))
@@ -136,8 +139,8 @@ def test_the_nodes_own_end_ends_all_that_is_left() -> None:
 
 
 def test_of_who_never_identified_nothing_is_told() -> None:
-    talk = book()
-    ear = Ear(talk)
+    ear = Ear()
+    talk = book(lifecycle=ear.hear)
     talk.connect().leave()
     talk.connect().say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "wrong"}})
     late = talk.connect()
@@ -148,14 +151,13 @@ def test_of_who_never_identified_nothing_is_told() -> None:
 
 
 def test_who_cannot_resume_is_told_of_all_the_same() -> None:
-    pages = Playbook(dmod.PROTOCOL)
-    ear = Ear(pages)
+    ear = Ear()
+    pages = Playbook(dmod.PROTOCOL, lifecycle=ear.hear)
     page = pages.connect()
     page.say({"op": 1, "d": {"token": None, "uid": None}})
     page.leave()
     assert ear.of(page.session) == [("opened", None), ("ended", "peer_gone")]
-    services = Playbook(oxyl.PROTOCOL)
-    ear = Ear(services)
+    services = Playbook(oxyl.PROTOCOL, lifecycle=ear.hear)
     service = services.connect()
     service.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
     service.leave()
@@ -172,9 +174,9 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_whatever_happens_each_session_has_one_beginning_and_one_end(steps: list[tuple[str, int]]) -> None:
-    talk = Playbook(utilbot.PROTOCOL, outbox_events=1)
-    talk.hub.limit = 3
-    ear = Ear(talk)
+    ear = Ear()
+    hub = Hub(lambda: talk.now, limit=3, lifecycle=ear.hear)
+    talk = Playbook(utilbot.PROTOCOL, hub=hub, outbox_events=1)
     people: dict[int, Person] = {}
     for step, who in steps:
         person = people.get(who)
@@ -204,3 +206,77 @@ def test_whatever_happens_each_session_has_one_beginning_and_one_end(steps: list
                 ("detached", "ended"), ("resumed", "detached"), ("resumed", "resumed"), ("resumed", "ended"),
             }  # fmt: skip
     assert talk.hub.totals.opened == len(ear.sessions)
+
+
+# --- all of them --------------------------------------------------------------------------------------------
+
+
+class Hearing(Observer):
+    """Notes what it is told of."""
+
+    def __init__(self, name: str, told: list[tuple[str, str]]) -> None:
+        self.name = name
+        self.told = told
+
+    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        self.told.append((self.name, kind))
+
+    def changed(self, session: Session) -> None:
+        self.told.append((self.name, "changed"))
+
+    def behind(self, session: Session) -> None:
+        self.told.append((self.name, "behind"))
+
+    def advanced(self, session: Session) -> None:
+        self.told.append((self.name, "advanced"))
+
+    def lost(self, session: Session, losses: Mapping[Drop, int]) -> None:
+        self.told.append((self.name, f"lost {dict(losses)}"))
+
+    def over(self, session: Session) -> None:
+        self.told.append((self.name, "over"))
+
+
+class Idle(Observer):
+    """Wants to know nothing."""
+
+
+class OnlyTheEnd(Hearing):
+    changed = Observer.changed
+    behind = Observer.behind
+    advanced = Observer.advanced
+    happened = Observer.happened
+    lost = Observer.lost
+
+
+def test_all_are_told_in_the_order_of_the_list_and_of_what_they_want_alone() -> None:
+    told: list[tuple[str, str]] = []
+    observers = Observers((Hearing("a", told), Idle(), OnlyTheEnd("b", told), Hearing("c", told)))
+    session = ready(book()).session
+    observers.happened(session, "opened", None)
+    observers.changed(session)
+    observers.behind(session)
+    observers.advanced(session)
+    observers.lost(session, {})
+    observers.over(session)
+    assert told == [
+        *((name, what) for what in ("opened", "changed", "behind", "advanced", "lost {}") for name in "ac"),
+        ("a", "over"), ("b", "over"), ("c", "over"),
+    ]  # fmt: skip
+
+
+def test_one_that_wants_nothing_can_be_told_everything() -> None:
+    session, idle = ready(book()).session, Idle()
+    idle.happened(session, "opened", None)
+    idle.changed(session)
+    idle.behind(session)
+    idle.advanced(session)
+    idle.lost(session, {})
+    idle.over(session)
+
+
+def test_without_a_backend_nobody_is_told() -> None:
+    talk = Playbook(utilbot.PROTOCOL)
+    session = ready(talk).session
+    talk.hub.end(session, Verdict(Cause.KICKED))
+    assert session.lifecycle_sequence == 2

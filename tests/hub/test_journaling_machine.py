@@ -19,7 +19,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo
 from tests.hub.disk import Disk, take_up
 from tests.hub.watch import LISTENERS, Known, Watch, assert_between, unsaid
-from tests.playbook import Person, Playbook, frames
+from tests.playbook import Person, Playbook, frames, make_calls
 
 NAMES = st.sampled_from("abc")
 CHANNELS = st.sampled_from(["all", "all", "all", "user:a", "user:b", "room:x", "listener:kept", "listener:brief"])
@@ -46,7 +46,7 @@ class Machine(Watch, RuleBasedStateMachine):
         self.people: dict[str, Person] = {}
         self.task: dict[Person, bool] = {}
         self.heard: dict[Person, bytes] = {}
-        hub = Hub(lambda: self.books["kept"].now, store=self.disk)
+        hub = Hub(lambda: self.books["kept"].now, store=self.disk, lifecycle=self.told)
         self.hub = hub
         self.books: dict[str, Playbook] = {}
         for name, values in LISTENERS.items():
@@ -55,12 +55,11 @@ class Machine(Watch, RuleBasedStateMachine):
                 interval=1e8, **values,
             )  # fmt: skip
             self.books[name].now = now
-        hub.lifecycle = self.told
         take_up(self.disk, hub, {name: book.settings for name, book in self.books.items()}, self.lived)
 
     def told(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         self.entries += 1
-        value = json.dumps([session.id, session.sequence, session.generation, kind])
+        value = json.dumps([session.id, session.lifecycle_sequence, session.generation, kind])
         self.disk.put(Table.LIFECYCLE, self.entries, value.encode())
 
     # --- moves ----------------------------------------------------------------------------------------------
@@ -84,7 +83,7 @@ class Machine(Watch, RuleBasedStateMachine):
     def publish(self, channel: str, one: bool, times: int, early: bool) -> None:
         for _ in range(times):
             self.number += 1
-            self.hub.publish(self.hub.realm("main"), channel, "E", self.number, one=one)
+            self.hub.publish(self.hub.realms.make("main"), channel, "E", self.number, one=one)
         self.end_turn(early)
 
     @rule(name=NAMES, early=EARLY)
@@ -144,15 +143,14 @@ class Machine(Watch, RuleBasedStateMachine):
         while self.hub.timers.next <= now:
             for book in self.books.values():
                 book.now = max(book.now, self.hub.timers.next)
-            while (call := self.hub.timers.pop_due(book.now)) is not None:
-                call()
+            make_calls(self.hub, book.now)
         for book in self.books.values():
             book.now = now
         self.end_turn(False)
 
     @rule(room=st.sampled_from("xyz"), act=st.sampled_from(["create", "close", "ban", "forgive", "discard", "update"]))
     def rooms(self, room: str, act: str) -> None:
-        rooms = self.hub.realm("main").rooms
+        rooms = self.hub.realms.make("main").rooms
         match act:
             case "create":
                 rooms.create(room, {})
@@ -192,8 +190,8 @@ class Machine(Watch, RuleBasedStateMachine):
             got = unsaid(session)
             if known.must[id_] == may:
                 assert got == may[-self.room :]
-                assert session.lost == facts["lost"] + max(0, len(may) - self.room)
-                assert session.missed.lost == facts["untold"] + max(0, len(may) - self.room)
+                assert session.backlog.lost == facts["lost"] + max(0, len(may) - self.room)
+                assert session.backlog.untold == facts["untold"] + max(0, len(may) - self.room)
             assert_between([one for one in known.must[id_] if one in may[-self.room :]], may, got)
             assert got == [one for one in may if one in got]
             assert session.channels == facts["channels"]
@@ -216,11 +214,8 @@ class Machine(Watch, RuleBasedStateMachine):
         data = outbox.batch()[:count]
         if not data:
             return False
-        done = outbox.advance(len(data))
-        if connection.verdict is not None and done and connection.session is not None:
-            for event in done:
-                connection.session.missed.forget(event)
-            connection.lags(connection)
+        if outbox.advance(len(data)):
+            connection.watcher.wrote(connection)
         self.heard[person] = self.heard.get(person, b"") + data
         return True
 
@@ -235,7 +230,7 @@ class Machine(Watch, RuleBasedStateMachine):
         for person in self.people.values():
             waits = len(person.connection.outbox) > 0
             if waits and not self.task.get(person):
-                person.connection.lags(person.connection)
+                person.connection.watcher.behind(person.connection)
             self.task[person] = waits
 
     @invariant()

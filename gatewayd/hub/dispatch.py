@@ -9,6 +9,7 @@ from gatewayd.core.ask import BackendFailed
 from gatewayd.core.behaviour import Clash
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.machine import step
+from gatewayd.core.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
     from gatewayd.hub.hub import Hub
 
-PROBE_SECONDS = 2.0
-"""How long an older client of the same identity has for a sign of life before the newcomer takes its session."""
-
 
 async def greet(
     hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake, claim: e.Identify | None
@@ -29,8 +27,9 @@ async def greet(
     connection.greet(hub.clock(), behaviour.hello())
     behaviour.greeting(connection, handshake)
     if claim is not None:
-        assert connection.session is not None
-        connection.session.grant = claim.grant
+        session = session_of(connection)
+        assert session is not None
+        session.grant = claim.grant
         if not claim.only_proof:
             connection.state = step(connection.state, e.Identify)
             await enter(hub, behaviour, connection, claim)
@@ -53,12 +52,12 @@ def hear(
     later = None
     try:
         event = connection.receive(message, hub.clock())
-        session = connection.session
+        session = session_of(connection)
         if event is None or session is None:
             pass
         elif type(event) is e.Heartbeat:  # by far the most frequent, and it never waits
-            if hub.following.sessions:
-                hub.following.answered(session)
+            if behaviour.policy.acknowledges:
+                hub.observers.advanced(session)
             behaviour.heartbeat(connection, session, event)
             if event.acked:
                 behaviour.acknowledge(connection, event)
@@ -111,14 +110,14 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
         raise connection.verdict
     # No await from here to Resumed: nothing newer can come between a session and what it missed.
     resumed = hub.claim(connection, admission)
-    session = connection.session
+    session = session_of(connection)
     assert session is not None
     data = behaviour.ready(session, resumed=resumed)
-    connection.welcome(e.Ready(data, resumed, session.missed.lost), hub.clock())
-    missed, _ = session.missed.take()
-    for event in missed:
-        connection.replay(event, hub.clock())
-    hub.replayed(session, missed)
+    gaps = hub.resume(session, admission.cursor)
+    connection.welcome(e.Ready(data, resumed, gaps), hub.clock())
+    for sequence, event in session.backlog.entries(session.backlog.written):
+        connection.replay(sequence, event, hub.clock())
+    hub.observers.advanced(session)
     if resumed:
         connection.send(e.Resumed(), hub.clock())
     hub.drain_waiting(session)
@@ -129,13 +128,14 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
     """Refuse a newcomer whose identity is in use by a client that gives a sign of life; cut off one that does not."""
     if admission.clash is not Clash.REFUSE or admission.identity is None:
         return
-    assert connection.session is not None
-    realm, protocol = connection.session.realm, connection.session.protocol
+    fresh = session_of(connection)
+    assert fresh is not None
+    realm, protocol = fresh.realm, fresh.protocol
     for older in hub.find(realm, protocol, admission.identity):
         client = older.connection
         if client is None or not client.open:
             continue
-        if await client.pings.alive(PROBE_SECONDS):
+        if await client.pings.alive(hub.limits.probe_seconds):
             raise Disconnect(Cause.IDENTITY_IN_USE)
         if older.connection is client:
             client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when its identity came again"))

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.rate import Rate
-from gatewayd.hub import following as module
-from gatewayd.hub.following import Followed, Goal, Watch
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.progress import Followed, Goal, Watch
 from gatewayd.protocols import dmod, oxyl
-from tests.hub.test_giving import feed
+from tests import ledger
+from tests.hub.test_delivery import feed
 from tests.hub.test_hub import book, ready, ready_again
 from tests.playbook import Person, Playbook
 
@@ -24,7 +26,7 @@ class Wait:
 
     def __init__(self, talk: Playbook, goal: Goal = Goal.WRITTEN) -> None:
         self.talk = talk
-        found = talk.hub.following.start(goal)
+        found = talk.hub.progress.start(goal)
         assert found is not None
         self.watch: Watch = found
         self.watch.done = self._tell
@@ -38,9 +40,15 @@ class Wait:
         return self.watch.followed[-1]
 
     def stop(self) -> None:
-        self.talk.hub.following.stop(self.watch)
-        following = self.talk.hub.following
+        self.talk.hub.progress.stop(self.watch)
+        following = self.talk.hub.progress
         assert (len(following), following.pairs, following.events, following.sessions) == (0, 0, {}, {})
+
+
+def take(person: Person, count: int) -> None:
+    """Its socket takes so many bytes, as the writer would tell."""
+    if person.connection.outbox.advance(count):
+        person.connection.watcher.wrote(person.connection)
 
 
 def page(talk: Playbook) -> Person:
@@ -56,24 +64,24 @@ def test_what_every_socket_took_at_once_leaves_nothing_to_wait_for() -> None:
     wait = Wait(talk)
     followed = wait.post("service:bot")
     assert (followed.written, wait.watch.left) == (2, 0)
-    assert all(person.connection.outbox.written is None for person in talk.people)
+    assert talk.hub.progress.sessions == {}
     wait.stop()
 
 
 def test_it_is_written_when_the_socket_has_taken_all_of_it() -> None:
     talk = book()
-    slow, fine = ready(talk, "a"), ready(talk, "b")
+    slow = ready(talk, "a")
+    ready(talk, "b")
     slow.reads = False
     wait = Wait(talk)
     followed, second = wait.post("service:bot"), wait.post("user:a")
     talk.publish("user:a", "E", "not followed")
     assert (followed.written, second.written, wait.watch.left, wait.done) == (1, 0, 2, 0)
-    assert fine.connection.outbox.written is None
-    slow.connection.outbox.advance(5)
+    assert list(talk.hub.progress.sessions) == [slow.session]
+    take(slow, 5)
     assert followed.written == 1
-    slow.connection.outbox.advance(slow.connection.outbox.size)
+    take(slow, slow.connection.outbox.size)
     assert (followed.written, second.written, wait.watch.left, wait.done) == (2, 1, 0, 1)
-    assert slow.connection.outbox.written is None
     wait.stop()
 
 
@@ -82,8 +90,8 @@ def test_an_event_that_is_not_followed_costs_nothing() -> None:
     person = ready(talk)
     person.reads = False
     talk.publish("user:a", "E", 1)
-    assert person.connection.outbox.written is None
-    assert not talk.hub.following.events
+    assert not talk.hub.progress.events
+    assert not talk.hub.progress.sessions
 
 
 def test_a_session_that_is_away_has_it_when_it_is_resumed() -> None:
@@ -130,10 +138,10 @@ def test_what_gave_way_is_not_waited_for_any_longer() -> None:
     ready(talk).leave()
     wait = Wait(talk)
     lost, too_big, kept = wait.post("user:a"), wait.post("user:a", "x" * 200), wait.post("user:a")
-    assert wait.watch.left == 2  # that it gave way is found out when the client comes
+    assert wait.watch.left == 1
     ready_again(talk)
     assert [followed.written for followed in (lost, too_big, kept)] == [0, 0, 1]
-    assert wait.done == 1
+    assert wait.watch.left == 0
     wait.stop()
 
 
@@ -161,42 +169,40 @@ def test_to_stop_waiting_leaves_nothing_behind() -> None:
     mine, others = wait.post("user:a"), other.post("user:a")
     ready(talk, "b").leave()
     wait.post("user:b")
-    talk.hub.following.stop(wait.watch)
+    talk.hub.progress.stop(wait.watch)
     assert (wait.done, wait.watch.left) == (0, 0)
-    assert person.connection.outbox.written is not None
+    assert list(talk.hub.progress.sessions) == [person.session]
     person.reads = True
     person.heard()
     assert (mine.written, others.written, other.done) == (0, 1, 1)
     other.stop()
 
 
-def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WATCHES", 2)
-    monkeypatch.setattr(module, "MAX_PAIRS", 1)
-    talk = book()
+def test_bounds() -> None:
+    talk = book(limits=HubLimits(watches=2, watched_pairs=1))
     ready(talk).leave()
     wait = Wait(talk)
     wait.post("user:a")
-    assert talk.hub.following.full(None)
-    assert talk.hub.following.start(Goal.WRITTEN) is None
-    assert not talk.hub.following.full(("staging",))
+    assert talk.hub.progress.full(None)
+    assert talk.hub.progress.start(Goal.WRITTEN) is None
+    assert not talk.hub.progress.full(("staging",))
     wait.stop()
     waits = [Wait(talk) for _ in range(2)]
-    assert talk.hub.following.start(Goal.WRITTEN) is None
-    other = talk.hub.following.start(Goal.WRITTEN, ("staging",))
+    assert talk.hub.progress.start(Goal.WRITTEN) is None
+    other = talk.hub.progress.start(Goal.WRITTEN, ("staging",))
     assert other is not None
-    talk.hub.following.stop(other)
+    talk.hub.progress.stop(other)
     for wait in waits:
-        talk.hub.following.stop(wait.watch)
+        talk.hub.progress.stop(wait.watch)
 
 
 # --- one receiver -------------------------------------------------------------------------------------------
 
 
 def one(wait: Wait, data: Any = 1) -> Followed:
-    event = wait.talk.hub._event("service:feeds", "E", data, realm="main")
-    wait.talk.hub.following.follow([event], wait.watch)
-    wait.talk.hub._publish([event], [])
+    event = wait.talk.hub.delivery.event("service:feeds", "E", data, realm="main")
+    wait.talk.hub.progress.follow([event], wait.watch)
+    wait.talk.hub.delivery.publish([event], [])
     return wait.watch.followed[-1]
 
 
@@ -276,14 +282,13 @@ def test_whom_nobody_waits_for_any_more_is_not_asked() -> None:
 
 
 def test_an_event_that_waits_is_asked_about_when_it_is_written() -> None:
-    talk = Playbook(dmod.PROTOCOL)
+    soon: list[Callable[[], None]] = []
+    talk = Playbook(dmod.PROTOCOL, hub=Hub(lambda: talk.now, soon=soon.append))
     person = page(talk)
     person.reads = False
     wait = Wait(talk, Goal.ACKNOWLEDGED)
     followed = wait.post("user:7")
     assert len(person.connection.outbox) == 1
-    soon: list[Callable[[], None]] = []
-    talk.hub.following.soon = soon.append
     person.reads = True
     assert [payload["op"] for payload in person.heard()] == [5]
     (call,) = soon
@@ -322,6 +327,58 @@ def test_what_was_written_to_a_connection_that_broke_is_never_acknowledged_on_th
     person.say({"op": 4})
     assert (followed.written, followed.acknowledged) == (1, 0)
     assert (missed.written, missed.acknowledged, wait.done) == (1, 1, 1)
+    wait.stop()
+
+
+def reader(talk: Playbook, seq: int | None = None) -> Person:
+    """A client that counts: what it has read is its own word."""
+    person = talk.connect()
+    person.say({"type": "hi", "name": "a", "token": "s3cret", **({} if seq is None else {"seq": seq})})
+    person.heard()
+    return person
+
+
+def test_a_client_that_comes_back_with_its_cursor_acknowledges_what_it_read_before() -> None:
+    talk = Playbook(ledger.PROTOCOL)
+    person = reader(talk)
+    wait = Wait(talk, Goal.ACKNOWLEDGED)
+    read, unread = wait.post("book:a"), wait.post("book:a")
+    person.leave()
+    missed = wait.post("book:a")
+    assert [(item.written, item.acknowledged) for item in (read, unread, missed)] == [(1, 0), (1, 0), (0, 0)]
+    assert wait.watch.left == 3
+    person = reader(talk, 1)
+    assert [(item.written, item.acknowledged) for item in (read, unread, missed)] == [(1, 1), (1, 0), (1, 0)]
+    assert wait.watch.left == 2
+    person.say({"type": "beat", "seq": 3})
+    assert [(item.written, item.acknowledged) for item in (read, unread, missed)] == [(1, 1), (1, 1), (1, 1)]
+    assert wait.watch.left == 0
+    wait.stop()
+
+
+def test_a_client_that_comes_back_without_its_cursor_is_said_it_again_and_may_acknowledge_that() -> None:
+    talk = Playbook(ledger.PROTOCOL)
+    person = reader(talk)
+    wait = Wait(talk, Goal.ACKNOWLEDGED)
+    first, second = wait.post("book:a"), wait.post("book:a")
+    person.say({"type": "beat", "seq": 1})
+    person.leave()
+    person = reader(talk)
+    assert [(item.written, item.acknowledged) for item in (first, second)] == [(1, 1), (1, 0)]
+    person.say({"type": "beat", "seq": 2})
+    assert (second.acknowledged, wait.watch.left) == (1, 0)
+    wait.stop()
+
+
+def test_what_was_forgotten_meanwhile_is_waited_for_no_longer() -> None:
+    talk = Playbook(ledger.PROTOCOL, resume_events=1)
+    person = reader(talk)
+    wait = Wait(talk, Goal.ACKNOWLEDGED)
+    first, second = wait.post("book:a"), wait.post("book:a")
+    person.leave()
+    reader(talk)
+    assert [(item.written, item.acknowledged) for item in (first, second)] == [(1, 0), (1, 0)]
+    assert wait.watch.left == 1
     wait.stop()
 
 
@@ -376,19 +433,11 @@ def test_a_client_that_is_leaving_is_not_asked() -> None:
         wait.post("user:7")
     assert len(talk.hub.timers) == 1
     person.heard()
-    person.connection.stop = lambda: None  # its tasks have not run yet
+    person.stay()  # its tasks have not run yet
     person.connection.end(Disconnect(Cause.KICKED))
     talk.advance(1)
     assert person.heard() == []
     wait.stop()
-
-
-def test_a_session_of_the_last_run_can_acknowledge_once_its_client_is_back() -> None:
-    talk = Playbook(dmod.PROTOCOL)
-    person = page(talk)
-    person.session.acknowledged = None  # the journal does not say
-    person.leave()
-    assert page(talk).session.acknowledged == 0
 
 
 def test_a_client_that_is_gone_is_not_asked() -> None:
@@ -445,7 +494,7 @@ def test_nothing_is_counted_that_the_client_has_not_read(moves: list[str], goal:
         elif move == "beat":
             talk.advance(30)
         elif move == "stop" and wait is not None:
-            talk.hub.following.stop(wait.watch)
+            talk.hub.progress.stop(wait.watch)
             wait = None
         look()
         written = {n for n, item in followed.items() if item.written}

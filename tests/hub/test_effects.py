@@ -9,7 +9,7 @@ import pytest
 from gatewayd.backend.answer import Answer, Said
 from gatewayd.backend.errors import BackendError
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.hub.answers import apply
+from gatewayd.hub.effects import apply
 from gatewayd.protocols import rooms, utilbot
 from tests.hub.test_hub import book, numbers, ready
 from tests.playbook import Playbook
@@ -103,7 +103,7 @@ def test_a_realm_that_nobody_has_is_the_backends_error() -> None:
     talk = book()
     person = ready(talk)
     heard: list[Any] = []
-    talk.hub.realm("gone").documents.put("k", 1)
+    talk.hub.realms.make("gone").documents.put("k", 1)
     events = (Said(channel="user:a", event="E", data=1), Said(channel="user:a", event="E", realm="gone"))
     with pytest.raises(
         BackendError, match=r"events\[1\]\.realm: no listener is in realm 'gone'; there are main"

@@ -1,0 +1,387 @@
+"""The events that a session was given, in order: each has a sequence, and cursors say how far they have got.
+
+    acknowledged ≤ written ≤ given
+    floor ≤ written
+
+Law 1: sequences count from 1 and never repeat.
+Law 2: what is kept is a policy. Everything behind `written` is kept until a socket has taken it; a policy may keep it
+longer. Nothing up to `floor` is kept.
+Law 3: bounds make the oldest give way, and never end a living client. What is lost is counted by reason until its
+session's client has been told.
+Law 4: while a client reads, an event that need not be kept costs `given += 1` and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from itertools import chain, takewhile
+
+from attrs import field, frozen
+
+from gatewayd.core.counts import Drop
+from gatewayd.core.entries import NOTHING, Entries, Entry
+from gatewayd.core.events import Event
+
+UNCLEAN_ENDS = 16
+"""How many unclean ends a backlog remembers the sequences of."""
+
+
+class Retention(Enum):
+    """Until when an event is kept."""
+
+    WRITTEN = "written"
+    """Until a socket has taken it whole."""
+    ACKNOWLEDGED = "acknowledged"
+    """Until the client has shown that it has it, within the resume bounds."""
+    LATEST = "latest"
+    """For as long as the resume bounds allow: the client says itself from where it goes on."""
+
+
+@frozen
+class Policy:
+    """What a protocol keeps of what its sessions were given, beyond what is not written."""
+
+    retention: Retention = Retention.WRITTEN
+    names: frozenset[str] | None = None
+    """Events of these names alone; None is all."""
+    acknowledges: bool = field(kw_only=True)
+    """Clients show what they have, whatever is kept for it."""
+
+    @acknowledges.default
+    def _acknowledges(self) -> bool:
+        return self.retention is Retention.ACKNOWLEDGED
+
+    def keeps(self, event: Event) -> bool:
+        """Whether an event stays when it is written."""
+        return self.retention is not Retention.WRITTEN and (self.names is None or event.name in self.names)
+
+
+UNTIL_WRITTEN = Policy()
+
+
+class Backlog:
+    """The book of one session; its length is what is not written.
+
+    Sizes in bytes of `Event.size`, times in monotonic seconds.
+    """
+
+    __slots__ = (
+        "_ahead", "_behind", "_forgotten", "_told", "_told_at", "_untold", "acknowledged", "given", "lost", "max_age",
+        "max_bytes", "max_events", "policy", "skipped", "source", "unsure",
+    )  # fmt: skip
+
+    def __init__(
+        self, policy: Policy = UNTIL_WRITTEN, *, max_events: int, max_bytes: int, max_age: float = math.inf
+    ) -> None:
+        self.policy = policy
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self.given = 0
+        """The newest sequence."""
+        self.acknowledged: int | None = 0 if policy.acknowledges else None
+        """The client has shown that it has all up to this one; None where it has no way to."""
+        self.lost = 0
+        """Events that the session will never get."""
+        self.skipped: tuple[tuple[int, int], ...] = ()
+        """First and last of sequences in a row that were left out because a run did not end in order."""
+        self.unsure: tuple[int, int] | None = None
+        """`given` when a run was killed that had everything on disk, and the newest sequence that a client may have
+        seen all the same; until a client comes."""
+        self.source: object = None
+        """The outbox whose writes count."""
+        self._ahead = NOTHING  # not written
+        self._behind = NOTHING  # written, and kept
+        self._forgotten = 0  # the newest that was written, and is kept no more though it was not acknowledged
+        self._untold: dict[str, int] | None = None
+        self._told: Mapping[str, int] = {}  # what a client with a cursor of its own was told
+        self._told_at = 0  # `given` at that time: a client that is beyond it knows
+
+    # --- cursors --------------------------------------------------------------------------------------------
+
+    @property
+    def written(self) -> int:
+        """A socket has taken all up to this one whole, but for what is lost."""
+        return self._ahead.first[0] - 1 if self._ahead else self.given
+
+    @property
+    def floor(self) -> int:
+        """Nothing up to this one is kept."""
+        return self._behind.first[0] - 1 if self._behind else self.written
+
+    @property
+    def untold(self) -> int:
+        """How many of the lost ones its client has still to be told of."""
+        return sum(self._untold.values()) if self._untold else 0
+
+    @property
+    def gaps(self) -> dict[str, int]:
+        """The same by reason. What was forgotten may count too many, where there are holes between."""
+        return dict(self._untold or {})
+
+    def __len__(self) -> int:
+        """Events that are not written."""
+        return len(self._ahead)
+
+    @property
+    def bytes(self) -> int:
+        """Size of these."""
+        return self._ahead.bytes
+
+    @property
+    def kept(self) -> int:
+        """Events that are kept in all."""
+        return len(self._behind) + len(self._ahead)
+
+    def covers(self, cursor: int) -> bool:
+        """Whether a client can be at this cursor."""
+        return 0 <= cursor <= max(self.given, self.unsure[1] if self.unsure else 0)
+
+    def entries(self, after: int = 0) -> list[Entry]:
+        """What is kept behind a cursor, oldest first; looked for from the end, so that few cost little."""
+        newest_first = chain(reversed(self._ahead), reversed(self._behind))
+        found = list(takewhile(lambda entry: entry[0] > after, newest_first))
+        found.reverse()
+        return found
+
+    def missed(self) -> list[Event]:
+        """The events that are not written, in order."""
+        return [event for _, event in self.entries(self.written)]
+
+    # --- given ----------------------------------------------------------------------------------------------
+
+    def append(self, event: Event) -> None:
+        """The session is given an event that its socket has not taken yet."""
+        self.given += 1
+        if self._ahead is NOTHING:
+            self._ahead = Entries()
+        self._ahead.append(self.given, event)
+
+    def retain(self, event: Event, now: float) -> None:
+        """The newest event, which its socket took at once, is kept if the policy says so."""
+        self._keep_written(self.given, event)
+        self._forget(now)
+
+    def refuses(self, event: Event) -> Drop | None:
+        """Why an event could not be kept at all, while there is no client."""
+        if self.max_events < 1:
+            return Drop.NOT_KEPT
+        return Drop.TOO_BIG if event.size > self.max_bytes else None
+
+    def keep(self, event: Event) -> dict[Drop, int]:
+        """The session is given an event while it has no client; what is lost by it, or because of it."""
+        reason = self.refuses(event)
+        if reason is not None:
+            self.given += 1
+            return self.lose(reason, 1)
+        self.append(event)
+        return self.trim()
+
+    # --- written, acknowledged ------------------------------------------------------------------------------
+
+    def wrote(self, sequence: int) -> None:
+        """The socket took all up to this one whole."""
+        while self._ahead and self._ahead.first[0] <= sequence:
+            self._keep_written(*self._take_ahead())
+        self._forget(-math.inf)
+
+    def acknowledge(self, cursor: int) -> bool:
+        """The client has all up to this one; whether that is news."""
+        cursor = min(cursor, self.written)
+        if cursor <= (self.acknowledged or 0):
+            return False
+        self.acknowledged = cursor
+        if self._untold and Drop.FORGOTTEN.value in self._untold:
+            left = min(self._untold.pop(Drop.FORGOTTEN.value), max(0, self._forgotten - cursor))
+            if left:
+                self._untold[Drop.FORGOTTEN.value] = left
+        self._release(cursor)
+        return True
+
+    def _release(self, cursor: int) -> None:
+        if self.policy.retention is Retention.ACKNOWLEDGED:
+            while self._behind and self._behind.first[0] <= cursor:
+                self._drop_behind()
+
+    def _keep_written(self, sequence: int, event: Event) -> None:
+        if self.policy.keeps(event):
+            if self._behind is NOTHING:
+                self._behind = Entries()
+            self._behind.append(sequence, event)
+
+    def _take_ahead(self) -> Entry:
+        entry = self._ahead.popleft()
+        if not self._ahead:
+            self._ahead = NOTHING
+        return entry
+
+    def _drop_behind(self) -> int:
+        """Keep the oldest written one no more; its sequence."""
+        sequence, _ = self._behind.popleft()
+        if not self._behind:
+            self._behind = NOTHING
+        return sequence
+
+    # --- bounds ---------------------------------------------------------------------------------------------
+
+    def _forget(self, now: float) -> None:
+        """Bound what is written and kept: without a word, since the client may well have it."""
+        while self._behind and (
+            len(self._behind) > self.max_events
+            or self._behind.bytes > self.max_bytes
+            or self._behind.first[1].at < now - self.max_age
+        ):
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        self._forgotten = self._drop_behind()
+        if self.policy.retention is Retention.ACKNOWLEDGED:
+            self._tell_of(Drop.FORGOTTEN, 1)
+
+    def trim(self) -> dict[Drop, int]:
+        """The client is gone: bound all that is kept; what is lost."""
+        lost = 0
+        while self.kept > self.max_events or self._behind.bytes + self._ahead.bytes > self.max_bytes:
+            if self._behind:
+                self._forget_oldest()
+            else:
+                self._take_ahead()
+                lost += 1
+        return self.lose(Drop.RESUME_BUFFER_FULL, lost) if lost else {}
+
+    def part(self) -> dict[Drop, int]:
+        """The client goes with what its socket did not take, of which some may be too big to be kept at all: that is
+        lost alone. The rest is bounded; what is lost in all.
+        """
+        fitting = [entry for entry in self.entries(self.written) if entry[1].size <= self.max_bytes]
+        too_big = len(self._ahead) - len(fitting)
+        if too_big:
+            self._ahead = Entries() if fitting else NOTHING
+            for sequence, event in fitting:
+                self._ahead.append(sequence, event)
+            self.lose(Drop.RESUME_BUFFER_FULL, too_big)
+        lost = too_big + sum(self.trim().values())
+        return {Drop.RESUME_BUFFER_FULL: lost} if lost else {}
+
+    def lose(self, reason: Drop, count: int) -> dict[Drop, int]:
+        """So many events are lost, of which nothing is in here any more."""
+        self.lost += count
+        self._tell_of(reason, count)
+        return {reason: count}
+
+    def _tell_of(self, reason: Drop, count: int) -> None:
+        if self._untold is None:
+            self._untold = {}
+        self._untold[reason.value] = self._untold.get(reason.value, 0) + count
+
+    # --- a client comes, a client goes ----------------------------------------------------------------------
+
+    def resume(self, cursor: int | None, now: float) -> dict[str, int]:
+        """A client goes on from its own cursor, or from where it is known to be: what is behind that is not written
+        any more. The answer is what it will never get, by reason; it counts as told.
+        """
+        self._forget(now)
+        self._make_sure(cursor)
+        start = cursor
+        if start is None:
+            acknowledged = self.policy.retention is Retention.ACKNOWLEDGED
+            start = (self.acknowledged or 0) if acknowledged else self.written
+        self.wrote(start)  # a run that was killed has written more than it wrote down
+        while (newest := next(reversed(self._behind), None)) is not None and newest[0] > start:
+            if self._ahead is NOTHING:
+                self._ahead = Entries()
+            self._ahead.appendleft(*self._behind.pop())
+        if not self._behind:
+            self._behind = NOTHING
+        known, self._untold = self._untold or {}, None
+        forgotten = known.get(Drop.FORGOTTEN.value, 0)
+        if cursor is None:
+            self.lost += forgotten
+            return known
+        if self.acknowledged is not None:
+            self.acknowledge(cursor)
+            self.acknowledged = cursor  # by its own word, be it less than before
+        return self._missing(cursor, known)
+
+    def _make_sure(self, cursor: int | None) -> None:
+        """Where a client has seen more than the disk, what was given since then comes behind that."""
+        unsure, self.unsure = self.unsure, None
+        if unsure is None or cursor is None or cursor <= unsure[0]:
+            return
+        later = self.entries(unsure[0])
+        for _ in later:
+            self._ahead.pop()
+        count = cursor - unsure[0]
+        self.skipped = (*self.skipped, (unsure[0] + 1, cursor))[-UNCLEAN_ENDS:]
+        self.given += count
+        for sequence, event in later:
+            self._ahead.append(sequence + count, event)
+
+    def _missing(self, cursor: int, known: dict[str, int]) -> dict[str, int]:
+        """What a client that is at this cursor will never get; what is `known` of that tells why."""
+        known.pop(Drop.FORGOTTEN.value, None)  # counted here
+        if cursor < self._told_at:
+            for reason, count in self._told.items():
+                known[reason] = known.get(reason, 0) + count
+        missing = self.given - cursor - len(self)
+        missing -= sum(max(0, last - max(first - 1, cursor)) for first, last in self.skipped)
+        told: dict[str, int] = {}
+        for reason, count in known.items():
+            told[reason] = min(count, missing)
+            missing -= told[reason]
+        if missing:
+            told[Drop.FORGOTTEN.value] = told.get(Drop.FORGOTTEN.value, 0) + missing
+            self.lost += missing
+        self._told, self._told_at = told, self.given
+        return {reason: count for reason, count in told.items() if count or not known[reason]}
+
+    def settle(self) -> None:
+        """The client that goes has never shown what it has, though others of its protocol do: what its socket took
+        counts.
+        """
+        if self.policy.retention is Retention.ACKNOWLEDGED:
+            self.acknowledge(self.written)
+
+    def close(self) -> list[Event]:
+        """The session is over: the events that were not written, which it will not get."""
+        missed = self.missed()
+        self._ahead = self._behind = NOTHING
+        return missed
+
+    def bound_as(self, other: Backlog) -> None:
+        """The bounds of the listener that was used last hold."""
+        self.max_events, self.max_bytes, self.max_age = other.max_events, other.max_bytes, other.max_age
+
+    # --- the journal ----------------------------------------------------------------------------------------
+
+    def restore(
+        self, entries: Iterable[Entry], *, given: int, written: int, acknowledged: int | None, mark: int,
+        lost: int, gaps: Mapping[str, int], skipped: Iterable[tuple[int, int]] = (),
+        unsure: tuple[int, int] | None = None, exact: bool = False,
+    ) -> dict[Drop, int]:  # fmt: skip
+        """Take up what the last run has left, entries in order; what the bounds lose of it.
+
+        Where that run did not end in order, it may have given more than `given`, but nothing above `mark`: that is left
+        out, unless what was on disk is `exact` but for what nobody was promised.
+        """
+        self.lost, self._untold, self.skipped = lost, dict(gaps) or None, tuple(skipped)
+        for sequence, event in entries:
+            if sequence > written:
+                self.given = sequence - 1
+                self.append(event)
+            else:
+                self._keep_written(sequence, event)
+        self.given = max(self.given, given, written)
+        if self.acknowledged is not None:
+            self.acknowledged = min(acknowledged or 0, self.written)
+            self._release(self.acknowledged)
+        self.unsure = unsure
+        if mark > self.given and exact:
+            self.unsure = unsure or (self.given, mark)
+        elif mark > self.given:
+            self.skipped = (*self.skipped, (self.given + 1, mark))[-UNCLEAN_ENDS:]
+            self.given = mark
+            self._tell_of(Drop.UNCLEAN_END, 0)
+        return self.trim()

@@ -1,0 +1,80 @@
+"""Events in the order of their sequences: what a backlog is made of.
+
+Law: an event costs 8 bytes in here, however many sessions keep it. Sequences are kept as runs, of which there is one
+more for each hole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from gatewayd.core.events import Event
+
+Entry = tuple[int, Event]
+"""An event at its sequence. A sequence that has no entry is a hole: nothing of it is kept."""
+
+
+class Entries:
+    """A queue with two ends; `bytes` is the sum of `Event.size`."""
+
+    __slots__ = ("_events", "_runs", "bytes")
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._runs: list[list[int]] = []  # the first and the last sequence of each
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def first(self) -> Entry:
+        """The oldest."""
+        return self._runs[0][0], self._events[0]
+
+    def __reversed__(self) -> Iterator[Entry]:
+        """The newest first."""
+        events = reversed(self._events)
+        for first, last in reversed(self._runs):
+            yield from zip(range(last, first - 1, -1), events, strict=False)
+
+    def append(self, sequence: int, event: Event) -> None:
+        """A newer one."""
+        if self._runs and self._runs[-1][1] + 1 == sequence:
+            self._runs[-1][1] = sequence
+        else:
+            self._runs.append([sequence, sequence])
+        self._events.append(event)
+        self.bytes += event.size
+
+    def appendleft(self, sequence: int, event: Event) -> None:
+        """An older one."""
+        if self._runs and self._runs[0][0] - 1 == sequence:
+            self._runs[0][0] = sequence
+        else:
+            self._runs.insert(0, [sequence, sequence])
+        self._events.appendleft(event)
+        self.bytes += event.size
+
+    def popleft(self) -> Entry:
+        """Take the oldest."""
+        run, event = self._runs[0], self._events.popleft()
+        run[0] += 1
+        if run[0] > run[1]:
+            del self._runs[0]
+        self.bytes -= event.size
+        return run[0] - 1, event
+
+    def pop(self) -> Entry:
+        """Take the newest."""
+        run, event = self._runs[-1], self._events.pop()
+        run[1] -= 1
+        if run[0] > run[1]:
+            self._runs.pop()
+        self.bytes -= event.size
+        return run[1] + 1, event
+
+
+NOTHING = Entries()
+"""Of a backlog that keeps nothing, which is nearly all of them; nothing is ever added to this one."""

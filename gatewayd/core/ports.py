@@ -1,0 +1,139 @@
+"""What a protocol's behaviour may ask of the node: narrow ports that the hub satisfies, and a test fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from gatewayd.core.close import Cause
+    from gatewayd.core.counts import Counts
+    from gatewayd.core.events import Command
+    from gatewayd.core.grant import Claim, Grant
+    from gatewayd.core.rate import Timer
+    from gatewayd.core.record import MissedNotifications
+    from gatewayd.core.session import Session
+
+
+class DocumentStore(Protocol):
+    """JSON values under keys, bounded in number and bytes."""
+
+    def get(self, key: str) -> Any:
+        """The value, or None."""
+
+    def put(self, key: str, value: Any) -> bool:
+        """Store a value; False when there is no room."""
+
+    def delete(self, key: str) -> bool:
+        """Whether it was there."""
+
+
+class NotificationStore(Protocol):
+    """What waits for a user who is not there; in order, bounded."""
+
+    def waiting(self, user: str) -> MissedNotifications:
+        """All that waits."""
+
+    def drop(self, user: str, last: int, lost: int) -> None:
+        """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
+
+
+class RoomStore(Protocol):
+    """Rooms with their state: lock, cap, bans, and which names are closed."""
+
+    def state(self, room: str) -> Mapping[str, Any] | None:
+        """The room's state, or None where there is no such room."""
+
+    def is_closed(self, room: str) -> bool:
+        """Whether the name belonged to a room that was closed, and not created again since."""
+
+    def is_banned(self, room: str, participant: str) -> bool:
+        """Whether the participant may not come back."""
+
+    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
+        """Create the room, or create it again after a close; False when there are too many.
+
+        One that `stays` is never discarded.
+        """
+
+    def discard(self, room: str) -> None:
+        """Forget a room that need not stay, and that nobody is in and nobody has given a state or a ban."""
+
+    def update(self, room: str, changes: Mapping[str, Any]) -> None:
+        """Change some of its state."""
+
+    def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
+        """Forbid or allow a participant to come back."""
+
+    def close(self, room: str) -> None:
+        """The room is gone; its name is remembered as closed."""
+
+
+class Port(Protocol):
+    """What a behaviour may ask of the node. Everything is synchronous, except what may have to ask a backend."""
+
+    documents: DocumentStore
+    notifications: NotificationStore
+    rooms: RoomStore
+    realm: str
+    """Name of the listener's realm: documents, notifications, rooms and every channel here are that one's."""
+    protocol: str
+    """Name of the listener's protocol. In a `service:` channel its sessions are the only ones that are seen here."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def publish(
+        self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
+    ) -> Counts:
+        """Publish an event to a channel, from within the daemon: no check of names, no effects."""
+
+    def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
+        """Publish what a client says to others. Raises `EventTooBig` where one of them could never be given it."""
+
+    def tell(self, session: Session, name: str, data: Any) -> None:
+        """Publish an event to one session; kept for it while it is detached."""
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        """Let a session hear a channel."""
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        """Let it hear that channel no more."""
+
+    def subscribers(self, channel: str) -> list[Session]:
+        """The sessions that hear a channel, detached ones included, oldest subscription first."""
+
+    def changed(self, session: Session) -> None:
+        """Its metadata, or what the protocol remembers of it, is not what it was: the journal has to know."""
+
+    def end(self, session: Session, cause: Cause, reason: str = "") -> None:
+        """End a session and its client."""
+
+    def find(self, identity: str) -> Session | None:
+        """The newest session of an identity of this protocol in this realm, connected or detached."""
+
+    def later(self, delay: float, call: Callable[[], None]) -> Timer:
+        """Call something after so many seconds, on the daemon's own clock."""
+
+    async def pause(self) -> None:
+        """Let everybody else have a turn, in the middle of long work; the client's next message waits."""
+
+    async def verify(self, claim: Claim, address: str | None) -> Grant:
+        """Ask the listener's auth about a claim. Where many wrong keys come from an address, refusals are delayed."""
+
+    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
+        """Have the backend answer a command.
+
+        `reply` is called with the answer's data, or `NO_REPLY`, before anything else that the answer says is done;
+        it is not called when the client has gone meanwhile. Raises `NoBackend` where nobody knows the command, and
+        `BackendFailed`, which a behaviour may let pass: the client gets its protocol's error for it.
+        """
+
+    def behaviour(self, session: Session) -> object:
+        """What serves a session now, at whichever listener of its protocol that is."""
+
+    def machine(self) -> Mapping[str, int]:
+        """How the machine is doing: memory in MB, load in percent, as discodo's STATUS names them."""
+
+    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """A value that all listeners of the realm share under one name, made at the first asking."""

@@ -1,0 +1,180 @@
+"""How a protocol looks: a frozen value that translates, and never decides; and what its decoders are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from attrs import field, frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
+from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
+from gatewayd.core.encode import encode, json, packed
+
+Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
+Encoder = Callable[[Any], object | None] | Mapping[str, Any]
+"""A payload that never changes stands for itself, and is encoded once."""
+
+
+@frozen
+class Opcode:
+    """One row of a protocol's opcode table; `decode` is None where only the daemon sends it."""
+
+    value: int | str
+    name: str
+    sender: str
+    decode: Decoder | None = None
+
+
+@frozen(kw_only=True, eq=False)
+class Wire:
+    """How one protocol looks on the wire. It translates, and never decides."""
+
+    name: str
+    opcode_field: str
+    opcodes: tuple[Opcode, ...]
+    encoders: Mapping[type, Encoder]
+    endings: Mapping[Cause, Ending]
+    other: Decoder | None = None
+    """Decodes string opcodes that stand in no table (discodo names its operations)."""
+    before_identify: frozenset[int] | None = None
+    """A client that sends any other opcode before it has identified is told so, whatever comes with it. None: any may
+    be judged."""
+    beats: bool = False
+    """The daemon sends a heartbeat every interval."""
+    beats_early: float = 0.0
+    """Seconds before the interval is over, but at most a twentieth of it: a client may wait exactly that long."""
+    probes: bool = False
+    """The daemon asks for a heartbeat at one interval of silence."""
+    answers_beats: bool = False
+    """A client's heartbeat is nothing but the answer to the daemon's: it has read what was said before that."""
+    number: Callable[[int], bytes] | None = None
+    """Where clients see the sequence of each event: the first members of its JSON object, as in `b'"s":7,'`. The rest
+    is encoded once, however many receive it."""
+    any_message_is_life: bool = False
+    close_detaches: bool = False
+    """Every close by the client leaves the session to be resumed, 1000 included."""
+    decoders: Mapping[int | str, Decoder] = field(init=False)
+
+    _named: frozenset[int | str] = field(init=False)
+    _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
+
+    @decoders.default
+    def _decoders(self) -> Mapping[int | str, Decoder]:
+        return {op.value: op.decode for op in self.opcodes if op.decode is not None}
+
+    @_named.default
+    def _opcodes_named(self) -> frozenset[int | str]:
+        return frozenset(op.value for op in self.opcodes)
+
+    def beats_every(self, interval: float) -> float:
+        """Seconds between two heartbeats of the daemon's."""
+        return interval - min(self.beats_early, interval / 20)
+
+    def may_precede_identify(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a faulty payload is judged though its client has not identified."""
+        if self.before_identify is None or self.opcode_field not in payload:
+            return True
+        op = payload[self.opcode_field]
+        return type(op) is int and op in self.before_identify
+
+    def decode(self, payload: Mapping[str, Any]) -> e.ClientEvent:
+        """One client payload as an event; `Disconnect` with its cause where it is none."""
+        return self._decoder(payload)(payload)
+
+    def _decoder(self, payload: Mapping[str, Any]) -> Decoder:
+        if self.opcode_field not in payload:
+            raise Disconnect(Cause.NO_OPCODE, f"no {self.opcode_field!r} in the payload")
+        op = payload[self.opcode_field]
+        # type(), not isinstance: True == 1 and 1.0 == 1, and neither is an opcode.
+        if type(op) in (int, str):
+            decoder = self.decoders.get(op)
+            if decoder is not None:
+                return decoder
+            if self.other is not None and type(op) is str and op not in self._named:
+                return self.other
+        raise Disconnect(Cause.UNKNOWN_OPCODE)
+
+    def encode(self, event: e.ServerEvent, variant: str) -> bytes | None:
+        """The frame for what we say; None where the protocol has no payload for it."""
+        kind = type(event)
+        fixed = self._fixed.get((kind, variant))
+        if fixed is not None:
+            return fixed
+        if type(event) is e.Event:
+            return self.frame(event, variant)
+        if type(event) is e.Problem:
+            return encode(event.payload, variant)
+        encoder = self.encoders.get(kind)
+        if encoder is not None and not callable(encoder):
+            fixed = self._fixed[kind, variant] = encode(encoder, variant)
+            return fixed
+        payload = encoder(event) if encoder is not None else None
+        return None if payload is None else encode(payload, variant)
+
+    def frame(self, event: e.Event, variant: str, sequence: int = 0) -> bytes:
+        """The frame of an event, made once a variant however many receive it; but for the number, where it has one."""
+        key = (self.name, variant) if self.number is None else (self.name, "body")
+        made = event.frames.get(key)
+        if made is None:
+            encoder = self.encoders[e.Event]
+            assert callable(encoder)
+            payload = encoder(event)
+            made = event.frames[key] = encode(payload, variant) if self.number is None else json(payload)
+        if self.number is None:
+            return made
+        return packed(b"{" + self.number(sequence) + made[1:], variant)
+
+    def ending(self, cause: Cause) -> Ending:
+        """The cell of the causes table; a cause that has none here ends as a fault of ours would."""
+        return self.endings.get(cause) or COMMON_ENDINGS.get(cause) or Ending(1008)
+
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+def loads(message: str | bytes) -> dict[str, Any]:
+    """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and deep nesting are refused."""
+    if not isinstance(message, str):
+        raise Disconnect(Cause.NOT_JSON, "binary message where JSON text is due")
+    if len(message) > SHALLOW and too_deep(message):
+        raise Disconnect(Cause.INVALID_PAYLOAD, TOO_DEEP)
+    try:
+        payload = _decode_json(message)
+    except (msgspec.MsgspecError, UnicodeError) as exc:
+        raise Disconnect(Cause.NOT_JSON, f"not JSON: {exc}") from None
+    except RecursionError:
+        raise Disconnect(Cause.NOT_JSON, "not JSON: its brackets do not match") from None
+    if type(payload) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "a payload must be a JSON object")
+    return payload
+
+
+LONGEST_LINK = 2048
+"""Characters of a URL that is kept."""
+FIGURE = 2**63
+"""A number that is kept or summed is at least 0 and less than this: JSON may write thousands of digits."""
+
+
+def need(data: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], *, figures: bool = False) -> None:
+    """Demand fields of given JSON types, all mistakes at once; `bool` is no number. `figures` are numbers in `FIGURE`.
+
+    Raises `Disconnect(INVALID_PAYLOAD)` with parallel `errors` ("Type not provided.") and `data` (what stood there).
+    """
+    errors, values = [], []
+    for name, kinds in fields.items():
+        value: Any = data.get(name)
+        label = name[:1].upper() + name[1:]
+        if name not in data or (value is None and type(None) not in kinds):
+            errors.append(f"{label} not provided.")
+        elif type(value) not in kinds:
+            errors.append(f"{label} is of the wrong type.")
+        elif figures and not 0 <= value < FIGURE:
+            errors.append(f"{label} is out of range.")
+        else:
+            continue
+        values.append(value)
+    if errors:
+        raise Disconnect(Cause.INVALID_PAYLOAD, " ".join(errors), errors=tuple(errors), data=tuple(values))

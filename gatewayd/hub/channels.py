@@ -1,0 +1,53 @@
+"""Who hears what: the channels of sessions, and the grants that give them some.
+
+Law: a session hears through a grant what its latest grant says, and no more; what its protocol subscribed stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gatewayd.core.session import Session
+    from gatewayd.hub.observers import Observer
+    from gatewayd.hub.realms import Realms
+
+
+class Channels:
+    """Subscriptions; each realm holds its own."""
+
+    def __init__(self, realms: Realms, observers: Observer) -> None:
+        self._realms = realms
+        self._observers = observers
+
+    def subscribe(self, session: Session, channel: str) -> None:
+        """Let a session hear a channel of its realm."""
+        session.channels.add(channel)
+        self._realms.make(session.realm).channels.setdefault(channel, {})[session] = None
+        self._observers.changed(session)
+
+    def unsubscribe(self, session: Session, channel: str) -> None:
+        """Let it hear that channel no more."""
+        session.channels.discard(channel)
+        self._observers.changed(session)
+        channels = self._realms.make(session.realm).channels
+        subscribers = channels.get(channel)
+        if subscribers is not None:
+            subscribers.pop(session, None)
+            if not subscribers:
+                del channels[channel]
+
+    def claim(self, session: Session, own: Iterable[str]) -> None:
+        """Its protocol says what an identified session hears: of its last login it hears nothing else of that kind."""
+        channels = (*own, f"session:{session.id}", f"listener:{session.listener}")
+        for channel in session.outgrown(channels):
+            self.unsubscribe(session, channel)
+        for channel in channels:
+            self.subscribe(session, channel)
+        session.granted.difference_update(channels)  # heard by its own right now
+
+    def leave(self, session: Session) -> None:
+        """The session is over."""
+        for channel in tuple(session.channels):
+            self.unsubscribe(session, channel)

@@ -1,0 +1,208 @@
+"""The way of an event to its sessions: to all that hear it, or to exactly one; what is dropped by the way is counted.
+
+Law 1: no publisher ever waits for a reader; what a client cannot take makes it a slow consumer, then and there.
+Law 2: an event is said to a client only when all that its session missed before has been said.
+Law 3: an event for one receiver is given to another when that one's session ends without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gatewayd.core.backlog import Policy, Retention
+from gatewayd.core.behaviour import EventTooBig
+from gatewayd.core.counts import Counts, Drop
+from gatewayd.core.events import Event
+from gatewayd.hub.totals import Tally
+
+if TYPE_CHECKING:
+    from gatewayd.core.session import Session
+    from gatewayd.hub.observers import Observer
+    from gatewayd.hub.progress import Progress
+    from gatewayd.hub.realm import Realm
+    from gatewayd.hub.realms import Realms
+    from gatewayd.hub.registry import Registry
+    from gatewayd.hub.totals import Totals
+
+NOTIFICATION = "NOTIFICATION"
+MOST_AROUND = 8192
+"""No protocol puts as many bytes around an event's data: an event that is smaller than an outbox by more fits it."""
+
+
+class Delivery:
+    """Gives events to sessions. `cut_off` settles where a session goes whose client has its verdict."""
+
+    def __init__(
+        self, clock: Callable[[], float], realms: Realms, registry: Registry, progress: Progress, observers: Observer,
+        totals: Totals, *, cut_off: Callable[[Session, Tally], None],
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._realms = realms
+        self._registry = registry
+        self._progress = progress
+        self._observers = observers
+        self._totals = totals
+        self._cut_off = cut_off
+        self.numbers = 0
+        """Of the newest event."""
+        self._retained: set[str | None] = set()
+
+    def serve(self, policy: Policy) -> None:
+        """A listener's protocol keeps events of these names longer than until they are written; None is all."""
+        if policy.retention is not Retention.WRITTEN:
+            self._retained |= policy.names or {None}
+
+    def event(self, channel: str, name: str, data: Any, *, realm: str = "", protocol: str = "") -> Event:
+        """One that was not there before; with a realm it is for one receiver in that."""
+        self.numbers += 1
+        return Event(channel, name, data, self._clock(), bool(realm), self.numbers, realm, protocol)
+
+    def publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
+        """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""
+        totals, tally = self._totals, Tally(self._totals)
+        totals.published += 1
+        for event in events:
+            if event.one:
+                self.to_one(event, tally)
+            else:
+                self.give(receivers, event, tally)
+        totals.unheard += not receivers and not events[0].one
+        totals.delivered += tally.delivered
+        totals.buffered += tally.buffered
+        return tally.counts(events[0].number)
+
+    # --- what fits ------------------------------------------------------------------------------------------
+
+    def fits_all(self, event: Event) -> bool:
+        """Whether every outbox that there is can hold it."""
+        return event.size + MOST_AROUND < self._registry.smallest_outbox
+
+    def refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
+        """Raise `EventTooBig` where a receiver's outbox could never hold it: it would cut off its client."""
+        if self.fits_all(event):
+            return
+        for session in receivers:
+            connection = session.connection
+            if connection is not None and connection.open:
+                limit, size = connection.settings.outbox_bytes, len(connection.wire.frame(event, connection.variant))
+                if size > limit:
+                    raise EventTooBig(size, limit, session.listener)
+
+    # --- to all ---------------------------------------------------------------------------------------------
+
+    def give(self, receivers: Collection[Session], event: Event, tally: Tally) -> None:
+        """Give an event to all of these."""
+        missing = []
+        now = self._clock()
+        for session in receivers:
+            connection = session.connection
+            if connection is None or not connection.deliver(event, now):
+                missing.append(session)
+        tally.delivered += len(receivers) - len(missing)
+        if self._retained and not self._retained.isdisjoint((event.name, None)):
+            for session in receivers:
+                if session.backlog.policy.keeps(event):
+                    self._observers.behind(session)
+        followed = event in self._progress.events
+        if followed:
+            for session in receivers:
+                if session not in missing:
+                    self._progress.given(event, session)
+        for session in missing:
+            if self._keep(session, event, tally):
+                tally.buffered += 1
+                if followed:
+                    self._progress.given(event, session)
+
+    def _keep(self, session: Session, event: Event, tally: Tally) -> bool:
+        """A session's client cannot take an event, or there is none; whether it gets it when it is resumed."""
+        if session.connection is not None:
+            self._cut_off(session, tally)
+        backlog = session.backlog
+        if session.ended is not None:
+            if not event.one:  # else nothing is lost: another one gets it
+                tally.drop(Drop.SESSION_ENDED)
+            return False
+        refused = backlog.refuses(event)
+        if refused is not None and event.one:
+            return False
+        losses = backlog.keep(event)
+        if losses:
+            tally.add(losses)
+            self._observers.lost(session, losses)
+        if refused is None:
+            self._observers.behind(session)
+        return refused is None
+
+    def rescue(self, session: Session, missed: Sequence[Event], tally: Tally) -> None:
+        """A session has ended without these: what was for it alone is given to another, or waits for its user."""
+        realm = self._realms.make(session.realm)
+        delivered, buffered = tally.delivered, tally.buffered
+        for event in missed:
+            if event.one:
+                self.to_one(self._again(event), tally)
+            elif event.name == NOTIFICATION and event.channel not in realm.channels:
+                self.keep_notification(realm, event.channel.partition(":")[2], event.data, tally)
+            else:
+                tally.add(session.backlog.lose(Drop.LOST_WITH_SESSION, 1))
+        tally.delivered, tally.buffered = delivered, buffered  # who gets these says nothing of what was published
+
+    def keep_notification(self, realm: Realm, user: str, data: Any, tally: Tally) -> bool:
+        """A user is not there; whether the notification waits."""
+        kept, lost = realm.notifications.keep(user, data)
+        tally.drop(Drop.NOTIFICATIONS_FULL, lost)
+        return kept
+
+    # --- to exactly one -------------------------------------------------------------------------------------
+
+    def to_one(self, event: Event, tally: Tally, *, free: bool = False) -> None:
+        """The receiver with the fewest events not yet written to its socket; equals take turns.
+
+        `free` events are said as a replay is: they come out of another bounded buffer.
+        """
+        realm = self._realms.make(event.realm)
+        while present := realm.present(event.channel, event.name, event.protocol):
+            fewest = min(waiting for waiting, _ in present)
+            chosen = next(session for waiting, session in present if waiting == fewest)
+            subscribers = realm.channels[event.channel]
+            subscribers[chosen] = subscribers.pop(chosen)  # to the end of the line
+            before = tally.delivered + tally.buffered
+            if free:
+                self._replay(chosen, event, tally)
+            else:
+                self.give((chosen,), event, tally)
+            self._observers.behind(chosen)  # nobody else has it: what its socket does not take must not be lost
+            if tally.delivered + tally.buffered > before:
+                return
+            # It could not take it, and cannot keep it: it was cut off, and its own `one` events were given on.
+        if self._park(realm, event, tally):
+            tally.buffered += 1
+
+    def _replay(self, session: Session, event: Event, tally: Tally) -> None:
+        """Give an event to a session whose client is open, free of the bounds of its outbox."""
+        assert session.connection is not None
+        session.backlog.append(event)
+        session.connection.replay(session.backlog.given, event, self._clock())
+        tally.delivered += 1
+        if event in self._progress.events:
+            self._progress.given(event, session)
+
+    def _park(self, realm: Realm, event: Event, tally: Tally) -> bool:
+        """Let it wait for the first receiver; whether it does."""
+        refused = realm.waiting.refuses(event)
+        tally.drop(refused or Drop.WAITING_FULL, realm.waiting.keep(event))
+        if refused is None:
+            self._progress.parked(event)
+        return refused is None
+
+    def _again(self, event: Event) -> Event:
+        """The same event for another receiver: it has its place among what that one has yet to hear."""
+        again = self.event(event.channel, event.name, event.data, realm=event.realm, protocol=event.protocol)
+        self._progress.again(event, again)
+        return again
+
+    def drain_waiting(self, session: Session) -> None:
+        """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
+        for event in self._realms.make(session.realm).waiting.take(session.channels, session.protocol):
+            self.to_one(self._again(event), Tally(self._totals), free=True)

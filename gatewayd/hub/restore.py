@@ -1,0 +1,165 @@
+"""What the journal remembers of the last run becomes sessions again: as if only the network had gone.
+
+Law 1: a session that was connected has lost its client now; the time that the node was away counts against nobody.
+Law 2: a session that cannot be resumed, or that nobody serves any more, ends here, and is said to have ended.
+Law 3: what is of a realm stays in it, be it without a listener now. What a version without realms has kept is of its
+listener's realm, or of the first that could use it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gatewayd.core.backlog import Backlog
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.counts import Drop
+from gatewayd.core.events import Event
+from gatewayd.core.grant import Grant
+from gatewayd.core.record import EventRecord, SessionRecord
+from gatewayd.core.session import Session
+
+if TYPE_CHECKING:
+    from gatewayd.core.settings import Settings
+    from gatewayd.hub.hub import Hub
+
+log = logging.getLogger("gatewayd.journal")
+
+WENT_DOWN = Verdict(Cause.NODE_DOWN, Cause.NODE_DOWN.words)
+NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, keeps no sessions, or is of another protocol or realm")
+
+
+def restore(
+    hub: Hub,
+    settings: Mapping[str, Settings],
+    sessions: Iterable[tuple[str, SessionRecord]],
+    events: Iterable[tuple[int, EventRecord]],
+    lived: float,
+    dropped: Sequence[EventRecord] = (),
+) -> None:
+    """Give the hub the sessions and events of the last run. `settings` by listener; `lived` is the node's own time when
+    that run was last seen to be there, and goes on from here. Events that were `dropped` cannot be said again.
+    """
+    hub.journaling.before = lived - hub.clock()
+    kept: dict[str, list[tuple[int, Event]]] = defaultdict(list)
+    moved: Counter[str] = Counter()
+    records = dict(sessions)
+    numbers: list[Event] = []
+    wall = time.time()
+    for number, record in events:
+        realm, protocol = record.realm, record.protocol
+        if record.one and not realm:
+            realm, protocol = _without_realm(hub, record, records)
+            moved[realm] += record.channel in record.holders
+        data, at = msgspec.json.decode(record.data), hub.clock() - (wall - record.at)
+        event = Event(record.channel, record.name, data, at, record.one, number, realm, protocol)
+        hub.delivery.numbers = max(hub.delivery.numbers, number)
+        numbers.append(event)
+        for holder, sequence in record.holders.items():
+            if holder in records:
+                kept[holder].append((sequence, event))
+            elif holder == event.channel:
+                hub.realms.make(realm).waiting.keep(event)
+    gaps = Counter(
+        holder
+        for record in dropped
+        for holder, sequence in record.holders.items()
+        if holder in records and sequence > records[holder].written
+    )
+    hub.totals.drop(Drop.TOO_DEEP, len(dropped))
+    over: list[tuple[Session, Verdict]] = []
+    for id_, found in sorted(records.items(), key=lambda item: item[1].opened):
+        entries = sorted(kept.pop(id_, ()), key=itemgetter(0))
+        session, verdict = _session(hub, settings, id_, found, entries)
+        if gaps[id_]:
+            session.backlog.lose(Drop.TOO_DEEP, gaps[id_])
+            hub.observers.changed(session)
+        if verdict is not None:
+            over.append((session, verdict))
+    for event in numbers:
+        if not hub.journaling.knows(event):
+            hub.journaling.drop(event.number)
+    for realm, count in moved.items():
+        if count:
+            log.warning(
+                "%d events kept before there were realms wait for a receiver in realm %s from now on", count, realm
+            )
+    # Only now is it known what each of them has missed, which its end gives to others.
+    for session, verdict in over:
+        hub.end(session, verdict)
+
+
+def _session(
+    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, entries: list[tuple[int, Event]]
+) -> tuple[Session, Verdict | None]:
+    """Take one up, and tell why it has to end again, where it has. Raises `ValueError`."""
+    if [sequence for sequence, _ in entries] != sorted({sequence for sequence, _ in entries if sequence}):
+        raise ValueError(f"session {id_} has events without a sequence of their own")
+    known = settings.get(record.listener)
+    behaviour = hub.behaviours.get(record.listener)
+    realm = record.realm or (next(iter(hub.realms.served)) if behaviour is None else behaviour.port.realm)
+    same = behaviour is not None and (behaviour.port.realm, behaviour.port.protocol) == (realm, record.protocol)
+    served = known is not None and known.durable and same
+    window = known.resume_window if known is not None else 0.0
+    resumable = served and record.resumable and window > 0
+    now = hub.clock()
+    session = Session(
+        id=id_,
+        listener=record.listener,
+        protocol=record.protocol,
+        realm=realm,
+        remote=record.remote,
+        opened=now - (time.time() - record.opened),
+        opened_wall=record.opened,
+        # Of one that ends here, all goes to others where it can: nothing may be too much.
+        backlog=Backlog(behaviour.policy, max_events=known.resume_events, max_bytes=known.resume_bytes, max_age=window)
+        if known is not None and behaviour is not None and resumable
+        else Backlog(max_events=sys.maxsize, max_bytes=sys.maxsize),
+        resume_window=window,
+        connection=None,
+        identity=record.identity,
+        key=record.key,
+        resumable=resumable,
+        generation=record.generation,
+        lifecycle_sequence=record.lifecycle_sequence,
+        resumes=record.resumes,
+        durable=True,
+        metadata=dict(record.metadata),
+    )
+    losses = session.backlog.restore(
+        entries, given=record.given, written=record.written, acknowledged=record.acknowledged, mark=record.mark,
+        lost=record.lost, gaps=record.gaps, skipped=record.skipped, unsure=record.unsure,
+        exact=known is not None and known.always,
+    )  # fmt: skip
+    hub.journaling.adopt(session)
+    for reason, count in losses.items():
+        hub.totals.drop(reason, count)
+    session.granted.update(record.granted)
+    if record.grant is not None:
+        session.grant = Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1])
+    since = now if record.left is None else min(now, record.left - hub.journaling.before)
+    hub.adopt(session, record.channels, since, gone=None if record.detached is not None else WENT_DOWN)
+    if not served or behaviour is None:
+        return session, NOT_SERVED
+    behaviour.restore(session, record.data)
+    return session, None if resumable else WENT_DOWN
+
+
+def _without_realm(hub: Hub, record: EventRecord, sessions: Mapping[str, SessionRecord]) -> tuple[str, str]:
+    """Realm and protocol of an event for one receiver that a version without realms has kept."""
+    for holder in record.holders:
+        if holder in sessions:
+            behaviour = hub.behaviours.get(sessions[holder].listener)
+            realm = next(iter(hub.realms.served)) if behaviour is None else behaviour.port.realm
+            return sessions[holder].realm or realm, sessions[holder].protocol
+    for behaviour in hub.behaviours.values():
+        if behaviour.delivers_one(record.channel, record.name):
+            return behaviour.port.realm, behaviour.port.protocol
+    return next(iter(hub.realms.served)), ""
