@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from gatewayd.auth.static import OpenAuth, StaticAuth
@@ -26,13 +26,13 @@ from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command
+from gatewayd.core.observer import Observer
 from gatewayd.core.outbox import Outbox
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session, session_of
 from gatewayd.core.settings import Settings
 from gatewayd.hub import dispatch
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.observers import Lifecycle
 from gatewayd.hub.port import Ask, ListenerPort
 
 OPEN = OpenAuth()
@@ -81,7 +81,7 @@ class Playbook:
         answers: Mapping[str, Any] | None = None,
         hub: Hub | None = None,
         limits: HubLimits | None = None,
-        lifecycle: Lifecycle | None = None,
+        observers: Sequence[Observer] = (),
         beside: Playbook | None = None,
         listener: str = "main",
         realm: str = "main",
@@ -107,7 +107,7 @@ class Playbook:
         self.group: list[Playbook] = [] if beside is None else beside.group  # all with this clock
         self.group.append(self)
         if hub is None:
-            hub = Hub(lambda: self.now, limits=limits, lifecycle=lifecycle) if beside is None else beside.hub
+            hub = Hub(lambda: self.now, limits=limits, observers=observers) if beside is None else beside.hub
         self.hub: Hub = hub
         self.realm = self.hub.realms.make(realm)
         self.verified: list[Claim] = []
@@ -218,9 +218,7 @@ class Person:
         outbox = Outbox.within(book.settings, wake=self._read)
         if at_once:
             outbox = Outbox.within(book.settings, send=self._take, wake=self._read, pace=self._pace)
-        self.connection = Connection(
-            book.protocol.wire, book.settings, book.now, ADDRESS, outbox=outbox, watcher=book.hub
-        )
+        self.connection = Connection(book.protocol.wire, book.settings, book.now, ADDRESS, outbox=outbox)
         self._closed: tuple[int, str] | None = None
         self._stopped = False
         self.pings = PersonsPings(self)
@@ -301,7 +299,7 @@ class Person:
     def _read(self) -> None:
         while self.reads and (data := self.connection.outbox.batch()):
             if self.connection.outbox.advance(len(data)):
-                self.connection.watcher.wrote(self.connection)
+                self.book.hub.observers.advanced(self.session)
             self._raw += frames(data)
 
     def _take(self, data: bytes) -> int:

@@ -21,6 +21,7 @@ from attrs import define, field, frozen
 
 from gatewayd.backend.errors import REJECTED, BackendError
 from gatewayd.backend.request import Entry
+from gatewayd.core.observer import Observer
 from gatewayd.core.rate import Rate
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class MemoryQueue:
         return entry
 
 
-class Recorder:
+class Recorder(Observer):
     """What the hub tells of its sessions, as entries of a queue."""
 
     def __init__(self, queue: Queue, kinds: Collection[str], *, wall: Callable[[], float] = time.time) -> None:
@@ -132,8 +133,8 @@ class Recorder:
         self._kinds = frozenset(kinds)
         self._wall = wall
 
-    def __call__(self, session: Session, kind: str, verdict: Verdict | None) -> None:
-        """As `gatewayd.hub.observers.Lifecycle`."""
+    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        """Queue a lifecycle event, if its kind is wanted."""
         if kind not in self._kinds:
             return
         self._queue.append(

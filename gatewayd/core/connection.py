@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect, Verdict
@@ -35,25 +35,6 @@ ASK_AGAIN = 1.0
 """Seconds between two beats, at the least, where one is said out of turn."""
 
 
-class Watcher(Protocol):
-    """Who follows how far events get."""
-
-    def behind(self, connection: Connection) -> None:
-        """The socket takes no more for now, or what it has taken since a verdict is known."""
-
-    def wrote(self, connection: Connection) -> None:
-        """Events that had to wait in the outbox are out whole."""
-
-
-class _Nobody:
-    def behind(self, connection: Connection) -> None: ...
-
-    def wrote(self, connection: Connection) -> None: ...
-
-
-NOBODY: Watcher = _Nobody()
-
-
 class Connection:
     """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`.
 
@@ -64,18 +45,16 @@ class Connection:
         "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat", "_owed",
         "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "identify_by", "last_heard", "last_life",
         "latency", "opened", "outbox", "pings", "received", "said", "session", "settings", "state", "variant",
-        "verdict", "watcher", "wire",
+        "verdict", "wire",
     )  # fmt: skip
 
     def __init__(
-        self, wire: Wire, settings: Settings, now: float, address: str | None = None, *, outbox: Outbox | None = None,
-        watcher: Watcher = NOBODY,
-    ) -> None:  # fmt: skip
+        self, wire: Wire, settings: Settings, now: float, address: str | None = None, *, outbox: Outbox | None = None
+    ) -> None:
         self.wire = wire
         self.address = address
         self.settings = settings
         self.outbox = Outbox.within(settings) if outbox is None else outbox  # an empty one is false
-        self.watcher = watcher
         self.state = State.OPENED
         self.session: object = None
         """Whose client this is; `session_of` tells the hub. What is said here needs no more than the backlog."""

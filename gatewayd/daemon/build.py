@@ -154,9 +154,9 @@ def build(
     api_limits = limits.api.within(share.door)
     journal, dropped = _journal(config), Counter[str]()
     queue = _queue(config, journal, dropped)
-    recorder = None
+    observers = []
     if config.backend is not None and queue is not None:
-        recorder = Recorder(queue, config.backend.lifecycle.names)
+        observers.append(Recorder(queue, config.backend.lifecycle.names))
     hub = Hub(
         trio.current_time,
         limit=2 * limits.max_clients,
@@ -164,7 +164,7 @@ def build(
         notifications=notification_limits(config),
         limits=limits.hub,
         soon=_soon,
-        lifecycle=recorder,
+        observers=observers,
     )
     backend = None
     if config.backend is not None and queue is not None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gatewayd.core.observer import Observer
     from gatewayd.core.session import Session
-    from gatewayd.hub.observers import Observer
     from gatewayd.hub.realms import Realms
 
 

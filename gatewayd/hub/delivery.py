@@ -17,8 +17,8 @@ from gatewayd.core.events import Event
 from gatewayd.hub.totals import Tally
 
 if TYPE_CHECKING:
+    from gatewayd.core.observer import Observer
     from gatewayd.core.session import Session
-    from gatewayd.hub.observers import Observer
     from gatewayd.hub.progress import Progress
     from gatewayd.hub.realm import Realm
     from gatewayd.hub.realms import Realms

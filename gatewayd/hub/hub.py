@@ -8,7 +8,7 @@ Law 3: of a claimed session, observers are told: opened once, then detached and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Counts
 from gatewayd.core.grant import Grant
+from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.resources import Resource
 from gatewayd.core.session import session_of
@@ -24,7 +25,6 @@ from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
 from gatewayd.hub.journaling import Journaling
-from gatewayd.hub.observers import Lifecycle, LifecycleObserver, Observers
 from gatewayd.hub.progress import Progress, Watch
 from gatewayd.hub.realm import Realm
 from gatewayd.hub.realms import Realms
@@ -43,21 +43,17 @@ def _now(call: Callable[[], None]) -> None:
     call()
 
 
-def _nobody(session: Session, kind: str, verdict: Verdict | None) -> None:
-    """There is no backend to be told."""
-
-
 class Hub:
     """The sessions and realms of the node, with the behaviours of all listeners. `clock` gives monotonic seconds.
 
     `limit` bounds living and detached sessions; `soon` calls something soon, from within an instrument of Trio's too;
-    `lifecycle` is told of lifecycle events.
+    `observers` are told of sessions after journal and waits.
     """
 
     def __init__(
         self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None,
         notifications: NotificationLimits | None = None, limits: HubLimits | None = None,
-        soon: Callable[[Callable[[], None]], object] = _now, lifecycle: Lifecycle | None = None,
+        soon: Callable[[Callable[[], None]], object] = _now, observers: Sequence[Observer] = (),
     ) -> None:  # fmt: skip
         store, self.limits = store or Nowhere(), limits or HubLimits()
         self.clock = clock
@@ -67,7 +63,7 @@ class Hub:
         """By listener."""
         self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
         self.progress = Progress(clock, self.timers, soon, self.limits)
-        self.observers = Observers((self.journaling, self.progress, LifecycleObserver(lifecycle or _nobody)))
+        self.observers = Observers((self.journaling, self.progress, *observers))
         new = partial(
             Realm, journaling=self.journaling, store=store, limits=self.limits, notifications=notifications
         )  # fmt: skip
@@ -261,18 +257,6 @@ class Hub:
     def _data(self, session: Session) -> Any:
         behaviour = self.behaviours.get(session.listener)
         return None if behaviour is None else behaviour.keep(session)
-
-    # --- what its clients' sockets take ---------------------------------------------------------------------
-
-    def behind(self, connection: Connection) -> None:
-        """A socket takes no more for now."""
-        if (session := session_of(connection)) is not None:
-            self.observers.behind(session)
-
-    def wrote(self, connection: Connection) -> None:
-        """Events that had to wait are out."""
-        if (session := session_of(connection)) is not None:
-            self.observers.advanced(session)
 
     # --- what they hear -------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from attrs import define, field
 
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
+from gatewayd.core.observer import Observer
 from gatewayd.core.record import EventRecord, Nowhere, Row, SessionRecord, Store, Table, encode
-from gatewayd.hub.observers import Observer
 
 if TYPE_CHECKING:
     from gatewayd.core.session import Session

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from gatewayd.core.close import Disconnect
 from gatewayd.core.counts import Drop
-from gatewayd.hub.observers import Observer
+from gatewayd.core.observer import Observer
 
 if TYPE_CHECKING:
     from gatewayd.config.limits import HubLimits

@@ -166,8 +166,9 @@ class Listener:
             return None
         limits = self.limits.client
         writer = Writer(
-            transport, self.settings, self.tick, limits.write_seconds, partial(self._connection, handshake.address)
-        )
+            transport, self.settings, self.tick, limits.write_seconds, partial(self._connection, handshake.address),
+            self.hub.observers,
+        )  # fmt: skip
         connection = writer.connection
         data = transport.upgrade(self.epoll, writer.wake)
         websocket = WebSocket(data, writer, connection, limits, pipelined=reader.pipelined, fast=self.fast_lane)
@@ -178,9 +179,7 @@ class Listener:
         return partial(serve_client, client, writer, websocket)
 
     def _connection(self, address: str | None, outbox: Outbox) -> Connection:
-        return Connection(
-            self.wire, self.settings, trio.current_time(), address, outbox=outbox, watcher=self.hub
-        )  # fmt: skip
+        return Connection(self.wire, self.settings, trio.current_time(), address, outbox=outbox)
 
     async def _forward(self, transport: SocketTransport, head: Head, pipelined: bytes, remote: str) -> None:
         assert self.forwarder is not None, "the protocol admits plain requests, and nothing answers them"

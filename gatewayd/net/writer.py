@@ -15,30 +15,36 @@ import trio
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.outbox import Outbox
+from gatewayd.core.session import session_of
 from gatewayd.net.transport import SocketTransport
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
+    from gatewayd.core.observer import Observer
     from gatewayd.core.settings import Settings
     from gatewayd.net.tick import Tick
 
 
 class Writer:
-    """Writes one connection's outbox to its socket; a write may be blocked for `write_seconds`, or `outbox_age`."""
+    """Writes one connection's outbox to its socket; a write may be blocked for `write_seconds`, or `outbox_age`.
+
+    `observer` is told when its session's backlog keeps what the socket does not take, and when that is written.
+    """
 
     __slots__ = (
-        "_dirty", "_nursery", "_outbox", "_patience", "_task", "_tick",
+        "_dirty", "_nursery", "_observer", "_outbox", "_patience", "_task", "_tick",
         "closing", "connection", "socket",
     )  # fmt: skip
 
     def __init__(
         self, transport: SocketTransport, settings: Settings, tick: Tick, write_seconds: float,
-        connect: Callable[[Outbox], Connection],
+        connect: Callable[[Outbox], Connection], observer: Observer,
     ) -> None:  # fmt: skip
         self.socket = transport
         self._outbox = Outbox.within(settings, send=transport.send, wake=self.wake, pace=tick)
         self.connection = connect(self._outbox)
         """Whose outbox this is, made with it."""
+        self._observer = observer
         self._tick = tick
         self._patience = min(write_seconds, settings.outbox_age)
         self._nursery: trio.Nursery | None = None
@@ -95,7 +101,8 @@ class Writer:
         """Start the writer task; it ends when the outbox is empty."""
         if self._nursery is not None and not self._task:
             self._task = True
-            self.connection.watcher.behind(self.connection)
+            if (session := session_of(self.connection)) is not None:
+                self._observer.behind(session)
             self._nursery.start_soon(self._write)
 
     async def _write(self) -> None:
@@ -117,8 +124,8 @@ class Writer:
                 self._give_up()
 
     def _wrote(self, count: int) -> None:
-        if self._outbox.advance(count):
-            self.connection.watcher.wrote(self.connection)
+        if self._outbox.advance(count) and (session := session_of(self.connection)) is not None:
+            self._observer.advanced(session)
 
     def _give_up(self) -> None:
         """The peer does not read, which is the verdict; what is left stays in the session's backlog."""

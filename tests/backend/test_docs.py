@@ -40,7 +40,7 @@ def examples() -> dict[str, Any]:
 async def served(nursery: trio.Nursery, protocol: str, **more: Any) -> Playbook:
     app = examples()["app"]
     config, queue = BackendConfig(handlers="a:b"), MemoryQueue(10)
-    talk = Playbook(PROTOCOLS[protocol], lifecycle=Recorder(queue, config.lifecycle.names), **more)
+    talk = Playbook(PROTOCOLS[protocol], observers=[Recorder(queue, config.lifecycle.names)], **more)
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
     await nursery.start(service.run)
     talk.ask = service.ask

@@ -108,7 +108,7 @@ def test_a_full_queue_lets_the_oldest_go_and_says_so(caplog: pytest.LogCaptureFi
 def test_an_entry_says_all_of_it() -> None:
     queue = MemoryQueue(10)
     queue.last = 7
-    talk = book(lifecycle=Recorder(queue, KINDS, wall=lambda: 12.5))
+    talk = book(observers=[Recorder(queue, KINDS, wall=lambda: 12.5)])
     person = ready(talk)
     session = person.session
     person.leave()
@@ -128,7 +128,7 @@ def test_an_entry_says_all_of_it() -> None:
 def test_what_a_session_loses_is_said() -> None:
     """When it is resumed, its client is told, too; what nobody can tell it any more is said when it ends."""
     queue = MemoryQueue(20)
-    talk = book(lifecycle=Recorder(queue, KINDS), resume_events=2)
+    talk = book(observers=[Recorder(queue, KINDS)], resume_events=2)
     ready(talk).leave()
     for number in range(5):
         talk.publish("user:a", "E", number)
@@ -150,7 +150,7 @@ def test_what_a_session_loses_is_said() -> None:
 
 def test_what_gave_way_when_the_connection_was_lost_is_said_at_once() -> None:
     queue = MemoryQueue(20)
-    talk = book(lifecycle=Recorder(queue, KINDS), resume_events=2)
+    talk = book(observers=[Recorder(queue, KINDS)], resume_events=2)
     person = ready(talk)
     person.reads = False
     for number in range(5):
@@ -161,7 +161,7 @@ def test_what_gave_way_when_the_connection_was_lost_is_said_at_once() -> None:
 
 def test_what_another_one_gets_is_not_lost() -> None:
     queue = MemoryQueue(20)
-    talk = Playbook(oxyl.PROTOCOL, lifecycle=Recorder(queue, ("ended",)))
+    talk = Playbook(oxyl.PROTOCOL, observers=[Recorder(queue, ("ended",))])
     person = talk.connect()
     person.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
     person.reads = False
@@ -173,7 +173,7 @@ def test_what_another_one_gets_is_not_lost() -> None:
 
 def test_kinds_that_nobody_wants_are_not_queued_and_leave_gaps() -> None:
     queue = MemoryQueue(10)
-    talk = book(lifecycle=Recorder(queue, ("ended",)))
+    talk = book(observers=[Recorder(queue, ("ended",))])
     ready(talk).leave(Cause.CLIENT_CLOSED)
     assert [(item.n, item.sequence, item.kind) for item in queue.peek(9)] == [(1, 2, "ended")]
 

@@ -34,7 +34,7 @@ async def test_nothing_configured() -> None:
 
 async def test_over_http_all_in_all(backend: Backend) -> None:
     queue = MemoryQueue(10)
-    talk = book(lifecycle=Recorder(queue, KINDS))
+    talk = book(observers=[Recorder(queue, KINDS)])
     config = BackendConfig(url=backend.url, secret=Secret(SECRET))
     service = Service(config, partial(apply, talk.hub), node=talk.hub, queue=queue)
     replies: list[Any] = []
@@ -58,7 +58,7 @@ async def test_over_http_all_in_all(backend: Backend) -> None:
 
 async def test_in_process_all_in_all(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
     app, queue, told = App(), MemoryQueue(10), []
-    talk = book(lifecycle=Recorder(queue, KINDS))
+    talk = book(observers=[Recorder(queue, KINDS)])
 
     @app.command("utilbot", "echo")
     async def echo(session: Any, data: Any) -> Any:
@@ -84,7 +84,7 @@ async def test_a_backend_that_is_away_at_the_end_is_not_waited_for_longer(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     app, queue = App(), MemoryQueue(10)
-    talk = book(lifecycle=Recorder(queue, ("ended",)))
+    talk = book(observers=[Recorder(queue, ("ended",))])
 
     @app.on_ended
     async def ended(entry: Any) -> None:

@@ -352,12 +352,6 @@ def test_a_verdict_holds_nothing_of_where_it_was_passed() -> None:
     assert client.verdict.__traceback__ is None
 
 
-def test_nobody_has_to_look_on() -> None:
-    client = greeted(PROTOCOLS["utilbot"])
-    client.watcher.behind(client)
-    client.watcher.wrote(client)
-
-
 # --- what a client shows to have ----------------------------------------------------------------------------
 
 

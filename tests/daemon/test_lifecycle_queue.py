@@ -55,7 +55,7 @@ class Node:
         try:
             self.queue = JournalQueue(self.journal, limit, dropped)
             recorder = Recorder(self.queue, ("opened", "detached", "resumed", "ended"))
-            self.hub = Hub(lambda: self.book.now, store=self.journal, lifecycle=recorder)
+            self.hub = Hub(lambda: self.book.now, store=self.journal, observers=[recorder])
             self.book = Playbook(protocol, hub=self.hub)
             self.remembered = Remembered(self.journal)
             self.state = State(self.journal, self.hub, self.remembered, self.queue, dropped)
@@ -139,11 +139,11 @@ async def test_whoever_waits_for_the_disk_waits_for_what_the_socket_did_not_take
     book, hub = node.book, node.hub
 
     def connect(outbox: Outbox) -> Connection:
-        return Connection(utilbot.WIRE, book.settings, book.now, ADDRESS, outbox=outbox, watcher=hub)
+        return Connection(utilbot.WIRE, book.settings, book.now, ADDRESS, outbox=outbox)
 
     async with node.running():
         with far, Tick() as tick:
-            writer = Writer(SocketTransport(near, "test"), book.settings, tick, 10.0, connect)
+            writer = Writer(SocketTransport(near, "test"), book.settings, tick, 10.0, connect, hub.observers)
             hub.open(writer.connection, "main", "main", ADDRESS)
             run(dispatch.greet(hub, book.behaviour, writer.connection, Handshake("/", {}, {}, ADDRESS), None))
             claim = {"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}}

@@ -79,7 +79,7 @@ def kept(protocol: Any = utilbot.PROTOCOL, **settings: Any) -> tuple[Playbook, D
 def deaf(person: Person) -> None:
     """Its socket takes no more from now on, as the writer would find at the end of the turn."""
     person.reads = False
-    person.connection.watcher.behind(person.connection)
+    person.book.hub.observers.behind(person.session)
 
 
 def snapshot(hub: Hub) -> Rows:

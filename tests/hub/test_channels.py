@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gatewayd.core.observer import Observer
 from gatewayd.core.session import Session
 from gatewayd.hub.channels import Channels
-from gatewayd.hub.observers import Observer
 from tests.hub.test_hub import book, ready
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
@@ -28,6 +29,16 @@ ENDS = st.sampled_from(
 )
 EARLY = st.integers(0, 3).map(lambda n: n == 0)
 """Whether a batch is written before what was said in this turn of the loop has gone to the sockets."""
+
+
+class Told(Observer):
+    """Has the machine write down what the hub tells of its sessions."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+        self.machine.tell(session, kind)
 
 
 class Machine(Watch, RuleBasedStateMachine):
@@ -46,7 +57,7 @@ class Machine(Watch, RuleBasedStateMachine):
         self.people: dict[str, Person] = {}
         self.task: dict[Person, bool] = {}
         self.heard: dict[Person, bytes] = {}
-        hub = Hub(lambda: self.books["kept"].now, store=self.disk, lifecycle=self.told)
+        hub = Hub(lambda: self.books["kept"].now, store=self.disk, observers=[Told(self)])
         self.hub = hub
         self.books: dict[str, Playbook] = {}
         for name, values in LISTENERS.items():
@@ -57,7 +68,7 @@ class Machine(Watch, RuleBasedStateMachine):
             self.books[name].now = now
         take_up(self.disk, hub, {name: book.settings for name, book in self.books.items()}, self.lived)
 
-    def told(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def tell(self, session: Session, kind: str) -> None:
         self.entries += 1
         value = json.dumps([session.id, session.lifecycle_sequence, session.generation, kind])
         self.disk.put(Table.LIFECYCLE, self.entries, value.encode())
@@ -210,12 +221,12 @@ class Machine(Watch, RuleBasedStateMachine):
 
     def swallow(self, person: Person, count: int) -> bool:
         """As a writer does it."""
-        outbox, connection = person.connection.outbox, person.connection
+        outbox = person.connection.outbox
         data = outbox.batch()[:count]
         if not data:
             return False
         if outbox.advance(len(data)):
-            connection.watcher.wrote(connection)
+            self.hub.observers.advanced(person.session)
         self.heard[person] = self.heard.get(person, b"") + data
         return True
 
@@ -230,7 +241,7 @@ class Machine(Watch, RuleBasedStateMachine):
         for person in self.people.values():
             waits = len(person.connection.outbox) > 0
             if waits and not self.task.get(person):
-                person.connection.watcher.behind(person.connection)
+                self.hub.observers.behind(person.session)
             self.task[person] = waits
 
     @invariant()

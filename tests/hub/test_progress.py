@@ -48,7 +48,7 @@ class Wait:
 def take(person: Person, count: int) -> None:
     """Its socket takes so many bytes, as the writer would tell."""
     if person.connection.outbox.advance(count):
-        person.connection.watcher.wrote(person.connection)
+        person.book.hub.observers.advanced(person.session)
 
 
 def page(talk: Playbook) -> Person:

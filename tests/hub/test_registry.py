@@ -106,14 +106,6 @@ def test_a_verdict_without_a_session() -> None:
     assert hub.totals.closed == {"kicked": 1}
 
 
-def test_a_socket_without_a_session_moves_nothing() -> None:
-    talk = book()
-    stranger = Connection(utilbot.PROTOCOL.wire, talk.settings, 0.0)
-    talk.hub.behind(stranger)
-    talk.hub.wrote(stranger)
-    assert not talk.hub.sessions
-
-
 def test_at_shutdown_what_is_queued_is_written_and_not_kept_as_well() -> None:
     talk = book()
     person = ready(talk)

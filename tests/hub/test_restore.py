@@ -12,6 +12,7 @@ from attrs import evolve
 from gatewayd.config.limits import FirstReceiverLimits, HubLimits
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.grant import Grant
+from gatewayd.core.observer import Observer
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.record import Table, decode_event, decode_session
 from gatewayd.core.session import Session
@@ -28,7 +29,7 @@ AHEAD = HubLimits().ahead
 Told = list[tuple[str, str, str, int]]
 
 
-class Node:
+class Node(Observer):
     """One run: its book, and what it told of its sessions: (identity, kind, cause, sequence)."""
 
     def __init__(
@@ -37,12 +38,12 @@ class Node:
     ) -> None:  # fmt: skip
         self.disk = disk
         self.told: Told = []
-        self.hub = Hub(lambda: self.book.now, store=disk, limits=limits, lifecycle=self._hear)
+        self.hub = Hub(lambda: self.book.now, store=disk, limits=limits, observers=[self])
         self.book = Playbook(protocol, hub=self.hub, listener=listener, **settings)
         self.book.now = 50_000.0
         take_up(disk, self.hub, {listener: self.book.settings}, lived)
 
-    def _hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         cause = "" if verdict is None else verdict.cause.value
         self.told.append((str(session.identity), kind, cause, session.lifecycle_sequence))
 

@@ -14,16 +14,19 @@ from gatewayd.core.backlog import Backlog
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import State
+from gatewayd.core.observer import Observer
 from gatewayd.core.outbox import Outbox
+from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
 from gatewayd.net import frames
 from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer
 from gatewayd.protocols import utilbot
+from tests.core.test_session import session
 
 
-class Pair:
+class Pair(Observer):
     """A writer on one end of a socket pair, and the peer's end."""
 
     def __init__(self, tick: Tick, **settings: Any) -> None:
@@ -34,21 +37,22 @@ class Pair:
         values = {"interval": 60.0, "patience": 65.0, "identify_timeout": None, "resume_window": 60.0, **settings}
         self.settings = Settings(**values)
         self.backlog = Backlog(max_events=10, max_bytes=100_000)
-        self.writer = Writer(SocketTransport(near, "test"), self.settings, tick, 10.0, self._connect)
+        self.writer = Writer(SocketTransport(near, "test"), self.settings, tick, 10.0, self._connect, self)
         self.connection = self.writer.connection
+        self.connection.session = session(self.connection)
         self.connection.outbox.attach(self.backlog)
         self.connection.state = State.READY
         self.far = far
         self.told: list[str] = []
-        """What the watcher of the connection was told."""
+        """What the writer tells of the session."""
 
     def _connect(self, outbox: Outbox) -> Connection:
-        return Connection(utilbot.WIRE, self.settings, trio.current_time(), outbox=outbox, watcher=self)
+        return Connection(utilbot.WIRE, self.settings, trio.current_time(), outbox=outbox)
 
-    def behind(self, connection: Connection) -> None:
+    def behind(self, session: Session) -> None:
         self.told.append("behind")
 
-    def wrote(self, connection: Connection) -> None:
+    def advanced(self, session: Session) -> None:
         self.told.append(f"wrote up to {self.backlog.written}")
 
     def __enter__(self) -> Pair:

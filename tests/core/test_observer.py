@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Drop
+from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
-from gatewayd.hub.observers import Observer, Observers
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
 from tests.hub.test_hub import book, ready, ready_again
 from tests.playbook import Person, Playbook
@@ -21,13 +21,13 @@ from tests.playbook import Person, Playbook
 Told = list[tuple[str, str | None]]
 
 
-class Ear:
+class Ear(Observer):
     """Listens to a hub: per session (kind, cause), with generation and sequence checked."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, Told] = {}
 
-    def hear(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
         told = self.sessions.setdefault(session.id, [])
         told.append((kind, verdict.cause.value if verdict is not None else None))
         assert session.lifecycle_sequence == len(told)
@@ -39,7 +39,7 @@ class Ear:
 
 def test_opened_detached_resumed_and_ended_by_expiry() -> None:
     ear = Ear()
-    talk = book(lifecycle=ear.hear)
+    talk = book(observers=[ear])
     person = ready(talk)
     person.leave()
     again = ready_again(talk)
@@ -56,7 +56,7 @@ def test_opened_detached_resumed_and_ended_by_expiry() -> None:
 
 def test_the_paths_to_the_end() -> None:
     ear = Ear()
-    talk = book(lifecycle=ear.hear)
+    talk = book(observers=[ear])
     paths: dict[str, Any] = {
         "kicked": lambda person: talk.hub.end(person.session, Verdict(Cause.KICKED)),
         "client_closed": lambda person: person.leave(Cause.CLIENT_CLOSED),
@@ -74,7 +74,7 @@ def test_the_paths_to_the_end() -> None:
 
 def test_a_client_that_is_replaced_hands_its_session_on() -> None:
     ear = Ear()
-    talk = Playbook(discodo.PROTOCOL, lifecycle=ear.hear)
+    talk = Playbook(discodo.PROTOCOL, observers=[ear])
 
     def audio() -> Person:
         person = talk.connect("/ws", headers={"authorization": "s3cret"})
@@ -95,7 +95,7 @@ def test_a_client_that_is_replaced_hands_its_session_on() -> None:
 
 def test_a_clash_of_identities_detaches_the_one_that_gives_no_sign_of_life() -> None:
     ear = Ear()
-    talk = book(lifecycle=ear.hear)
+    talk = book(observers=[ear])
     one = ready(talk)
     one.alive = False
     two = ready_again(talk)
@@ -104,7 +104,7 @@ def test_a_clash_of_identities_detaches_the_one_that_gives_no_sign_of_life() -> 
 
 def test_the_limit_of_sessions_ends_the_one_that_waits_longest() -> None:
     ear = Ear()
-    hub = Hub(lambda: talk.now, limit=1, lifecycle=ear.hear)
+    hub = Hub(lambda: talk.now, limit=1, observers=[ear])
     talk = book(hub=hub)
     person = ready(talk)
     person.leave()
@@ -114,7 +114,7 @@ def test_the_limit_of_sessions_ends_the_one_that_waits_longest() -> None:
 
 def test_a_publish_that_cuts_a_client_off_is_told_once() -> None:
     ear = Ear()
-    talk = book(outbox_events=1, lifecycle=ear.hear)
+    talk = book(outbox_events=1, observers=[ear])
     person = ready(talk)
     person.reads = False
     person.stay()
@@ -127,7 +127,7 @@ def test_a_publish_that_cuts_a_client_off_is_told_once() -> None:
 
 def test_the_nodes_own_end_ends_all_that_is_left() -> None:
     ear = Ear()
-    talk = book(lifecycle=ear.hear)
+    talk = book(observers=[ear])
     there, away, stranger = ready(talk, "a"), ready(talk, "b"), talk.connect()
     away.leave(Cause.SHUTDOWN)
     talk.hub.end_all(Verdict(Cause.SHUTDOWN))
@@ -140,7 +140,7 @@ def test_the_nodes_own_end_ends_all_that_is_left() -> None:
 
 def test_of_who_never_identified_nothing_is_told() -> None:
     ear = Ear()
-    talk = book(lifecycle=ear.hear)
+    talk = book(observers=[ear])
     talk.connect().leave()
     talk.connect().say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "wrong"}})
     late = talk.connect()
@@ -152,12 +152,12 @@ def test_of_who_never_identified_nothing_is_told() -> None:
 
 def test_who_cannot_resume_is_told_of_all_the_same() -> None:
     ear = Ear()
-    pages = Playbook(dmod.PROTOCOL, lifecycle=ear.hear)
+    pages = Playbook(dmod.PROTOCOL, observers=[ear])
     page = pages.connect()
     page.say({"op": 1, "d": {"token": None, "uid": None}})
     page.leave()
     assert ear.of(page.session) == [("opened", None), ("ended", "peer_gone")]
-    services = Playbook(oxyl.PROTOCOL, lifecycle=ear.hear)
+    services = Playbook(oxyl.PROTOCOL, observers=[ear])
     service = services.connect()
     service.say({"op": 0, "d": {"type": "commands", "compress": False, "secret": "s3cret"}})
     service.leave()
@@ -175,7 +175,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_whatever_happens_each_session_has_one_beginning_and_one_end(steps: list[tuple[str, int]]) -> None:
     ear = Ear()
-    hub = Hub(lambda: talk.now, limit=3, lifecycle=ear.hear)
+    hub = Hub(lambda: talk.now, limit=3, observers=[ear])
     talk = Playbook(utilbot.PROTOCOL, hub=hub, outbox_events=1)
     people: dict[int, Person] = {}
     for step, who in steps:
