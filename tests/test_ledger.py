@@ -10,6 +10,7 @@ from attrs import evolve
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.close import Cause
+from gatewayd.core.record import Table, decode_event
 from gatewayd.hub.hub import Hub
 from tests import ledger
 from tests.hub.disk import Disk, snapshot, take_up
@@ -203,6 +204,7 @@ def test_after_an_orderly_end_there_is_no_hole() -> None:
     first = come(talk)
     write(talk, *"xyz")
     first.leave(Cause.SHUTDOWN)
+    talk.hub.journaling.finish(talk.hub.sessions.values())
     disk.write(talk.hub)
     talk = kept(disk)
     take_up(disk, talk.hub, {"main": talk.settings}, 0.0)
@@ -259,3 +261,43 @@ def test_under_always_a_crash_leaves_no_hole(seen: int | None, heard: list[str])
     assert [entry["d"] for entry in said[2:]] == heard
     newest = 3 if seen is None else seen
     assert [entry["seq"] for entry in said[2:]] == list(range(newest + 1, newest + 1 + len(heard)))
+
+
+def test_a_client_that_was_away_when_its_row_was_written_may_have_seen_more() -> None:
+    disk = Disk()
+    talk = kept(disk, always=True)
+    first = come(talk)
+    write(talk, *"ab")
+    first.leave()
+    disk.write(talk.hub)
+    again = come(talk, 2)
+    write(talk, *"xy")  # given before the next write
+    assert [number for number, _ in entries(again)] == [3, 4]
+    talk = killed(disk, always=True)
+    write(talk, "z")
+    assert come(talk, 4).heard()[1:] == [
+        {"type": "welcome", "back": True, "gap": {}},
+        {"seq": 5, "type": "entry", "d": "z"},
+    ]
+
+
+def test_the_journal_knows_the_sequences_of_what_was_moved_behind_a_clients_cursor() -> None:
+    disk = Disk()
+    talk = kept(disk, always=True)
+    come(talk)
+    write(talk, *"ab")
+    disk.write(talk.hub)
+    write(talk, *"xyz")
+    disk = Disk(disk.rows)
+    talk = kept(disk, always=True)
+    take_up(disk, talk.hub, {"main": talk.settings}, 0.0)
+    write(talk, *range(20))
+    disk.write(talk.hub)
+    again = come(talk, 5)
+    assert [number for number, _ in entries(again)] == list(range(6, 26))
+    disk.write(talk.hub)
+    sequences = [set(decode_event(value).holders.values()) for _, value in disk.values(Table.EVENTS)]
+    assert sequences == [{number} for number in range(6, 26)]
+    again.say({"type": "beat", "seq": 25})
+    disk.write(talk.hub)
+    assert not disk.keys(Table.EVENTS)

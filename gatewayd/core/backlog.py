@@ -289,7 +289,7 @@ class Backlog:
             acknowledged = self.policy.retention is Retention.ACKNOWLEDGED
             start = (self.acknowledged or 0) if acknowledged else self.written
         self.wrote(start)  # a run that was killed has written more than it wrote down
-        while (newest := next(reversed(self._behind), None)) is not None and newest[0] > start:
+        while self._behind.newest > start:
             if self._ahead is NOTHING:
                 self._ahead = Entries()
             self._ahead.appendleft(*self._behind.pop())

@@ -33,6 +33,11 @@ class Entries:
         """The oldest."""
         return self._runs[0][0], self._events[0]
 
+    @property
+    def newest(self) -> int:
+        """The newest sequence; 0 where there is none."""
+        return self._runs[-1][1] if self._runs else 0
+
     def __reversed__(self) -> Iterator[Entry]:
         """The newest first."""
         events = reversed(self._events)

@@ -106,7 +106,7 @@ class State:
     def gather(self) -> None:
         """Record what is made into rows as late as when a batch is taken."""
         if self._hub.delivery.numbers > self._reserved - self._hub.limits.ahead // 2:
-            self._hub.journaling.reserve(iter(self._hub.sessions.values()))
+            self._hub.journaling.reserve(self._hub.sessions.values())
             self.journal.put(Table.META, NUMBERS, self._reserve())
         self._hub.journaling.gather()
         if not self.journal.idle:
@@ -132,6 +132,7 @@ class State:
     async def aclose(self) -> None:
         """Write the rest and close. The next run goes on with the very next number."""
         self._reserved = sys.maxsize
+        self._hub.journaling.finish(self._hub.sessions.values())
         self.journal.put(Table.META, NUMBERS, b"%d" % self._hub.delivery.numbers)
         await self.journal.aclose()
 

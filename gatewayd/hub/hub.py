@@ -163,7 +163,10 @@ class Hub:
 
     def resume(self, session: Session, cursor: int | None) -> dict[str, int]:
         """What the session's new client will never get, by reason; the rest is unwritten, and is said to it next."""
+        unsure = session.backlog.unsure
         gaps = session.backlog.resume(cursor, self.clock())
+        if unsure is not None:
+            self.journaling.renumbered(session)
         if cursor is not None:
             self.progress.advanced(session)  # the client says itself what it has
         self.progress.resumed(session)

@@ -10,14 +10,15 @@ Law 4: a session whose socket takes no more is looked at before every write, unt
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from attrs import define, field
 
 from gatewayd.core.counts import Drop
+from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
 from gatewayd.core.record import EventRecord, Nowhere, Row, SessionRecord, Store, Table, encode
@@ -31,16 +32,29 @@ SLACK = 64
 
 @define(eq=False)
 class _Held:
-    """The events of which the journal knows that a session keeps them, oldest first; and how far it had written."""
+    """What the journal knows that a session keeps, and how far that had written then."""
 
     written: int
-    events: deque[Event] = field(factory=deque)
+    entries: Entries = field(factory=Entries)
+
+
+@define(eq=False)
+class _Holders:
+    """Who keeps an event: ids of sessions with its sequence there, and with 0 the channel where it waits for the first
+    receiver. Those that keep it no more stay here, since their own rows say so, and are not counted.
+
+    16 bytes a holder: there may be a thousand of each of a million events.
+    """
+
+    count: int = 0
+    names: list[str] = field(factory=list)
+    sequences: array[int] = field(factory=lambda: array("Q"))
 
 
 class Journaling(Observer):
     """Follows the sessions of a hub. `clock` gives monotonic seconds; `data` what a session's protocol remembers.
 
-    `ahead` is how many sequences a session with a client has reserved.
+    `ahead` is how many sequences a session has reserved, for the case that the run does not end in order.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float], data: Callable[[Session], Any], ahead: int) -> None:
@@ -53,8 +67,9 @@ class Journaling(Observer):
         self._changed: dict[Session, None] = {}
         self._behind: dict[Session, None] = {}
         self._held: dict[Session, _Held] = {}
-        self.holders: dict[Event, dict[str, int]] = {}
-        """The sequence of each by id of the session; 0 by name of the channel where it waits for the first receiver."""
+        self._orderly = False
+        self.holders: dict[Event, _Holders] = {}
+        """Of every event that has a row."""
         self._fresh: dict[Event, None] = {}
         self.before = 0.0
         """From the clock to the node's own time: what all its runs have lasted until now, down times left out."""
@@ -100,20 +115,35 @@ class Journaling(Observer):
     def forget(self, session: Session) -> None:
         """The session is over, for the journal: its row goes, and it keeps nothing."""
         if session.durable:
-            held = self._held.pop(session, None)
-            for event in () if held is None else held.events:
-                self._release(event, session.id)
+            self._let_go(session)
             self._changed.pop(session, None)
             self._behind.pop(session, None)
             self._store.delete(Table.SESSIONS, session.id)
 
     def adopt(self, session: Session) -> None:
         """A session of the last run is taken up: the journal knows what it keeps."""
-        entries = session.backlog.entries()
-        if entries:
-            self._held[session] = _Held(session.backlog.written, deque(event for _, event in entries))
-            for sequence, event in entries:
-                self.holders.setdefault(event, {})[session.id] = sequence
+        held = _Held(session.backlog.written)
+        for sequence, event in session.backlog.entries():
+            held.entries.append(sequence, event)
+            self._add(event, session.id, sequence)
+        if held.entries:
+            self._held[session] = held
+
+    def renumbered(self, session: Session) -> None:
+        """What it keeps has other sequences than the journal knows."""
+        self._let_go(session, forgotten=True)
+        self.behind(session)
+        self.changed(session)
+
+    def _let_go(self, session: Session, *, forgotten: bool = False) -> None:
+        """It keeps nothing that the journal knows of; where that is `forgotten`, its row may be read as if it did."""
+        held = self._held.pop(session, None)
+        for _, event in () if held is None else reversed(held.entries):
+            if forgotten:
+                holders = self.holders[event]
+                at = holders.names.index(session.id)
+                del holders.names[at], holders.sequences[at]
+            self._release(event)
 
     def drop(self, number: int) -> None:
         """An event of the last run that nobody keeps any more."""
@@ -123,11 +153,12 @@ class Journaling(Observer):
 
     def park(self, event: Event) -> None:
         """The event waits for the first receiver of its channel."""
-        self._hold(event, event.channel, 0)
+        self._add(event, event.channel, 0)
+        self._freshen(event)
 
     def unpark(self, event: Event) -> None:
         """It waits no more."""
-        self._release(event, event.channel)
+        self._release(event)
 
     def knows(self, event: Event) -> bool:
         """Whether anybody keeps it, as far as the journal knows."""
@@ -146,34 +177,37 @@ class Journaling(Observer):
         for event in fresh:
             self._store.put(Table.EVENTS, event.number, self._event_row(event))
 
-    def reserve(self, sessions: Iterator[Session]) -> None:
-        """Many events were published: the rows of those that are there reserve more sequences."""
+    def reserve(self, sessions: Iterable[Session]) -> None:
+        """Many events were published: all rows reserve more sequences."""
         for session in sessions:
-            if session.connection is not None:
-                self.changed(session)
+            self.changed(session)
+
+    def finish(self, sessions: Iterable[Session]) -> None:
+        """The run ends in order: the next one goes on with the very next sequence of each."""
+        self._orderly = True
+        self.reserve(sessions)
 
     def _look(self, session: Session) -> bool:
         """Hold what it keeps, let go of what it keeps no more; whether its row has to say so."""
-        backlog, name = session.backlog, session.id
-        floor, moved = backlog.floor, False
-        newest = floor
+        backlog, moved = session.backlog, False
+        newest = floor = backlog.floor
         held = self._held.pop(session, None)
         if held is None:
             held = _Held(backlog.written)
         else:
-            events = held.events
-            newest = max(newest, self.holders[events[-1]][name])
+            newest = max(newest, held.entries.newest)
             moved = backlog.written > held.written  # else what is behind something kept longer is said again
             held.written = backlog.written
-            while events and self.holders[events[0]][name] <= floor:
-                self._release(events.popleft(), name)
+            while held.entries and held.entries.first[0] <= floor:
+                self._release(held.entries.popleft()[1])
                 moved = True
-            if len(events) > 2 * backlog.kept + SLACK:
-                self._sweep(session, events)
+            if len(held.entries) > 2 * backlog.kept + SLACK:
+                self._sweep(session, held)
         for sequence, event in backlog.entries(newest):
-            held.events.append(event)
-            self._hold(event, name, sequence)
-        if held.events:
+            held.entries.append(sequence, event)
+            self._add(event, session.id, sequence)
+            self._freshen(event)
+        if held.entries:
             self._held[session] = held
         connection = session.connection
         if connection is not None and len(connection.outbox):  # be it no event: the next one would wait behind it
@@ -181,30 +215,35 @@ class Journaling(Observer):
             self._store.stir()
         return moved
 
-    def _sweep(self, session: Session, held: deque[Event]) -> None:
+    def _sweep(self, session: Session, held: _Held) -> None:
         """Let go of what is kept no more behind something that is; the cursors in its row say so already."""
-        kept = {event for _, event in session.backlog.entries()}
-        for event in tuple(held):
-            held.popleft()
-            if event in kept:
-                held.append(event)
+        kept = {sequence for sequence, _ in session.backlog.entries()}
+        for _ in range(len(held.entries)):
+            sequence, event = held.entries.popleft()
+            if sequence in kept:
+                held.entries.append(sequence, event)
             else:
-                self._release(event, session.id)
+                self._release(event)
 
-    def _hold(self, event: Event, holder: str, sequence: int) -> None:
+    def _add(self, event: Event, holder: str, sequence: int) -> None:
         holders = self.holders.get(event)
         if holders is None:
-            holders = self.holders[event] = {}
-        holders[holder] = sequence
+            holders = self.holders[event] = _Holders()
+        holders.count += 1
+        holders.names.append(holder)
+        holders.sequences.append(sequence)
+
+    def _freshen(self, event: Event) -> None:
+        """Its row has to be written."""
         if not self._fresh:
             self._store.stir()
         self._fresh[event] = None
 
-    def _release(self, event: Event, holder: str) -> None:
-        """That one's row says by its cursors that it keeps the event no more, or is gone."""
+    def _release(self, event: Event) -> None:
+        """One holder less: that one's row says by its cursors that it keeps the event no more, or is gone."""
         holders = self.holders[event]
-        del holders[holder]
-        if not holders:
+        holders.count -= 1
+        if not holders.count:
             del self.holders[event]
             self._fresh.pop(event, None)
             self._store.delete(Table.EVENTS, event.number)
@@ -236,8 +275,7 @@ class Journaling(Observer):
                 given=backlog.given,
                 written=backlog.written,
                 acknowledged=backlog.acknowledged,
-                # Without a client nobody learns of a sequence: what is not written down may be given again.
-                mark=backlog.given if session.connection is None else backlog.given + self._ahead,
+                mark=backlog.given if self._orderly else backlog.given + self._ahead,
                 lost=backlog.lost,
                 gaps=backlog.gaps,
                 unsure=backlog.unsure,
@@ -253,13 +291,14 @@ class Journaling(Observer):
         )
 
     def _event_row(self, event: Event) -> bytes:
+        holders = self.holders[event]
         return encode(
             EventRecord(
                 channel=event.channel,
                 name=event.name,
                 data=msgspec.Raw(event.body),
                 at=time.time() - (self._clock() - event.at),
-                holders=self.holders[event],
+                holders=dict(zip(holders.names, holders.sequences, strict=True)),
                 one=event.one,
                 realm=event.realm,
                 protocol=event.protocol,
