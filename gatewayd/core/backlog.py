@@ -344,9 +344,12 @@ class Backlog:
         if self.policy.retention is Retention.ACKNOWLEDGED:
             self.acknowledge(self.written)
 
-    def close(self) -> list[Event]:
-        """The session is over: the events that were not written, which it will not get."""
-        missed = self.missed()
+    def close(self, *, away: bool = False) -> list[Event]:
+        """The session is over: the events that were not written; of one that was `away`, what was not acknowledged is
+        not known to have arrived either.
+        """
+        known = (self.acknowledged or 0) if away and self.policy.retention is Retention.ACKNOWLEDGED else self.written
+        missed = [event for _, event in self.entries(known)]
         self._ahead = self._behind = NOTHING
         return missed
 
@@ -384,4 +387,4 @@ class Backlog:
             self.skipped = (*self.skipped, (self.given + 1, mark))[-UNCLEAN_ENDS:]
             self.given = mark
             self._tell_of(Drop.UNCLEAN_END, 0)
-        return self.trim()
+        return self.part()

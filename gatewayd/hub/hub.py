@@ -153,7 +153,7 @@ class Hub:
     def _part(self, session: Session, connection: Connection, tally: Tally) -> None:
         """A client goes: what its socket did not take is bounded now as what is missed."""
         connection.outbox.cut()
-        if connection.wire.answers_beats and not connection.beats:
+        if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
             session.backlog.settle()  # a client that answers none would be said everything again
         losses = session.backlog.part()
         if losses:
@@ -228,7 +228,7 @@ class Hub:
         if connection is None or not _is_flushed(verdict.cause):
             if connection is not None:
                 connection.outbox.cut()
-            missed = session.backlog.close()
+            missed = session.backlog.close(away=connection is None)
         session.connection = None
         session.ended = verdict
         self.registry.remove(session)

@@ -375,6 +375,33 @@ def test_a_notification_that_was_not_acknowledged_is_said_again_when_the_page_co
     assert page(talk).heard() == [passed()]
 
 
+def test_a_page_that_has_acknowledged_before_need_not_beat_on_each_connection() -> None:
+    talk = book()
+    person = beating(talk)
+    talk.hub.notify("000", 1)
+    talk.advance(30)
+    person.say({"op": 4})
+    talk.hub.notify("000", 2)
+    person.leave()
+    for _ in range(2):  # and each is lost at once
+        again = page(talk)
+        assert again.heard() == [passed(), event("NOTIFICATION", 2)]
+        again.leave()
+
+
+def test_a_notification_that_was_never_acknowledged_waits_for_the_user_when_the_session_ends() -> None:
+    talk = book()
+    person = beating(talk)
+    talk.hub.notify("000", 1)
+    talk.advance(30)
+    person.say({"op": 4})
+    talk.hub.notify("000", 2)
+    person.leave()
+    talk.advance(61)
+    assert person.session.ended is not None
+    assert page(talk).heard() == [passed(2)]
+
+
 def test_a_notification_that_was_acknowledged_is_not_said_again() -> None:
     talk = book()
     person = beating(talk)
