@@ -6,23 +6,13 @@ from typing import Any
 
 import pytest
 
+from docs.samples import EXECUTE as COMMAND
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.protocols import oxyl
 from tests.playbook import Person, Playbook
 from tests.protocols import bad
 
 HELLO = {"op": 3, "d": {"heartbeatInterval": 30000}}
-COMMAND = {
-    "command": "ban",
-    "raw": "minemidnight#0001 spamming -t 5h",
-    "ids": {
-        "message": "479455578708639755",
-        "author": "155112606661607425",
-        "channel": "254770965018443776",
-        "guild": "254768930223161344",
-        "shard": 1,
-    },
-}
 EXECUTE = {"op": 2, "t": "EXECUTE_COMMAND", "d": COMMAND}
 CODES = {
     Cause.NOT_JSON: (4004, None),
