@@ -384,6 +384,8 @@ class HubLimits:
     """Pairs of event and session that they wait for together."""
     probe_seconds: float = 2.0
     """For an older client of the same identity to give a sign of life before the newcomer takes its session."""
+    judged_apart: float = 1.0
+    """Seconds between two judgements of a session's login, at the least."""
     ahead: int = 1_000_000
     """Numbers of events, and sequences of each session, that are reserved at a time. The journal is asked for changes
     every few seconds at least, so that half of them outlast what can be published until then."""

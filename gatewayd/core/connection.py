@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
     from gatewayd.core.wire import Wire
 
-ANSWERS_APART = 1.0
-"""Seconds between two answers to a client that asks whether we are alive: it may ask because we answered."""
-LOOK_AGAIN = 1.0
-"""Seconds between two looks at a client that was late while we did not listen."""
-
-
-ASK_AGAIN = 1.0
-"""Seconds between two beats, at the least, where one is said out of turn."""
-
 
 class Connection:
     """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`.
@@ -169,7 +160,7 @@ class Connection:
 
     def answer(self, now: float) -> None:
         """Show a client that asks that we are alive."""
-        if now >= self._answered_at + ANSWERS_APART:
+        if now >= self._answered_at + self.settings.answers_apart:
             self._answered_at = now
             self.send(e.Beat(), now)
 
@@ -231,7 +222,7 @@ class Connection:
         if self.wire.probes and self._probed_at < self.last_life:
             late = min(late, self.last_life + self.settings.interval)
         if self._busy_since is not None:
-            late = max(late, self._looked_at + LOOK_AGAIN)
+            late = max(late, self._looked_at + self.settings.look_again)
         due = min(late, self._next_beat)
         return due if self.state in IDENTIFIED else min(due, self.identify_by)
 
@@ -274,7 +265,7 @@ class Connection:
         if not self.wire.answers_beats or self._unanswered:
             return None
         rate = self.settings.rate_limit  # the answers must not break it
-        earliest = self._asked_at + (ASK_AGAIN if rate is None else max(ASK_AGAIN, 2 * rate.period / rate.count))
+        earliest = self._asked_at + max(self.settings.ask_again, 0.0 if rate is None else 2 * rate.period / rate.count)
         if now >= earliest:
             self._beat(now)
         return earliest if now < earliest else None

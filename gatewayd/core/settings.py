@@ -33,6 +33,12 @@ class Settings:
     outbox_bytes: int = 1048576
     outbox_events: int = 1024
     outbox_age: float = 30.0
+    answers_apart: float = 1.0
+    """Between two answers to a client that asks whether we are alive: it may ask because we answered."""
+    look_again: float = 1.0
+    """Between two looks at a client that was late while we did not listen."""
+    ask_again: float = 1.0
+    """Between two beats, at the least, where one is said out of turn."""
     durable: bool = True
     """Whether the journal keeps the sessions, where there is one."""
     always: bool = False

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gatewayd")
 
 LOGIN_EXPIRED = Verdict(Cause.AUTH_FAILED, "the login has expired")
-SHORTEST = 1.0
-"""Seconds from one judgement of a session to the next, at the least."""
 
 
 def settle(hub: Hub, session: Session, grant: Grant) -> None:
@@ -47,7 +45,7 @@ def settle(hub: Hub, session: Session, grant: Grant) -> None:
     release(session)
     session.grant = grant
     if grant.until is not None:
-        earliest = hub.clock() + SHORTEST if grant.ask_again else grant.until
+        earliest = hub.clock() + hub.limits.judged_apart if grant.ask_again else grant.until
         session.expiry = hub.timers.at(max(grant.until, earliest), lambda: _expired(hub, session))
 
 
