@@ -25,7 +25,7 @@ from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
-from gatewayd.core.events import Command
+from gatewayd.core.events import Command, Event
 from gatewayd.core.observer import Observer
 from gatewayd.core.outbox import Outbox
 from gatewayd.core.protocol import Protocol
@@ -57,6 +57,11 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as done:
         return done.value
     raise AssertionError("the coroutine waited for something")
+
+
+def waiting(hub: Hub) -> list[Event]:
+    """The events of all realms that wait for their first receiver."""
+    return [event for realm in hub.realms.all for event in realm.waiting]
 
 
 def make_calls(hub: Hub, now: float) -> None:

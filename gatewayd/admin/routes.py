@@ -62,7 +62,7 @@ class Routes:
             else sum(item.clients() for item in self._listeners(reach)),
             "sessions": {
                 "total": len(sessions),
-                "by_state": hub.by_state() if reach.limit is None else Counter(item.state for item in sessions),
+                "by_state": Counter(item.state for item in sessions),
                 "by_protocol": Counter(item.protocol for item in sessions),
                 "by_realm": Counter(item.realm for item in sessions),
             },

@@ -91,7 +91,7 @@ class Port(Protocol):
     def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
         """Publish what a client says to others. Raises `EventTooBig` where one of them could never be given it."""
 
-    def tell(self, session: Session, name: str, data: Any) -> None:
+    def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
 
     def subscribe(self, session: Session, channel: str) -> None:

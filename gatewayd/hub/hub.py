@@ -7,8 +7,7 @@ Law 3: of a claimed session, observers are told: opened once, then detached and 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,32 +72,16 @@ class Hub:
         self.delivery = Delivery(
             clock, self.realms, self.registry, self.progress, self.observers, self.totals, cut_off=self._cut_off
         )
-
-    # --- who is here ----------------------------------------------------------------------------------------
-
-    @property
-    def sessions(self) -> dict[str, Session]:
-        """By id."""
-        return self.registry.sessions
-
-    def find(self, realm: str, protocol: str, key: str) -> list[Session]:
-        """The sessions of an identity, oldest first."""
-        return self.registry.find(realm, protocol, key)
-
-    def by_state(self) -> Counter[str]:
-        """How many sessions are in each state."""
-        return self.registry.by_state()
+        # What one part does by itself.
+        self.sessions, self.find = self.registry.sessions, self.registry.find
+        self.subscribe, self.unsubscribe = self.channels.subscribe, self.channels.unsubscribe
+        self.drain_waiting = self.delivery.drain_waiting
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
         """Register the behaviour that serves a listener."""
         self.behaviours[behaviour.listener] = behaviour
         self.realms.serve(behaviour)
         self.delivery.serve(behaviour.policy)
-
-    def waiting(self) -> Iterator[Event]:
-        """The events of all realms that wait for their first receiver."""
-        for realm in self.realms.all:
-            yield from realm.waiting
 
     # --- the life of a session ------------------------------------------------------------------------------
 
@@ -260,20 +243,6 @@ class Hub:
     def _data(self, session: Session) -> Any:
         behaviour = self.behaviours.get(session.listener)
         return None if behaviour is None else behaviour.keep(session)
-
-    # --- what they hear -------------------------------------------------------------------------------------
-
-    def subscribe(self, session: Session, channel: str) -> None:
-        """Let a session hear a channel of its realm."""
-        self.channels.subscribe(session, channel)
-
-    def unsubscribe(self, session: Session, channel: str) -> None:
-        """Let it hear that channel no more."""
-        self.channels.unsubscribe(session, channel)
-
-    def drain_waiting(self, session: Session) -> None:
-        """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
-        self.delivery.drain_waiting(session)
 
     # --- publishing -----------------------------------------------------------------------------------------
 

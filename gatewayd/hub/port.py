@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
 Verify = Callable[[Claim], Awaitable[Grant]]
 HoldBack = Callable[[str], Awaitable[None]]
-Ask = Callable[["Session", "Command", Callable[[Any], None]], Awaitable[None]]
-
-
-async def _at_once(_address: str) -> None:
-    """No refusal waits."""
-
-
-async def _go_on() -> None:
-    """Nobody else is there to have a turn."""
+Ask = Callable[["Session", "Command", Callable[[Any], None]], Coroutine[Any, Any, None]]
 
 
 class ListenerPort:
@@ -37,37 +29,18 @@ class ListenerPort:
     `hold_back` waits as long as the refusal of one more wrong key from an address has to, `pause` for one turn.
     """
 
-    documents: DocumentStore
-    notifications: NotificationStore
-    rooms: RoomStore
-
     def __init__(
-        self,
-        hub: Hub,
-        realm: Realm,
-        protocol: str,
-        verify: Verify,
-        ask: Ask,
-        machine: Callable[[], Mapping[str, int]] = dict,
-        hold_back: HoldBack = _at_once,
-        pause: Callable[[], Coroutine[Any, Any, None]] = _go_on,
-    ) -> None:
-        self._hub = hub
-        self._realm = realm
-        self.realm = realm.name
-        self.protocol = protocol
-        self._verify = verify
-        self._ask = ask
-        self._hold_back = hold_back
-        self.machine = machine
-        self.pause = pause
-        self.documents = realm.documents
-        self.notifications = realm.notifications
-        self.rooms = realm.rooms
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._hub.clock()
+        self, hub: Hub, realm: Realm, protocol: str, verify: Verify, ask: Ask, *, hold_back: HoldBack,
+        pause: Callable[[], Coroutine[Any, Any, None]], machine: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:  # fmt: skip
+        self._hub, self._realm = hub, realm
+        self.now, self.tell, self.subscribe, self.unsubscribe = hub.clock, hub.tell, hub.subscribe, hub.unsubscribe
+        self.realm, self.protocol = realm.name, protocol
+        self._verify, self._hold_back = verify, hold_back
+        self.ask, self.machine, self.pause, self.shared = ask, machine, pause, realm.shared
+        self.documents: DocumentStore = realm.documents
+        self.notifications: NotificationStore = realm.notifications
+        self.rooms: RoomStore = realm.rooms
 
     def publish(
         self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
@@ -84,18 +57,6 @@ class ListenerPort:
     def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
         """Publish what a client says to others."""
         return self._hub.publish(self._realm, channel, name, data, one=one, protocol=self._only(channel), whole=True)
-
-    def tell(self, session: Session, name: str, data: Any) -> None:
-        """Publish an event to one session."""
-        self._hub.tell(session, name, data)
-
-    def subscribe(self, session: Session, channel: str) -> None:
-        """Let a session hear a channel."""
-        self._hub.subscribe(session, channel)
-
-    def unsubscribe(self, session: Session, channel: str) -> None:
-        """Let it hear that channel no more."""
-        self._hub.unsubscribe(session, channel)
 
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel."""
@@ -129,11 +90,3 @@ class ListenerPort:
         if not grant and not grant.failure and address is not None:
             await self._hold_back(address)
         return grant
-
-    async def ask(self, session: Session, command: Command, reply: Callable[[Any], None]) -> None:
-        """Have the backend answer a command."""
-        await self._ask(session, command, reply)
-
-    def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """A value that all listeners of the realm share."""
-        return self._realm.shared(name, make)

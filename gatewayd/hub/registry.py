@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -141,7 +140,3 @@ class Registry:
             identities[identity].remove(session)
             if not identities[identity]:
                 del identities[identity]
-
-    def by_state(self) -> Counter[str]:
-        """How many sessions are in each state."""
-        return Counter(session.state for session in self.sessions.values())

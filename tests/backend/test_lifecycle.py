@@ -22,7 +22,7 @@ from gatewayd.core.rate import Rate
 from gatewayd.protocols import oxyl
 from tests.backend.conftest import Backend
 from tests.hub.test_hub import book, ready, ready_again
-from tests.playbook import Playbook
+from tests.playbook import Playbook, waiting
 
 
 def entry(n: int, session: str = "s", sequence: int = 1) -> Entry:
@@ -168,7 +168,7 @@ def test_what_another_one_gets_is_not_lost() -> None:
     talk.publish("service:commands", "EXECUTE_COMMAND", COMMAND)
     person.leave()
     assert [(item.kind, item.lost) for item in queue.peek(9)] == [("ended", {})]
-    assert len(list(talk.hub.waiting())) == 1
+    assert len(waiting(talk.hub)) == 1
 
 
 def test_kinds_that_nobody_wants_are_not_queued_and_leave_gaps() -> None:

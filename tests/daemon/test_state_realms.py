@@ -23,7 +23,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.journal.engine import Journal
 from gatewayd.journal.summary import rows_by_realm
 from gatewayd.protocols import dmod, oxyl, rooms, utilbot
-from tests.playbook import Person, Playbook, notes_for
+from tests.playbook import Person, Playbook, notes_for, waiting
 
 DUMP = Path(__file__).parents[1] / "journal" / "version1.sql"
 BOTS, FLEET = ("bots", utilbot.PROTOCOL, "prod"), ("fleet", oxyl.PROTOCOL, "prod")
@@ -128,7 +128,7 @@ def test_the_ids_of_publishes_and_what_nobody_has_a_use_for(tmp_path: Path) -> N
     assert node.remembered.get("id-1", 1000.0) == {"delivered": 1, "buffered": 0, "dropped": 0}
     assert node.remembered.get("id-1", 1000.0, "another") is None
     assert node.hub.realms.make("prod").documents.get("guild:7") == {"name": "seven"}
-    assert [event.realm for event in node.hub.waiting()] == ["prod"]
+    assert [event.realm for event in waiting(node.hub)] == ["prod"]
     assert list(node.hub.sessions) == ["a1a1a1a1a1a1a1a1"]  # the other one's listener is no more
     node.journal.close()
 
@@ -179,7 +179,7 @@ def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
     node = Node(state, FLEET, STAGING)
     assert not [text for text in warned(caplog) if "events" in text]
     node.hub.end(node.hub.sessions["b2b2b2b2b2b2b2b2"], Verdict(Cause.KICKED, "x"))
-    assert [(event.realm, event.protocol) for event in node.hub.waiting()] == [("stage", "oxyl")]
+    assert [(event.realm, event.protocol) for event in waiting(node.hub)] == [("stage", "oxyl")]
     node.journal.close()
 
 

@@ -13,7 +13,7 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
 from gatewayd.protocols import oxyl, utilbot
 from tests.hub.test_hub import book, numbers, ready, ready_again
-from tests.playbook import Person, Playbook, notes_for
+from tests.playbook import Person, Playbook, notes_for, waiting
 
 
 def post(talk: Playbook, data: Any, channel: str = "user:a") -> Counts:
@@ -203,7 +203,7 @@ def test_what_goes_on_because_its_receiver_was_cut_off_is_not_taken_for_the_even
     talk.hub.tell(one.session, "TOLD", 0)
     assert give("second") == Counts(0, 1, 3, {"lost_with_session": 3})
     assert [one.session.state, two.session.state] == ["ended", "ended"]
-    assert {event.data for event in talk.hub.waiting()} == {"first", "second"}
+    assert {event.data for event in waiting(talk.hub)} == {"first", "second"}
     assert (talk.hub.totals.delivered, talk.hub.totals.buffered) == (1, 1)
 
 

@@ -221,7 +221,6 @@ def test_the_hub_stands_alone() -> None:
     realm = hub.realms.make("main")
     assert hub.find("main", "x", "nobody") == []
     assert realm.shared("x", list) is realm.shared("x", list)
-    assert not hub.by_state()
     assert hub.publish(realm, "c", "E", 1).delivered == 0
     assert hub.post("c", "E", 1) == Counts()
 

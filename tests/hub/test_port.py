@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from gatewayd.core.behaviour import Claim
 from gatewayd.core.close import Cause
-from gatewayd.hub.port import ListenerPort
 from gatewayd.protocols import oxyl, utilbot
 from tests.hub.test_hub import book, ready
 from tests.hub.test_realms import bot, events, service
-from tests.playbook import STATIC, Playbook, no_backend, run
+from tests.playbook import Playbook
 
 
 def test_a_services_channel_is_narrowed_to_its_protocol_and_others_are_not() -> None:
@@ -48,12 +46,3 @@ def test_what_is_called_later_and_what_ends() -> None:
     talk.advance(5)
     assert said == [start + 3.0]
     assert person.closed == (4008, "kicked")
-
-
-def test_by_itself_a_port_holds_nobody_back() -> None:
-    talk = book()
-    port = ListenerPort(talk.hub, talk.realm, "utilbot", STATIC.verify, no_backend)
-    assert not run(port.verify(Claim("secret", "wrong"), "192.0.2.1"))
-    run(port.pause())
-    assert dict(port.machine()) == {}
-    assert port.shared("x", list) is talk.behaviour.port.shared("x", list)

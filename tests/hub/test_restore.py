@@ -23,7 +23,7 @@ from gatewayd.hub.totals import Tally
 from gatewayd.protocols import discodo, dmod, oxyl, utilbot
 from tests.hub.disk import Disk, deaf, take_up
 from tests.hub.test_hub import numbers, ready, ready_again
-from tests.playbook import Person, Playbook, notes_for
+from tests.playbook import Person, Playbook, notes_for, waiting
 
 AHEAD = HubLimits().ahead
 Told = list[tuple[str, str, str, int]]
@@ -246,7 +246,7 @@ def test_events_that_wait_for_the_first_receiver_still_do_within_their_bounds() 
         first.hub.publish(first.hub.realms.make("main"), channel, "E", number, one=True)
     disk = first.crash()
     second = Node(disk, oxyl.PROTOCOL, limits=HubLimits(first_receiver=FirstReceiverLimits(channels=1)))
-    assert [event.data for event in second.hub.waiting()] == [1, 2]
+    assert [event.data for event in waiting(second.hub)] == [1, 2]
     second.disk.write(second.hub)
     assert len(second.disk.keys(Table.EVENTS)) == 2
 
@@ -402,7 +402,7 @@ def test_an_event_of_a_version_without_realms_belongs_where_its_session_does(
     deaf(feeds(first.book))
     first.hub.publish(first.book.realm, channel, event, 1, one=True)
     second = Node(before_realms(first.crash()), oxyl.PROTOCOL, realm="prod")
-    assert [(item.realm, item.protocol) for item in second.hub.waiting()] == [place]
+    assert [(item.realm, item.protocol) for item in waiting(second.hub)] == [place]
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_one_that_waits_for_its_first_receiver_goes_to_the_realm_that_could_use_
     first = Node(Disk(), oxyl.PROTOCOL)
     first.hub.publish(first.book.realm, "service:commands", name, 1, one=True)
     second = Node(before_realms(first.crash()), oxyl.PROTOCOL, realm="prod")
-    assert [(item.realm, item.protocol) for item in second.hub.waiting()] == [("prod", protocol)]
+    assert [(item.realm, item.protocol) for item in waiting(second.hub)] == [("prod", protocol)]
     assert "1 events kept before there were realms wait for a receiver in realm prod" in caplog.text
 
 

@@ -14,7 +14,7 @@ from gatewayd.core.session import Session
 from gatewayd.hub.delivery import NOTIFICATION
 from gatewayd.hub.hub import Hub
 from tests.hub.disk import Disk, plain, snapshot
-from tests.playbook import notes_for
+from tests.playbook import notes_for, waiting
 
 LISTENERS: dict[str, dict[str, Any]] = {
     "kept": {"durable": True, "resume_window": 60.0},
@@ -107,7 +107,7 @@ class Watch:
         assert self.disk.keys(Table.SESSIONS) == set(known.may)
 
     def wanted(self) -> set[Any]:
-        numbers: set[Any] = {event.number for event in self.hub.waiting()}
+        numbers: set[Any] = {event.number for event in waiting(self.hub)}
         for session in self.hub.sessions.values():
             if session.durable:
                 numbers |= {event.number for event in not_got(session)}
@@ -126,11 +126,11 @@ class Watch:
 
     def ones(self) -> tuple[Said, Said]:
         """Events for one receiver: those that wait in a safe place, and all that the journal has to know."""
-        waiting = [sign(event) for event in self.hub.waiting()]
+        parked = [sign(event) for event in waiting(self.hub)]
         singles = self.singles()
         return (
-            waiting + [one for one in self.durable(sure=True) if one in singles],
-            waiting + [one for one in self.durable(sure=False) if one in singles],
+            parked + [one for one in self.durable(sure=True) if one in singles],
+            parked + [one for one in self.durable(sure=False) if one in singles],
         )
 
     def singles(self) -> set[str]:
