@@ -193,12 +193,16 @@ class Backlog:
         if cursor <= (self.acknowledged or 0):
             return False
         self.acknowledged = cursor
+        self._let_go(cursor)
+        return True
+
+    def _let_go(self, cursor: int) -> None:
+        """The client has all up to this one, as far as anybody can know."""
         if self._untold and Drop.FORGOTTEN.value in self._untold:
             left = min(self._untold.pop(Drop.FORGOTTEN.value), max(0, self._forgotten - cursor))
             if left:
                 self._untold[Drop.FORGOTTEN.value] = left
         self._release(cursor)
-        return True
 
     def _release(self, cursor: int) -> None:
         if self.policy.retention is Retention.ACKNOWLEDGED:
@@ -339,10 +343,10 @@ class Backlog:
 
     def settle(self) -> None:
         """The client that goes has never shown what it has, though others of its protocol do: what its socket took
-        counts.
+        counts. It has acknowledged nothing by that.
         """
         if self.policy.retention is Retention.ACKNOWLEDGED:
-            self.acknowledge(self.written)
+            self._let_go(self.written)
 
     def close(self, *, away: bool = False) -> list[Event]:
         """The session is over: the events that were not written; of one that was `away`, what was not acknowledged is

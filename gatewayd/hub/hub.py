@@ -135,9 +135,7 @@ class Hub:
 
     def _part(self, session: Session, connection: Connection, tally: Tally) -> None:
         """A client goes: what its socket did not take is bounded now as what is missed."""
-        connection.outbox.cut()
-        if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
-            session.backlog.settle()  # a client that answers none would be said everything again
+        _cut(session, connection)
         losses = session.backlog.part()
         if losses:
             tally.add(losses)
@@ -210,8 +208,8 @@ class Hub:
         missed: list[Event] = []
         if connection is None or not _is_flushed(verdict.cause):
             if connection is not None:
-                connection.outbox.cut()
-            missed = session.backlog.close(away=connection is None)
+                _cut(session, connection)
+            missed = session.backlog.close(away=connection is None or verdict.cause.detaches)
         session.connection = None
         session.ended = verdict
         self.registry.remove(session)
@@ -327,6 +325,13 @@ def serves(behaviour: Behaviour[Any], session: Session) -> bool:
     """Whether it is of the session's realm and protocol; a listener may be another one than it was in the last run."""
     port = behaviour.port
     return (port.realm, port.protocol) == (session.realm, session.protocol)
+
+
+def _cut(session: Session, connection: Connection) -> None:
+    """Nothing more of its session's events is written to this client."""
+    connection.outbox.cut()
+    if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
+        session.backlog.settle()  # a client that answers none would be said everything again
 
 
 def _verdict(verdict: Disconnect) -> Verdict:

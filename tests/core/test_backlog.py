@@ -172,11 +172,14 @@ def test_without_a_cursor_a_client_goes_on_from_where_it_is_known_to_be() -> Non
 
 
 def test_a_client_that_has_never_shown_what_it_has_is_taken_to_have_what_its_socket_took() -> None:
-    for policy, acknowledged in ((ACKNOWLEDGED, 3), (LATEST, None)):
+    for policy, acknowledged, kept in ((ACKNOWLEDGED, 0, [4]), (LATEST, None, [1, 2, 3, 4])):
         book = taken(policy, 3)
         book.append(event(4))
         book.settle()
-        assert (book.acknowledged, sequences(book, book.written)) == (acknowledged, [4])
+        assert (book.acknowledged, sequences(book)) == (acknowledged, kept)
+    book = taken(ACKNOWLEDGED, 3, max_events=2)
+    book.settle()
+    assert book.resume(None, 0.0) == {}
 
 
 def test_what_was_forgotten_before_it_was_acknowledged_is_a_gap() -> None:

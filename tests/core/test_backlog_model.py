@@ -108,7 +108,10 @@ class Model:
 
     def acknowledge(self, cursor: int) -> None:
         self.acknowledged = max(self.acknowledged, min(cursor, self.written))
-        shown = self.rows[: self.acknowledged]
+        self.let_go(self.acknowledged)
+
+    def let_go(self, cursor: int) -> None:
+        shown = self.rows[:cursor]
         self.untold = [row for row in self.untold if row.place is not Place.FORGOTTEN or row not in shown]
         if self.policy.retention is Retention.ACKNOWLEDGED:
             for row in shown:
@@ -226,7 +229,7 @@ class Machine(RuleBasedStateMachine):
         if settles:
             self.backlog.settle()
             if self.policy.retention is Retention.ACKNOWLEDGED:
-                self.model.acknowledge(self.model.written)
+                self.model.let_go(self.model.written)
         lost = 0
         for _, row in self.model.at(Place.AHEAD):
             assert row.event is not None

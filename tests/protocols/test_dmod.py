@@ -425,6 +425,27 @@ def test_a_notification_for_a_page_that_answers_no_heartbeat_is_not_said_again()
     assert again.heard() == [passed()]
 
 
+def test_a_page_that_never_beats_is_said_nothing_twice_however_often_it_comes_back() -> None:
+    talk = book()
+    for number in range(3):
+        person = page(talk)
+        assert person.heard() == [passed()]
+        talk.hub.notify("000", number)
+        assert person.heard() == [event("NOTIFICATION", number)]
+        person.leave()
+    talk.advance(61)
+    assert page(talk).heard() == [passed()]
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_without_a_resume_window_what_was_not_acknowledged_waits_for_the_user_at_once(beats: bool) -> None:
+    talk = book(resume_window=0.0)
+    person = beating(talk) if beats else ready(talk)
+    talk.hub.notify("000", 1)
+    person.leave()
+    assert page(talk).heard() == [passed(*[1] * beats)]
+
+
 def test_notifications_that_wait_to_be_acknowledged_are_bounded_and_a_gap_is_said() -> None:
     talk = book(resume_events=2)
     person = beating(talk)
