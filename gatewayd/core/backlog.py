@@ -104,12 +104,12 @@ class Backlog:
     @property
     def written(self) -> int:
         """A socket has taken all up to this one whole, but for what is lost."""
-        return self._ahead.first[0] - 1 if self._ahead else self.given
+        return self.given if self._ahead is NOTHING else self._ahead.first[0] - 1
 
     @property
     def floor(self) -> int:
         """Nothing up to this one is kept."""
-        return self._behind.first[0] - 1 if self._behind else self.written
+        return self.written if self._behind is NOTHING else self._behind.first[0] - 1
 
     @property
     def untold(self) -> int:
@@ -141,6 +141,8 @@ class Backlog:
 
     def entries(self, after: int = 0) -> list[Entry]:
         """What is kept behind a cursor, oldest first; looked for from the end, so that few cost little."""
+        if after >= self.given:  # nearly always, at a login
+            return []
         newest_first = chain(reversed(self._ahead), reversed(self._behind))
         found = list(takewhile(lambda entry: entry[0] > after, newest_first))
         found.reverse()
@@ -259,6 +261,8 @@ class Backlog:
         """The client goes with what its socket did not take, of which some may be too big to be kept at all: that is
         lost alone. The rest is bounded; what is lost in all.
         """
+        if self._ahead is self._behind is NOTHING:
+            return {}
         fitting = [entry for entry in self.entries(self.written) if entry[1].size <= self.max_bytes]
         too_big = len(self._ahead) - len(fitting)
         if too_big:
@@ -286,6 +290,9 @@ class Backlog:
         """A client goes on from its own cursor, or from where it is known to be: what is behind that is not written
         any more. The answer is what it will never get, by reason; it counts as told.
         """
+        if self._ahead is self._behind is NOTHING and self._untold is None and cursor is None:
+            self.unsure = None
+            return {}  # nearly always
         self._forget(now)
         self._make_sure(cursor)
         start = cursor

@@ -18,20 +18,20 @@ class Channels:
     """Subscriptions; each realm holds its own."""
 
     def __init__(self, realms: Realms, observers: Observer) -> None:
-        self._realms = realms
+        self._realms = realms.by_name
         self._observers = observers
 
     def subscribe(self, session: Session, channel: str) -> None:
         """Let a session hear a channel of its realm."""
         session.channels.add(channel)
-        self._realms.make(session.realm).channels.setdefault(channel, {})[session] = None
+        self._realms[session.realm].channels.setdefault(channel, {})[session] = None
         self._observers.changed(session)
 
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Let it hear that channel no more."""
         session.channels.discard(channel)
         self._observers.changed(session)
-        channels = self._realms.make(session.realm).channels
+        channels = self._realms[session.realm].channels
         subscribers = channels.get(channel)
         if subscribers is not None:
             subscribers.pop(session, None)

@@ -137,7 +137,7 @@ class Delivery:
 
     def rescue(self, session: Session, missed: Sequence[Event], tally: Tally) -> None:
         """A session has ended without these: what was for it alone is given to another, or waits for its user."""
-        realm = self._realms.make(session.realm)
+        realm = self._realms.by_name[session.realm]
         delivered, buffered = tally.delivered, tally.buffered
         for event in missed:
             if event.one:
@@ -161,7 +161,7 @@ class Delivery:
 
         `free` events are said as a replay is: they come out of another bounded buffer.
         """
-        realm = self._realms.make(event.realm)
+        realm = self._realms.by_name[event.realm]
         while present := realm.present(event.channel, event.name, event.protocol):
             fewest = min(waiting for waiting, _ in present)
             chosen = next(session for waiting, session in present if waiting == fewest)
@@ -204,5 +204,5 @@ class Delivery:
 
     def drain_waiting(self, session: Session) -> None:
         """Give a session that is ready the `one` events that waited for the first receiver of its channels."""
-        for event in self._realms.make(session.realm).waiting.take(session.channels, session.protocol):
+        for event in self._realms.by_name[session.realm].waiting.take(session.channels, session.protocol):
             self.to_one(self._again(event), Tally(self._totals), free=True)

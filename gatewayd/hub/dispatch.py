@@ -113,12 +113,12 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     session = session_of(connection)
     assert session is not None
     data = behaviour.ready(session, resumed=resumed)
-    gaps = hub.resume(session, admission.cursor)
+    gaps = hub.resume(session, admission.cursor) if resumed else {}
     connection.welcome(e.Ready(data, resumed, gaps), hub.clock())
-    for sequence, event in session.backlog.entries(session.backlog.written):
-        connection.replay(sequence, event, hub.clock())
-    hub.observers.advanced(session)
     if resumed:
+        for sequence, event in session.backlog.entries(session.backlog.written):
+            connection.replay(sequence, event, hub.clock())
+        hub.observers.advanced(session)
         connection.send(e.Resumed(), hub.clock())
     hub.drain_waiting(session)
     behaviour.entered(session, resumed=resumed)

@@ -36,20 +36,21 @@ class Realms:
 
     def __init__(self, new: Callable[[str], Realm]) -> None:
         self._new = new
-        self._all: dict[str, Realm] = {}
+        self.by_name: dict[str, Realm] = {}
+        """Those without a listener as well: the journal kept something for them."""
         self.served: dict[str, Realm] = {}
         """Those that have a listener, in the order of the listeners."""
 
     @property
     def all(self) -> tuple[Realm, ...]:
-        """Those without a listener as well: the journal kept something for them."""
-        return tuple(self._all.values())
+        """All of them."""
+        return tuple(self.by_name.values())
 
     def make(self, name: str) -> Realm:
         """The realm of that name; one that was not there has no listener."""
-        realm = self._all.get(name)
+        realm = self.by_name.get(name)
         if realm is None:
-            realm = self._all[name] = self._new(name)
+            realm = self.by_name[name] = self._new(name)
         return realm
 
     def serve(self, behaviour: Behaviour[Any]) -> None:

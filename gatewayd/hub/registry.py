@@ -97,7 +97,7 @@ class Registry:
 
     def _list(self, session: Session) -> None:
         if session.key is not None:
-            identities = self._realms.make(session.realm).identities
+            identities = self._realms.by_name[session.realm].identities
             identities.setdefault((session.protocol, session.key), []).append(session)
 
     def take_over(self, older: Session, fresh: Session, connection: Connection) -> None:
@@ -118,16 +118,17 @@ class Registry:
         session.connection = None
         session.detached_at = since
         due = self._timers.at(since + session.resume_window, lambda: self._expire(session))
-        self._realms.make(session.realm).detached[session] = due
+        self._realms.by_name[session.realm].detached[session] = due
 
     def wait_no_more(self, session: Session) -> None:
         """It has a client again, or has ended."""
-        if (due := self._realms.make(session.realm).detached.pop(session, None)) is not None:
+        if (due := self._realms.by_name[session.realm].detached.pop(session, None)) is not None:
             due.cancel()  # else whoever comes and goes fills the timers for as long as its window
 
     def adopt(self, session: Session, since: float) -> None:
         """Take up a session of the last run, without a client since then."""
         self.sessions[session.id] = session
+        self._realms.make(session.realm)  # it may have no listener any more
         self._list(session)
         self.wait(session, since)
 
@@ -136,7 +137,7 @@ class Registry:
         del self.sessions[session.id]
         self.wait_no_more(session)
         if session.key is not None:
-            identities, identity = self._realms.make(session.realm).identities, (session.protocol, session.key)
+            identities, identity = self._realms.by_name[session.realm].identities, (session.protocol, session.key)
             identities[identity].remove(session)
             if not identities[identity]:
                 del identities[identity]
