@@ -220,9 +220,9 @@ class Person:
     def __init__(self, book: Playbook, *, at_once: bool = False) -> None:
         self.book = book
         self._pace = EveryFrame()
-        outbox = Outbox.within(book.settings, wake=self._read)
+        outbox = Outbox(book.settings, wake=self._read)
         if at_once:
-            outbox = Outbox.within(book.settings, send=self._take, wake=self._read, pace=self._pace)
+            outbox = Outbox(book.settings, send=self._take, wake=self._read, pace=self._pace)
         self.connection = Connection(book.protocol.wire, book.settings, book.now, ADDRESS, outbox=outbox)
         self._closed: tuple[int, str] | None = None
         self._stopped = False

@@ -157,9 +157,10 @@ class Backlog:
     def append(self, event: Event) -> None:
         """The session is given an event that its socket has not taken yet."""
         self.given += 1
-        if self._ahead is NOTHING:
-            self._ahead = Entries()
-        self._ahead.append(self.given, event)
+        ahead = self._ahead
+        if ahead is NOTHING:
+            ahead = self._ahead = Entries()
+        ahead.append(self.given, event)
 
     def retain(self, event: Event, now: float) -> None:
         """The newest event, which its socket took at once, is kept if the policy says so."""

@@ -10,20 +10,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
-from gatewayd.core.pings import NO_PINGS, Pings
 from gatewayd.core.quota import Quota
 from gatewayd.core.wire import loads
 
 if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
     from gatewayd.core.wire import Wire
+
+
+class Pings(Protocol):
+    """The client's WebSocket pings, which its WebSocket answers by itself, whatever its program does."""
+
+    def ping(self, told: Callable[[], None]) -> None:
+        """Ask for a pong; `told` is called when it comes: all that was said before the ping has arrived."""
+
+    async def alive(self, within: float) -> bool:
+        """Whether the client answers a ping within so many seconds."""
+
+
+class NoPings:
+    """Those of a client without a socket: nothing answers."""
+
+    def ping(self, told: Callable[[], None]) -> None: ...
+
+    async def alive(self, within: float) -> bool:
+        return False
+
+
+NO_PINGS = NoPings()
 
 
 class Connection:
@@ -45,7 +66,7 @@ class Connection:
         self.wire = wire
         self.address = address
         self.settings = settings
-        self.outbox = Outbox.within(settings) if outbox is None else outbox  # an empty one is false
+        self.outbox = Outbox(settings) if outbox is None else outbox  # an empty one is false
         self.state = State.OPENED
         self.session: object = None
         """Whose client this is; `session_of` tells the hub. What is said here needs no more than the backlog."""

@@ -46,10 +46,11 @@ class Entries:
 
     def append(self, sequence: int, event: Event) -> None:
         """A newer one."""
-        if self._runs and self._runs[-1][1] + 1 == sequence:
-            self._runs[-1][1] = sequence
+        runs = self._runs
+        if runs and (last := runs[-1])[1] == sequence - 1:
+            last[1] = sequence
         else:
-            self._runs.append([sequence, sequence])
+            runs.append([sequence, sequence])
         self._events.append(event)
         self.bytes += event.size
 

@@ -58,32 +58,18 @@ class Outbox:
     """
 
     __slots__ = (
-        "_entries",
-        "_offset",
-        "_retains",
-        "_sent_in",
-        "backlog",
-        "charged",
-        "events",
-        "finished",
-        "max_age",
-        "max_bytes",
-        "max_events",
-        "pace",
-        "send",
-        "wake",
+        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
+        "max_bytes", "max_events", "pace", "send", "wake",
     )  # fmt: skip
 
     def __init__(
-        self, *, max_bytes: int, max_events: int, max_age: float, send: Callable[[bytes], int] = len,
-        wake: Callable[[], None] = nobody, pace: Pace = _Never,
+        self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
+        pace: Pace = _Never,
     ) -> None:  # fmt: skip
-        self.max_bytes = max_bytes
-        self.max_events = max_events
-        self.max_age = max_age
-        self.send = send
-        self.wake = wake
-        self.pace = pace
+        self.max_bytes = settings.outbox_bytes
+        self.max_events = settings.outbox_events
+        self.max_age = settings.outbox_age
+        self.send, self.wake, self.pace = send, wake, pace
         self._entries = _NONE
         self._offset = 0  # bytes of the first entry that are written already
         self.charged = 0
@@ -94,17 +80,6 @@ class Outbox:
         self.backlog: Backlog | None = None
         """What the client is given events of, from identify on."""
         self._retains = False
-
-    @classmethod
-    def within(
-        cls, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
-        pace: Pace = _Never,
-    ) -> Outbox:  # fmt: skip
-        """One with the bounds of a listener."""
-        return cls(
-            max_bytes=settings.outbox_bytes, max_events=settings.outbox_events, max_age=settings.outbox_age, send=send,
-            wake=wake, pace=pace,
-        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -132,7 +107,12 @@ class Outbox:
         answers, what was missed comes out of another bounded buffer. They may take as long as the bounds would give to
         so many bytes, and what is queued behind them grows old from then on.
         """
-        return self._send(data, free=free) or self._queue(data, now, free=free)
+        if self._send(data, free=free):
+            return True
+        if not free and not self._has_room(len(data), now):
+            return False
+        self._queue(data, now, 0, 0 if free else len(data))
+        return True
 
     def give(self, data: bytes, event: Event, now: float) -> bool:
         """The frame of a new event, which the backlog takes as given; False as above, and nothing is given then."""
@@ -156,7 +136,11 @@ class Outbox:
                     backlog.retain(event, now)
                 return True
             self._offset = sent
-        return self._queue(data, now, backlog.given + 1, new=event)
+        if not self._has_room(len(data), now):
+            return False
+        backlog.append(event)
+        self._queue(data, now, backlog.given, len(data))
+        return True
 
     def replay(self, data: bytes, sequence: int, now: float) -> None:
         """The frame of the next event of the backlog that is not written; free of the bounds."""
@@ -164,7 +148,7 @@ class Outbox:
         if self._send(data, free=True):
             self.backlog.wrote(sequence)
         else:
-            self._queue(data, now, sequence, free=True)
+            self._queue(data, now, sequence, 0)
 
     def _send(self, data: bytes, *, free: bool = False) -> bool:
         """Write a frame at once if nothing waits; whether all of it is out. Of one that is half out the rest waits."""
@@ -187,31 +171,27 @@ class Outbox:
         self._offset = sent
         return False
 
-    def _queue(
-        self, data: bytes, now: float, sequence: int = 0, *, free: bool = False, new: Event | None = None
-    ) -> bool:  # fmt: skip
+    def _has_room(self, size: int, now: float) -> bool:
+        """Whether a frame may be queued; behind a close frame it may, and is not."""
+        fits = self.charged + size <= self.max_bytes and self.events < self.max_events
+        return self.finished or (fits and not self.stale(now))
+
+    def _queue(self, data: bytes, now: float, sequence: int, charge: int) -> None:
+        """Queue a frame that counts `charge` bytes against the bounds; 0 is one that is free of them."""
         if self.finished:
-            if new is not None and self.backlog is not None:
-                self.backlog.append(new)
-            return True  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
-        at, size = now, len(data)
-        if self._entries and self._entries[-1][2] > now:
-            at = self._entries[-1][2]
-        if free:
-            at += self.max_age * size / self.max_bytes
-            size = 0
-        else:
-            if self.charged + size > self.max_bytes or self.events >= self.max_events or self.stale(now):
-                return False
-            self.charged += size
+            return  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
+        entries = self._entries
+        if entries is _NONE:
+            entries = self._entries = deque()
+        elif (last := entries[-1][2]) > now:
+            now = last
+        if charge:
+            self.charged += charge
             self.events += 1
-        if self._entries is _NONE:
-            self._entries = deque()
-        self._entries.append((data, sequence, at, size))
-        if new is not None and self.backlog is not None:
-            self.backlog.append(new)
+        else:
+            now += self.max_age * len(data) / self.max_bytes
+        entries.append((data, sequence, now, charge))
         self.wake()  # which may write at once
-        return True
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""
@@ -219,7 +199,7 @@ class Outbox:
 
     def stale(self, now: float) -> bool:
         """Whether the oldest entry has waited longer than it may."""
-        return now - self._entries[0][2] > self.max_age if self._entries else False
+        return bool(self._entries) and now - self._entries[0][2] > self.max_age
 
     def batch(self) -> bytes:
         """What to write next: whole entries joined up to `BATCH_BYTES`, at least one; b"" when empty."""

@@ -41,7 +41,7 @@ class Writer:
         connect: Callable[[Outbox], Connection], observer: Observer,
     ) -> None:  # fmt: skip
         self.socket = transport
-        self._outbox = Outbox.within(settings, send=transport.send, wake=self.wake, pace=tick)
+        self._outbox = Outbox(settings, send=transport.send, wake=self.wake, pace=tick)
         self.connection = connect(self._outbox)
         """Whose outbox this is, made with it."""
         self._observer = observer

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from gatewayd.core import events as e
 from gatewayd.core.backlog import Backlog, Policy
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.connection import Connection
+from gatewayd.core.connection import NO_PINGS, Connection
 from gatewayd.core.machine import State
 from gatewayd.core.outbox import Outbox
-from gatewayd.core.pings import NO_PINGS
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.rate import Rate
 from gatewayd.core.session import Session
@@ -330,7 +329,7 @@ def test_a_protocol_may_have_no_answer_to_identify() -> None:
 
 def test_a_client_that_goes_without_a_verdict_lets_go_of_everything() -> None:
     told: list[str] = []
-    outbox = Outbox.within(SETTINGS, wake=lambda: told.append("woken"))
+    outbox = Outbox(SETTINGS, wake=lambda: told.append("woken"))
     client = Connection(PROTOCOLS["utilbot"].wire, SETTINGS, 0.0, outbox=outbox)
     client.serve(lambda: told.append("stopped"), NO_PINGS)
     backlog = ready(client)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core.backlog import Backlog, Policy, Retention
 from gatewayd.core.events import Event
 from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
+from gatewayd.core.settings import Settings
 
 
 def event(number: int) -> Event:
@@ -18,6 +21,14 @@ def attached(box: Outbox, policy: Policy | None = None) -> Backlog:
     backlog = Backlog(policy or Policy(), max_events=1000, max_bytes=10**6)
     box.attach(backlog)
     return backlog
+
+
+def outbox(*, max_bytes: int, max_events: int, max_age: float, **ways: Any) -> Outbox:
+    settings = Settings(
+        interval=1.0, patience=1.0, identify_timeout=None, resume_window=1.0, outbox_bytes=max_bytes,
+        outbox_events=max_events, outbox_age=max_age,
+    )  # fmt: skip
+    return Outbox(settings, **ways)
 
 
 class Tick:
@@ -41,11 +52,11 @@ class Socket:
 
 def at_once(takes: int) -> tuple[Outbox, Socket, Tick]:
     socket, tick = Socket(takes), Tick()
-    return Outbox(max_bytes=100, max_events=10, max_age=5.0, send=socket.send, pace=tick), socket, tick
+    return outbox(max_bytes=100, max_events=10, max_age=5.0, send=socket.send, pace=tick), socket, tick
 
 
 def test_bounds_by_bytes_count_and_age() -> None:
-    box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
+    box = outbox(max_bytes=10, max_events=3, max_age=5.0)
     assert box.push(b"12345", 0.0)
     assert not box.push(b"123456", 0.0)
     assert box.push(b"12345", 0.0)
@@ -59,7 +70,7 @@ def test_bounds_by_bytes_count_and_age() -> None:
 
 
 def test_free_frames_count_against_no_bound_but_keep_their_place() -> None:
-    box = Outbox(max_bytes=4, max_events=1, max_age=5.0)
+    box = outbox(max_bytes=4, max_events=1, max_age=5.0)
     backlog = attached(box)
     backlog.append(event(1))
     box.replay(b"free" * 10, 1, 0.0)
@@ -71,7 +82,7 @@ def test_free_frames_count_against_no_bound_but_keep_their_place() -> None:
 
 
 def test_a_free_frame_may_take_as_long_as_its_bytes_would_and_what_is_behind_it_waits_for_it() -> None:
-    box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
+    box = outbox(max_bytes=10, max_events=3, max_age=5.0)
     box.push(b"free" * 10, 100.0, free=True)  # four times what the bound lets through in 5 seconds
     box.push(b"free", 100.0, free=True)
     assert box.push(b"paid", 101.0)
@@ -91,13 +102,13 @@ def test_a_free_frame_may_take_as_long_as_its_bytes_would_and_what_is_behind_it_
 
 
 def test_a_refused_frame_leaves_an_empty_outbox_as_it_was() -> None:
-    box = Outbox(max_bytes=10, max_events=3, max_age=5.0)
+    box = outbox(max_bytes=10, max_events=3, max_age=5.0)
     assert not box.push(b"x" * 11, 0.0)
     assert (len(box), box.batch(), box.stale(99.0)) == (0, b"", False)
 
 
 def test_the_rest_of_a_frame_is_tried_piece_by_piece() -> None:
-    box = Outbox(max_bytes=10**7, max_events=3, max_age=5.0)
+    box = outbox(max_bytes=10**7, max_events=3, max_age=5.0)
     frame = bytes(range(256)) * 4096
     box.push(frame, 0.0)
     wire = b""
@@ -109,7 +120,7 @@ def test_the_rest_of_a_frame_is_tried_piece_by_piece() -> None:
 
 
 def test_nothing_follows_a_close_frame() -> None:
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
     box.push(b"close", 0.0, free=True)
     box.finish()
     assert box.push(b"late", 0.0)
@@ -117,7 +128,7 @@ def test_nothing_follows_a_close_frame() -> None:
 
 
 def test_an_event_behind_a_close_frame_is_there_for_the_next_client() -> None:
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
     backlog = attached(box)
     box.finish()
     late = event(1)
@@ -128,7 +139,7 @@ def test_an_event_behind_a_close_frame_is_there_for_the_next_client() -> None:
 
 
 def test_a_batch_joins_whole_frames_up_to_its_size() -> None:
-    box = Outbox(max_bytes=10**7, max_events=100, max_age=5.0)
+    box = outbox(max_bytes=10**7, max_events=100, max_age=5.0)
     assert box.batch() == b""
     for _ in range(3):
         box.push(b"x" * (BATCH_BYTES // 2), 0.0)
@@ -143,7 +154,7 @@ def test_a_batch_joins_whole_frames_up_to_its_size() -> None:
 )
 def test_what_is_written_and_what_is_cut_make_the_whole(sizes: list[int], writes: list[int]) -> None:
     """Whatever the socket took and when, the events written whole and those cut off are all, in order, once."""
-    box = Outbox(max_bytes=10**6, max_events=1000, max_age=5.0)
+    box = outbox(max_bytes=10**6, max_events=1000, max_age=5.0)
     backlog = attached(box)
     frames = [bytes([number % 256]) * size for number, size in enumerate(sizes)]
     events = [event(number) for number in range(len(frames))]
@@ -170,7 +181,7 @@ def test_what_is_written_and_what_is_cut_make_the_whole(sizes: list[int], writes
 
 
 def test_what_the_socket_has_taken_whole_is_written() -> None:
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
     backlog = attached(box)
     box.give(b"12345", event(1), 0.0)
     box.push(b"pong", 0.0, free=True)
@@ -224,10 +235,10 @@ def broken(data: bytes) -> int:
 
 
 def test_what_is_said_to_a_broken_socket_waits() -> None:
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
     assert box.push(b"ready", 0.0)
     assert box.batch() == b"ready"
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0, send=broken, pace=Tick())
     backlog = attached(box)
     assert box.give(b"first", event(1), 0.0)
     assert (box.batch(), backlog.written) == (b"first", 0)
@@ -237,7 +248,7 @@ def test_a_writer_that_writes_as_soon_as_it_is_told_finds_the_event_in_the_backl
     def wake() -> None:
         box.advance(len(box.batch()))
 
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0, wake=wake)
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0, wake=wake)
     backlog = attached(box)
     assert box.give(b"first", event(1), 0.0)
     assert (len(box), backlog.written) == (0, 1)
@@ -245,7 +256,7 @@ def test_a_writer_that_writes_as_soon_as_it_is_told_finds_the_event_in_the_backl
 
 def half_out() -> tuple[Outbox, Backlog]:
     """A client that is cut off while the first of two events is half out."""
-    box = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
     backlog = attached(box)
     for number in (1, 2):
         box.give(b"12345", event(number), 0.0)
@@ -272,7 +283,7 @@ def test_an_event_that_has_given_way_before_it_was_out_changes_nothing_any_more(
 
 def test_what_an_older_client_still_takes_is_said_to_the_newer_one_all_the_same() -> None:
     box, backlog = half_out()
-    newer = Outbox(max_bytes=100, max_events=10, max_age=5.0)
+    newer = outbox(max_bytes=100, max_events=10, max_age=5.0)
     newer.attach(backlog)
     for sequence, _ in backlog.entries(backlog.written):
         newer.replay(b"12345", sequence, 0.0)

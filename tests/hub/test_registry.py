@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.core.close import Cause, Disconnect, Verdict
-from gatewayd.core.connection import Connection
-from gatewayd.core.pings import NoPings
+from gatewayd.core.connection import Connection, NoPings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.timers import SWEPT
 from gatewayd.protocols import discodo, utilbot
