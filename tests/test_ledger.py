@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from attrs import evolve
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.backlog import Policy, Retention
-from gatewayd.core.close import Cause
+from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table, decode_event
+from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
 from tests import ledger
 from tests.hub.disk import Disk, snapshot, take_up
@@ -301,3 +304,17 @@ def test_the_journal_knows_the_sequences_of_what_was_moved_behind_a_clients_curs
     again.say({"type": "beat", "seq": 25})
     disk.write(talk.hub)
     assert not disk.keys(Table.EVENTS)
+
+
+def test_the_backend_learns_of_the_gap_as_well() -> None:
+    told: list[tuple[str, dict[str, int]]] = []
+
+    class Backend(Observer):
+        def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+            told.append((kind, dict(lost)))
+
+    talk: Playbook = Playbook(ledger.PROTOCOL, hub=Hub(lambda: talk.now, observers=(Backend(),)), resume_events=1)
+    come(talk).leave()
+    write(talk, *"xyz")
+    assert gap(come(talk, 0)) == {"resume_buffer_full": 2}
+    assert told == [("opened", {}), ("detached", {}), ("resumed", {"resume_buffer_full": 2})]

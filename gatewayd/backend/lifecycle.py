@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
@@ -133,7 +133,7 @@ class Recorder(Observer):
         self._kinds = frozenset(kinds)
         self._wall = wall
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
         """Queue a lifecycle event, if its kind is wanted."""
         if kind not in self._kinds:
             return
@@ -151,7 +151,7 @@ class Recorder(Observer):
                 realm=session.realm,
                 identity=session.identity,
                 metadata=dict(session.metadata),
-                lost=session.backlog.gaps,
+                lost=lost,
             )
         )
 

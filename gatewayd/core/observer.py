@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 class Observer:
     """Override what you want to be told of; the rest does nothing."""
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
-        """A lifecycle event of an identified session: opened, detached, resumed, ended, and why."""
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+        """A lifecycle event of an identified session: opened, detached, resumed, ended, and why.
+
+        `lost` counts by reason the events that its client has not been told of; of `resumed`, those it is told of now.
+        """
 
     def changed(self, session: Session) -> None:
         """Its channels, metadata, cursors, or what its protocol remembers are not what they were."""

@@ -109,12 +109,12 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
     if connection.verdict is not None:  # passed while auth or the older client was asked: the session may have ended
         raise connection.verdict
     # No await from here to Resumed: nothing newer can come between a session and what it missed.
-    resumed = hub.claim(connection, admission)
+    gaps = hub.claim(connection, admission)
+    resumed = gaps is not None
     session = session_of(connection)
     assert session is not None
     data = behaviour.ready(session, resumed=resumed)
-    gaps = hub.resume(session, admission.cursor) if resumed else {}
-    connection.welcome(e.Ready(data, resumed, gaps), hub.clock())
+    connection.welcome(e.Ready(data, resumed, gaps or {}), hub.clock())
     if resumed:
         for sequence, event in session.backlog.entries(session.backlog.written):
             connection.replay(sequence, event, hub.clock())

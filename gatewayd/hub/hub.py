@@ -7,7 +7,7 @@ Law 3: of a claimed session, observers are told: opened once, then detached and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +92,9 @@ class Hub:
         policy, journaled = self.behaviours[listener].policy, self.journaling.on
         return self.registry.open(connection, listener, realm, remote, policy, journaled=journaled)
 
-    def claim(self, connection: Connection, admission: Admission) -> bool:
-        """Give a client the session that its identity is owed; True when it is an older one that goes on.
+    def claim(self, connection: Connection, admission: Admission) -> dict[str, int] | None:
+        """Give a client the session that its identity is owed. None where that begins; where an older one goes on, what
+        this client will never get, by reason: the rest is unwritten, and is said to it next.
 
         Raises the `Disconnect` of a client that cannot be where it says that it is; nothing is done then.
         """
@@ -103,6 +104,7 @@ class Hub:
         if admission.cursor is not None and not (session or fresh).backlog.covers(admission.cursor):
             raise Disconnect(Cause.INVALID_SEQUENCE)
         replaced: Verdict | None = None
+        gaps: dict[str, int] | None = None
         if session is None:
             session = fresh
             self.totals.opened += 1
@@ -110,14 +112,15 @@ class Hub:
         else:
             self.totals.resumed += 1
             replaced = self._take_over(session, fresh, connection)
+            gaps = self._resume(session, admission.cursor)
         connection.speak(admission.variant)
         connection.outbox.attach(session.backlog)
         self.channels.claim(session, admission.channels)
         settle(self, session, admission.grant or fresh.grant or Grant(granted=True))
         session.metadata.update(admission.metadata)
-        self._tell(session, "opened" if session is fresh else "resumed", replaced)
+        self._tell(session, "opened" if gaps is None else "resumed", replaced, gaps)
         self.observers.changed(session)
-        return session is not fresh
+        return gaps
 
     def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Verdict | None:
         """The verdict on the client that it is taken from, where there is still one."""
@@ -142,8 +145,7 @@ class Hub:
             self.observers.lost(session, losses)
         self.observers.behind(session)
 
-    def resume(self, session: Session, cursor: int | None) -> dict[str, int]:
-        """What the session's new client will never get, by reason; the rest is unwritten, and is said to it next."""
+    def _resume(self, session: Session, cursor: int | None) -> dict[str, int]:
         unsure = session.backlog.unsure
         gaps = session.backlog.resume(cursor, self.clock())
         if unsure is not None:
@@ -234,9 +236,11 @@ class Hub:
             if not session.durable:
                 self.end(session, verdict)
 
-    def _tell(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def _tell(
+        self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int] | None = None
+    ) -> None:
         session.lifecycle_sequence += 1
-        self.observers.happened(session, kind, verdict)
+        self.observers.happened(session, kind, verdict, session.backlog.gaps if lost is None else lost)
 
     def _data(self, session: Session) -> Any:
         behaviour = self.behaviours.get(session.listener)

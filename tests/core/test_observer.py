@@ -27,7 +27,7 @@ class Ear(Observer):
     def __init__(self) -> None:
         self.sessions: dict[str, Told] = {}
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
         told = self.sessions.setdefault(session.id, [])
         told.append((kind, verdict.cause.value if verdict is not None else None))
         assert session.lifecycle_sequence == len(told)
@@ -218,7 +218,7 @@ class Hearing(Observer):
         self.name = name
         self.told = told
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
         self.told.append((self.name, kind))
 
     def changed(self, session: Session) -> None:
@@ -253,7 +253,7 @@ def test_all_are_told_in_the_order_of_the_list_and_of_what_they_want_alone() -> 
     told: list[tuple[str, str]] = []
     observers = Observers((Hearing("a", told), Idle(), OnlyTheEnd("b", told), Hearing("c", told)))
     session = ready(book()).session
-    observers.happened(session, "opened", None)
+    observers.happened(session, "opened", None, {})
     observers.changed(session)
     observers.behind(session)
     observers.advanced(session)
@@ -267,7 +267,7 @@ def test_all_are_told_in_the_order_of_the_list_and_of_what_they_want_alone() -> 
 
 def test_one_that_wants_nothing_can_be_told_everything() -> None:
     session, idle = ready(book()).session, Idle()
-    idle.happened(session, "opened", None)
+    idle.happened(session, "opened", None, {})
     idle.changed(session)
     idle.behind(session)
     idle.advanced(session)

@@ -5,6 +5,7 @@ had gone. A machine of random moves, with crashes between any two of them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -37,7 +38,7 @@ class Told(Observer):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
         self.machine.tell(session, kind)
 
 

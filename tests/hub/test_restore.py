@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -43,7 +44,7 @@ class Node(Observer):
         self.book.now = 50_000.0
         take_up(disk, self.hub, {listener: self.book.settings}, lived)
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None) -> None:
+    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
         cause = "" if verdict is None else verdict.cause.value
         self.told.append((str(session.identity), kind, cause, session.lifecycle_sequence))
 
