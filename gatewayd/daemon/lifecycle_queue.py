@@ -10,8 +10,8 @@ import msgspec
 from gatewayd.backend.lifecycle import MemoryQueue
 from gatewayd.backend.request import Entry
 from gatewayd.core.record import Row, Table, encode
+from gatewayd.daemon.reading import Reading
 from gatewayd.journal.engine import Journal
-from gatewayd.journal.reading import Reading
 
 LAST = "lifecycle"
 """Key of the meta table: the number of the newest event."""

@@ -19,8 +19,8 @@ import trio
 
 from gatewayd.core.record import Key, Row, Table, Within, decode_event, decode_session, parts
 from gatewayd.core.resources import Resource
+from gatewayd.daemon.reading import Reading, nothing
 from gatewayd.hub.restore import restore
-from gatewayd.journal.reading import Reading, nothing
 
 if TYPE_CHECKING:
     from gatewayd.admin.idempotency import Remembered
