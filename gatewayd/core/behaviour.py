@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
 from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.backlog import UNTIL_WRITTEN, Policy
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts as Counts
 from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
@@ -21,10 +22,7 @@ from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
 from gatewayd.core.ports import Port
 from gatewayd.core.resources import Resource
-
-if TYPE_CHECKING:
-    from gatewayd.core.connection import Connection
-    from gatewayd.core.session import Session
+from gatewayd.core.session import Session
 
 
 class Clash(Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect, Verdict
@@ -18,11 +18,8 @@ from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
 from gatewayd.core.quota import Quota
-from gatewayd.core.wire import loads
-
-if TYPE_CHECKING:
-    from gatewayd.core.settings import Settings
-    from gatewayd.core.wire import Wire
+from gatewayd.core.settings import Settings
+from gatewayd.core.wire import Wire, loads
 
 
 class Pings(Protocol):

@@ -6,13 +6,12 @@ A protocol's decoders turn payloads into the first group, its encoders turn the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from attrs import define, field, frozen
 
-if TYPE_CHECKING:
-    from gatewayd.core.grant import Grant
+from gatewayd.core.grant import Grant
 
 LONGEST_NAME = 512
 """Characters of a channel's or an event's name; whose identity would need a longer one is not let in."""

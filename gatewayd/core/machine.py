@@ -32,67 +32,25 @@ class IllegalMove(Exception):
     """We tried to say something that the table does not allow: our bug."""
 
 
+_LIFE: tuple[type, ...] = (e.Heartbeat, e.Ping, e.Beat, e.BeatRequest, e.BeatAck, e.Problem)
+_TALK = (*_LIFE, e.Command, e.Query, e.Reply, e.Event)
+_END: Mapping[type, State] = {e.Closing: State.CLOSING, e.Closed: State.CLOSED}
+
 TABLE: Mapping[State, Mapping[type, State]] = {
-    State.OPENED: {
-        e.Hello: State.GREETED,
-        e.Problem: State.OPENED,
-        e.Closing: State.CLOSING,
-        e.Closed: State.CLOSED,
-    },
+    State.OPENED: {e.Hello: State.GREETED, e.Problem: State.OPENED, **_END},
     State.GREETED: {
         e.Identify: State.IDENTIFYING,
-        e.Heartbeat: State.GREETED,
-        e.Ping: State.GREETED,
-        e.Query: State.GREETED,
-        e.Beat: State.GREETED,
-        e.BeatRequest: State.GREETED,
-        e.BeatAck: State.GREETED,
-        e.Reply: State.GREETED,
-        e.Problem: State.GREETED,
-        e.Closing: State.CLOSING,
-        e.Closed: State.CLOSED,
+        **dict.fromkeys((*_LIFE, e.Query, e.Reply), State.GREETED),
+        **_END,
     },
     State.IDENTIFYING: {
         e.Ready: State.READY,
         e.Refusal: State.GREETED,
-        e.Heartbeat: State.IDENTIFYING,
-        e.Ping: State.IDENTIFYING,
-        e.Beat: State.IDENTIFYING,
-        e.BeatRequest: State.IDENTIFYING,
-        e.BeatAck: State.IDENTIFYING,
-        e.Problem: State.IDENTIFYING,
-        e.Closing: State.CLOSING,
-        e.Closed: State.CLOSED,
+        **dict.fromkeys(_LIFE, State.IDENTIFYING),
+        **_END,
     },
-    State.READY: {
-        e.Resumed: State.RESUMED,
-        e.Heartbeat: State.READY,
-        e.Ping: State.READY,
-        e.Command: State.READY,
-        e.Query: State.READY,
-        e.Beat: State.READY,
-        e.BeatRequest: State.READY,
-        e.BeatAck: State.READY,
-        e.Reply: State.READY,
-        e.Problem: State.READY,
-        e.Event: State.READY,
-        e.Closing: State.CLOSING,
-        e.Closed: State.CLOSED,
-    },
-    State.RESUMED: {
-        e.Heartbeat: State.RESUMED,
-        e.Ping: State.RESUMED,
-        e.Command: State.RESUMED,
-        e.Query: State.RESUMED,
-        e.Beat: State.RESUMED,
-        e.BeatRequest: State.RESUMED,
-        e.BeatAck: State.RESUMED,
-        e.Reply: State.RESUMED,
-        e.Problem: State.RESUMED,
-        e.Event: State.RESUMED,
-        e.Closing: State.CLOSING,
-        e.Closed: State.CLOSED,
-    },
+    State.READY: {e.Resumed: State.RESUMED, **dict.fromkeys(_TALK, State.READY), **_END},
+    State.RESUMED: {**dict.fromkeys(_TALK, State.RESUMED), **_END},
     State.CLOSING: {e.Closed: State.CLOSED},
     State.CLOSED: {},
 }

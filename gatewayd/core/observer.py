@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from gatewayd.core.close import Verdict
-    from gatewayd.core.counts import Drop
-    from gatewayd.core.session import Session
+from gatewayd.core.close import Verdict
+from gatewayd.core.counts import Drop
+from gatewayd.core.session import Session
 
 
 class Observer:

@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from gatewayd.core.backlog import Backlog, Retention
-
-if TYPE_CHECKING:
-    from gatewayd.core.events import Event
-    from gatewayd.core.settings import Settings
+from gatewayd.core.events import Event
+from gatewayd.core.settings import Settings
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from gatewayd.core.close import Cause
-    from gatewayd.core.counts import Counts
-    from gatewayd.core.events import Command
-    from gatewayd.core.grant import Claim, Grant
-    from gatewayd.core.rate import Timer
-    from gatewayd.core.record import MissedNotifications
-    from gatewayd.core.session import Session
+from gatewayd.core.close import Cause
+from gatewayd.core.counts import Counts
+from gatewayd.core.events import Command
+from gatewayd.core.grant import Claim, Grant
+from gatewayd.core.rate import Timer
+from gatewayd.core.record import MissedNotifications
+from gatewayd.core.session import Session
 
 
 class DocumentStore(Protocol):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from gatewayd.core.behaviour import Behaviour
-    from gatewayd.core.rate import Rate
-    from gatewayd.core.settings import Judging
-    from gatewayd.core.wire import Wire
+from gatewayd.core.behaviour import Behaviour
+from gatewayd.core.rate import Rate
+from gatewayd.core.settings import Judging
+from gatewayd.core.wire import Wire
 
 
 @frozen(kw_only=True)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from gatewayd.core.close import Cause, Disconnect
-
-if TYPE_CHECKING:
-    from gatewayd.core.settings import Settings
+from gatewayd.core.settings import Settings
 
 
 class Quota:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
-if TYPE_CHECKING:
-    from gatewayd.core.backlog import Backlog
-    from gatewayd.core.close import Verdict
-    from gatewayd.core.connection import Connection
-    from gatewayd.core.grant import Grant
-    from gatewayd.core.rate import Timer
+from gatewayd.core.backlog import Backlog
+from gatewayd.core.close import Verdict
+from gatewayd.core.connection import Connection
+from gatewayd.core.grant import Grant
+from gatewayd.core.rate import Timer
 
 
 @define(eq=False, kw_only=True)

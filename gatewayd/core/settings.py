@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from attrs import Factory, frozen
 
 from gatewayd.core.intake import Intake
-
-if TYPE_CHECKING:
-    from gatewayd.core.rate import Rate
+from gatewayd.core.rate import Rate
 
 Judging = Literal["off", "lenient", "strict"]
 """Whose silence ends a connection: nobody's, that of clients that have sent a heartbeat on it, everybody's."""

@@ -6,12 +6,10 @@ Law: a session hears through a grant what its latest grant says, and no more; wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gatewayd.core.observer import Observer
-    from gatewayd.core.session import Session
-    from gatewayd.hub.realms import Realms
+from gatewayd.core.observer import Observer
+from gatewayd.core.session import Session
+from gatewayd.hub.realms import Realms
 
 
 class Channels:

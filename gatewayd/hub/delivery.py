@@ -8,22 +8,19 @@ Law 3: an event for one receiver is given to another when that one's session end
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
-from gatewayd.hub.totals import Tally
-
-if TYPE_CHECKING:
-    from gatewayd.core.observer import Observer
-    from gatewayd.core.session import Session
-    from gatewayd.hub.progress import Progress
-    from gatewayd.hub.realm import Realm
-    from gatewayd.hub.realms import Realms
-    from gatewayd.hub.registry import Registry
-    from gatewayd.hub.totals import Totals
+from gatewayd.core.observer import Observer
+from gatewayd.core.session import Session
+from gatewayd.hub.progress import Progress
+from gatewayd.hub.realm import Realm
+from gatewayd.hub.realms import Realms
+from gatewayd.hub.registry import Registry
+from gatewayd.hub.totals import Tally, Totals
 
 NOTIFICATION = "NOTIFICATION"
 MOST_AROUND = 8192

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import Any
 
 from gatewayd.core import events as e
 from gatewayd.core.ask import BackendFailed
-from gatewayd.core.behaviour import Clash
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.behaviour import Admission, Behaviour, Clash, Handshake
+from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.connection import Connection
 from gatewayd.core.machine import step
 from gatewayd.core.session import session_of
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from gatewayd.core.behaviour import Admission, Behaviour, Handshake
-    from gatewayd.core.close import Verdict
-    from gatewayd.core.connection import Connection
-    from gatewayd.hub.hub import Hub
+from gatewayd.hub.hub import Hub
 
 
 async def greet(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import INVALID, BackendError
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.resources import NoSuchRealm
+from gatewayd.core.session import Session
 from gatewayd.core.text import printable
-
-if TYPE_CHECKING:
-    from gatewayd.backend.answer import Answer
-    from gatewayd.core.session import Session
-    from gatewayd.hub.hub import Hub
+from gatewayd.hub.hub import Hub
 
 log = logging.getLogger("gatewayd.backend")
 

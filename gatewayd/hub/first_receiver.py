@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from gatewayd.config.limits import FirstReceiverLimits
 from gatewayd.core.counts import Drop
-
-if TYPE_CHECKING:
-    from gatewayd.config.limits import FirstReceiverLimits
-    from gatewayd.core.events import Event
-    from gatewayd.hub.journaling import Journaling
+from gatewayd.core.events import Event
+from gatewayd.hub.journaling import Journaling
 
 Place = tuple[str, str]
 """The channel, and the protocol whose sessions alone may get it, or ""."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts
+from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.record import Nowhere, Store
 from gatewayd.core.resources import Resource
-from gatewayd.core.session import session_of
+from gatewayd.core.session import Session, session_of
 from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
@@ -31,11 +33,6 @@ from gatewayd.hub.registry import Registry
 from gatewayd.hub.stores import NotificationLimits
 from gatewayd.hub.timers import Timers
 from gatewayd.hub.totals import Tally, Totals
-
-if TYPE_CHECKING:
-    from gatewayd.core.connection import Connection
-    from gatewayd.core.events import Event
-    from gatewayd.core.session import Session
 
 
 def _now(call: Callable[[], None]) -> None:

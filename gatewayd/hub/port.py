@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.events import Command
 from gatewayd.core.grant import Grant
 from gatewayd.core.ports import DocumentStore, NotificationStore, RoomStore
-from gatewayd.hub.realm import SERVICE
-
-if TYPE_CHECKING:
-    from gatewayd.core.events import Command
-    from gatewayd.core.session import Session
-    from gatewayd.hub.hub import Hub
-    from gatewayd.hub.realm import Realm
-    from gatewayd.hub.timers import Due
+from gatewayd.core.session import Session
+from gatewayd.hub.hub import Hub
+from gatewayd.hub.realm import SERVICE, Realm
+from gatewayd.hub.timers import Due
 
 Verify = Callable[[Claim], Awaitable[Grant]]
 HoldBack = Callable[[str], Awaitable[None]]

@@ -12,19 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Disconnect
 from gatewayd.core.counts import Drop
+from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
-
-if TYPE_CHECKING:
-    from gatewayd.config.limits import HubLimits
-    from gatewayd.core.events import Event
-    from gatewayd.core.session import Session
-    from gatewayd.hub.timers import Timers
+from gatewayd.core.session import Session
+from gatewayd.hub.timers import Timers
 
 
 class Goal(StrEnum):

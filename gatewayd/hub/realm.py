@@ -6,20 +6,18 @@ Law: nothing in here is known to another realm, and nothing that a client causes
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.record import Key, Row, Store, Within, parts
 from gatewayd.core.resources import Resource
+from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
+from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications, NotificationLimits
-
-if TYPE_CHECKING:
-    from gatewayd.config.limits import HubLimits
-    from gatewayd.core.session import Session
-    from gatewayd.hub.journaling import Journaling
-    from gatewayd.hub.timers import Due
+from gatewayd.hub.timers import Due
 
 SERVICE = "service:"
 """Channels in which a client reaches and sees the sessions of its own protocol alone."""

@@ -8,18 +8,16 @@ Law 2: what would be kept in one of several realms is kept in none of them: whoe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define
 
+from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.resources import NoSuchRealm as NoSuchRealm
+from gatewayd.core.resources import Resource
 from gatewayd.core.resources import SeveralRealms as SeveralRealms
-
-if TYPE_CHECKING:
-    from gatewayd.core.behaviour import Behaviour
-    from gatewayd.core.resources import Resource
-    from gatewayd.core.session import Session
-    from gatewayd.hub.realm import Realm
+from gatewayd.core.session import Session
+from gatewayd.hub.realm import Realm
 
 
 @define(eq=False)

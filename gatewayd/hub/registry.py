@@ -9,16 +9,13 @@ import math
 import secrets
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from gatewayd.core.backlog import Backlog, Policy
 from gatewayd.core.behaviour import Admission, Clash
+from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
-
-if TYPE_CHECKING:
-    from gatewayd.core.connection import Connection
-    from gatewayd.hub.realms import Realms
-    from gatewayd.hub.timers import Timers
+from gatewayd.hub.realms import Realms
+from gatewayd.hub.timers import Timers
 
 
 class Registry:
