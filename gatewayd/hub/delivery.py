@@ -139,11 +139,22 @@ class Delivery:
         for event in missed:
             if event.one:
                 self.to_one(self._again(event), tally)
-            elif event.name == NOTIFICATION and event.channel not in realm.channels:
-                self.keep_notification(realm, event.channel.partition(":")[2], event.data, tally)
-            else:
+            elif not (
+                event.name == NOTIFICATION and event.channel.startswith("user:") and self._hand_on(event, realm, tally)
+            ):
                 tally.add(session.backlog.lose(Drop.LOST_WITH_SESSION, 1))
         tally.delivered, tally.buffered = delivered, buffered  # who gets these says nothing of what was published
+
+    def _hand_on(self, event: Event, realm: Realm, tally: Tally) -> bool:
+        """A notification is given to the user's sessions that came later, or waits; False where all others heard it."""
+        if event.channel not in realm.channels:
+            self.keep_notification(realm, event.channel.partition(":")[2], event.data, tally)
+            return True
+        there = realm.receivers(event.channel, event.name, event.data)
+        later = [session for session in there if session.opened > event.at]
+        if later:
+            self.give(later, self._again(event), tally)
+        return bool(later)
 
     def keep_notification(self, realm: Realm, user: str, data: Any, tally: Tally) -> bool:
         """A user is not there; whether the notification waits."""

@@ -402,6 +402,37 @@ def test_a_notification_that_was_never_acknowledged_waits_for_the_user_when_the_
     assert page(talk).heard() == [passed(2)]
 
 
+def test_a_page_that_came_beside_a_dead_one_is_given_what_that_one_never_acknowledged() -> None:
+    """The network changes, and the browser is back before anybody has noticed that the older connection is dead."""
+    talk = book()
+    dead = beating(talk)
+    beside = ready(talk)
+    talk.hub.notify("000", 1)
+    assert beside.heard() == [event("NOTIFICATION", 1)]
+    talk.advance(1)
+    later = ready(talk)
+    dead.leave()
+    talk.advance(61)
+    assert dead.session.ended is not None
+    assert [said for said in later.heard() if said != BEAT] == [event("NOTIFICATION", 1)]
+    assert [said for said in beside.heard() if said != BEAT] == []
+    beside.leave()
+    later.leave()
+    talk.advance(61)
+    assert page(talk).heard() == [passed()]
+
+
+def test_what_a_guild_is_told_is_no_users_notification() -> None:
+    talk = book()
+    person = ready(talk)
+    person.say(command("CONNECT_GUILD", token="guild-token", gid="123467"))
+    person.leave()
+    talk.publish("guild:123467", "NOTIFICATION", 1)
+    talk.advance(61)
+    assert talk.hub.totals.reasons == {"lost_with_session": 1}
+    assert notes_for(talk.hub, "123467") == []
+
+
 def test_a_notification_that_was_acknowledged_is_not_said_again() -> None:
     talk = book()
     person = beating(talk)
