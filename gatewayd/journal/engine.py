@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +21,10 @@ from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Row
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job, Round, Stats
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Batch, Pending
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import MIGRATIONS, Key, Table
+from gatewayd.journal.tables import Key, Table
 
 __all__ = ["Journal", "JournalError", "Key", "Row", "Source", "Stats", "Table"]
 
@@ -66,17 +67,11 @@ class Journal:
 
     @classmethod
     def open(
-        cls,
-        state_dir: Path,
-        *,
-        interval: float = 0.1,
-        full_sync: bool = False,
-        migrations: Sequence[Sequence[str]] = MIGRATIONS,
-        limits: JournalLimits = JournalLimits(),
+        cls, state_dir: Path, *, interval: float = 0.1, full_sync: bool = False, limits: JournalLimits = JournalLimits()
     ) -> Journal:
         """Open or make the journal of a directory. Raises `JournalError`, and then has changed nothing there."""
-        file = JournalFile(state_dir, full_sync=full_sync, migrations=migrations, limits=limits)
-        return cls(file, interval=interval, limits=limits)
+        opening = Opening(state_dir, full_sync=full_sync, limits=limits)
+        return cls(JournalFile(opening), interval=interval, limits=limits)
 
     # --- at the start -----------------------------------------------------------------------------------------
 

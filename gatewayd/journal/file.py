@@ -10,14 +10,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import chain
-from pathlib import Path
 
-from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import mark
-from gatewayd.journal.opening import NAME, attach, check, database, explained, prepare, sized, transaction
+from gatewayd.journal.opening import NAME, Opening, check, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
-from gatewayd.journal.tables import MIGRATIONS, Key, Table, columns_of, delete, select, upsert
+from gatewayd.journal.tables import Key, Table, columns_of, delete, select, upsert
 
 Parameters = tuple[str | int | bytes, ...]
 """Of one row's part of a statement."""
@@ -26,19 +24,9 @@ Parameters = tuple[str | int | bytes, ...]
 class JournalFile:
     """An open journal."""
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        full_sync: bool = False,
-        migrations: Sequence[Sequence[str]] = MIGRATIONS,
-        limits: JournalLimits = JournalLimits(),
-    ) -> None:
-        self.directory = directory
-        self.path = directory / NAME
-        self.full_sync = full_sync
-        self.migrations = migrations
-        self.limits = limits
+    def __init__(self, opening: Opening) -> None:
+        """Open or make it. Raises `JournalError`, and then has changed nothing there."""
+        self.opening, self.directory, self.path = opening, opening.directory, opening.path
         self.connection: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self._pinned: list[Pinned] = []
@@ -52,13 +40,7 @@ class JournalFile:
         lock = self._lock or Lock(self.directory / "journal.lock")
         pinned: list[Pinned] = []
         try:
-            self.connection = database(
-                self.directory,
-                full_sync=self.full_sync,
-                migrations=self.migrations,
-                limits=self.limits,
-                again=self._lock is not None,
-            )
+            self.connection = self.opening.database(again=self._lock is not None)
             with explained(self.path):
                 for suffix in ("", "-wal", "-shm"):
                     pinned.append(Pinned(self.path.with_name(NAME + suffix)))
@@ -91,12 +73,12 @@ class JournalFile:
         if not batch.changes and not batch.replaces:
             return 0
         assert self._mark is not None
-        here = self._mark.next(synced=self.full_sync)
+        here = self._mark.next(synced=self.opening.full_sync)
         with transaction(connection):
             if batch.replaces:
                 for table in Table:
                     connection.execute(f"DELETE FROM {table}")
-            refused = sum([write(connection, changes, self.limits.statement_rows) for changes in batch.changes])
+            refused = sum([write(connection, changes, self.opening.limits.statement_rows) for changes in batch.changes])
             mark.count(connection, here)
         self._mark.write(here)
         self._note()
@@ -153,7 +135,7 @@ class JournalFile:
     def _examine(self) -> None:
         """Somebody else has written: an operator perhaps, with whom nothing is wrong."""
         sized(self.path, self._pinned[0].found.st_size)
-        with closing(attach(self.path, "ro", self.limits.busy_seconds)) as fresh:  # which has nothing in its cache
+        with closing(self.opening.attach(self.path, "ro")) as fresh:  # which has nothing in its cache
             check(self.path, fresh)
         self._note()
 

@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from attrs import frozen
+
 from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import mark
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import APPLICATION_ID, Table, select
+from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table, select
 
 NAME = "journal.db"
 ANEW = 'move it away to start with an empty journal, restore a copy, or set gateway.state_dir = ""'
@@ -72,88 +74,127 @@ def prepare(directory: Path) -> None:
         )
 
 
-def database(
-    directory: Path,
-    *,
-    full_sync: bool,
-    migrations: Sequence[Sequence[str]],
-    limits: JournalLimits,
-    again: bool = False,
-) -> sqlite3.Connection:
-    """The directory's journal, made if there is none, brought to this version, and proved to be writable.
+@frozen
+class Opening:
+    """How the journal of a directory is opened."""
 
-    `again` opens one for its owner, who is going to write everything there is: older content does no harm.
-    """
-    path = directory / NAME
-    with explained(path):
-        if not os.path.lexists(path):
-            leftover = path.with_name(f"{NAME}-wal")
-            if leftover.exists():
+    directory: Path
+    full_sync: bool = False
+    migrations: Sequence[Sequence[str]] = MIGRATIONS
+    limits: JournalLimits = JournalLimits()
+
+    @property
+    def path(self) -> Path:
+        """The database."""
+        return self.directory / NAME
+
+    def database(self, *, again: bool = False) -> sqlite3.Connection:
+        """The journal, made if there is none, brought to this version, and proved to be writable.
+
+        `again` opens one for its owner, who is going to write everything there is: older content does no harm.
+        """
+        path = self.path
+        with explained(path):
+            if not os.path.lexists(path):
+                leftover = path.with_name(f"{NAME}-wal")
+                if leftover.exists():
+                    raise JournalError(
+                        f"{leftover}: is there without its {NAME}; restore that from a copy, or move {leftover.name} "
+                        f"away to start with an empty journal"
+                    )
+                self._create()
+            self._inspect(again=again)
+            return self.ready(self.attach(path))
+
+    def attach(self, path: Path, mode: str = "rw") -> sqlite3.Connection:
+        """Connect to a file that exists; who holds it is waited for."""
+        return attach(path, mode, self.limits.busy_seconds)
+
+    def _create(self) -> None:
+        """Make an empty journal under another name, and give it its name when it is complete."""
+        fresh = self.path.with_name(f"{NAME}.new")
+        discard(fresh)  # of a start that was killed: nothing of worth was in it yet
+        try:
+            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(self.attach(fresh)) as connection:
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                migrate(fresh, connection, self.migrations)
+                mark.count(connection, mark.fresh())
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            self.path.with_name(mark.NAME).unlink(missing_ok=True)  # of one that was moved away
+            fresh.rename(self.path)
+        except BaseException:  # whatever it is, nothing half made stays behind
+            discard(fresh)
+            raise
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _inspect(self, *, again: bool) -> None:
+        """Look without changing anything: is it ours, whole, of a version that we know, and may we write?"""
+        path, newest = self.path, len(self.migrations)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise JournalError(f"{path}: is not a regular file; move it away")
+        try:
+            os.close(os.open(path, os.O_RDWR))
+        except OSError as error:
+            raise JournalError(
+                f"{path}: cannot be written ({error.strerror}); give gatewayd the right to, or {ANEW}"
+            ) from error
+        sized(path, path.stat().st_size)
+        with closing(self.attach(path, looking(path))) as connection:
+            found = number(connection, "application_id")
+            if found != APPLICATION_ID:
+                raise JournalError(f"{path}: is a database of another program (application_id {found:#x}); {ANEW}")
+            version = number(connection, "user_version")
+            if version > newest:
                 raise JournalError(
-                    f"{leftover}: is there without its {NAME}; restore that from a copy, or move {leftover.name} away "
-                    f"to start with an empty journal"
+                    f"{path}: is of version {version}, and this gatewayd knows versions up to {newest}; start the "
+                    f"newer gatewayd again, or {ANEW}"
                 )
-            create(path, migrations, limits)
-        inspect(path, len(migrations), limits, again=again)
-        connection = attach(path, "rw", limits.busy_seconds)
-        return ready(path, connection, full_sync=full_sync, migrations=migrations, limits=limits)
+            check(path, connection)
+            if not again:
+                mark.compare(path, connection)
+
+    def ready(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """A connection that was opened for good, led to this version and proved to write; closed where that fails."""
+        path, limits = self.path, self.limits
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise JournalError(
+                    f"{path}: this file system cannot hold a write-ahead log; put state_dir on a local disk"
+                )
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.full_sync else 'NORMAL'}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {limits.checkpoint_pages}").fetchall()
+            connection.execute(f"PRAGMA journal_size_limit = {limits.log_bytes}").fetchall()
+            connection.execute("PRAGMA secure_delete = FAST").fetchall()
+            connection.execute("PRAGMA temp_store = MEMORY")
+            migrate(path, connection, self.migrations)
+            for table in Table:
+                connection.execute(f"{select(table)} LIMIT 0").fetchall()
+            with transaction(connection):  # the proof that we can write, which also brings the log into being
+                connection.execute(f"PRAGMA user_version = {len(self.migrations)}")
+                mark.count(connection, mark.counted(connection) or mark.fresh())
+        except BaseException:  # whatever it is, the connection is not left open
+            connection.close()
+            raise
+        return connection
 
 
-def create(path: Path, migrations: Sequence[Sequence[str]], limits: JournalLimits) -> None:
-    """Make an empty journal under another name, and give it its name when it is complete."""
-    fresh = path.with_name(f"{NAME}.new")
-    discard(fresh)  # of a start that was killed: nothing of worth was in it yet
-    try:
-        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(attach(fresh, "rw", limits.busy_seconds)) as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            migrate(fresh, connection, migrations)
-            mark.count(connection, mark.fresh())
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        path.with_name(mark.NAME).unlink(missing_ok=True)  # of one that was moved away
-        fresh.rename(path)
-    except BaseException:  # whatever it is, nothing half made stays behind
-        discard(fresh)
-        raise
-    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def looking(path: Path) -> str:
+    """The mode to look at a database with. Where there is no log, nobody is at work on it; then even the two empty
+    files of a reader are not made.
+    """
+    return "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
 
 
 def discard(fresh: Path) -> None:
     """Remove a journal that never got its name."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
-
-
-def inspect(path: Path, newest: int, limits: JournalLimits, *, again: bool = False) -> None:
-    """Look without changing anything: is it ours, whole, of a version that we know, and may we write?"""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise JournalError(f"{path}: is not a regular file; move it away")
-    try:
-        os.close(os.open(path, os.O_RDWR))
-    except OSError as error:
-        raise JournalError(
-            f"{path}: cannot be written ({error.strerror}); give gatewayd the right to, or {ANEW}"
-        ) from error
-    sized(path, path.stat().st_size)
-    # Where there is no log, nobody is at work on it; then even the two empty files of a reader are not made.
-    alone = "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
-    with closing(attach(path, alone, limits.busy_seconds)) as connection:
-        found = number(connection, "application_id")
-        if found != APPLICATION_ID:
-            raise JournalError(f"{path}: is a database of another program (application_id {found:#x}); {ANEW}")
-        version = number(connection, "user_version")
-        if version > newest:
-            raise JournalError(
-                f"{path}: is of version {version}, and this gatewayd knows versions up to {newest}; start the newer "
-                f"gatewayd again, or {ANEW}"
-            )
-        check(path, connection)
-        if not again:
-            mark.compare(path, connection)
 
 
 def sized(path: Path, size: int) -> None:
@@ -167,36 +208,6 @@ def check(path: Path, connection: sqlite3.Connection) -> None:
     says = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     if says != "ok":
         raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
-
-
-def ready(
-    path: Path,
-    connection: sqlite3.Connection,
-    *,
-    full_sync: bool,
-    migrations: Sequence[Sequence[str]],
-    limits: JournalLimits,
-) -> sqlite3.Connection:
-    """A connection that was opened for good, led to this version and proved to write; closed where that fails."""
-    try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        if mode != "wal":
-            raise JournalError(f"{path}: this file system cannot hold a write-ahead log; put state_dir on a local disk")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {limits.checkpoint_pages}").fetchall()
-        connection.execute(f"PRAGMA journal_size_limit = {limits.log_bytes}").fetchall()
-        connection.execute("PRAGMA secure_delete = FAST").fetchall()
-        connection.execute("PRAGMA temp_store = MEMORY")
-        migrate(path, connection, migrations)
-        for table in Table:
-            connection.execute(f"{select(table)} LIMIT 0").fetchall()
-        with transaction(connection):  # the proof that we can write, which also brings the log into being
-            connection.execute(f"PRAGMA user_version = {len(migrations)}")
-            mark.count(connection, mark.counted(connection) or mark.fresh())
-    except BaseException:  # whatever it is, the connection is not left open
-        connection.close()
-        raise
-    return connection
 
 
 def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gatewayd.core.record import Table
-from gatewayd.journal.opening import NAME, attach, number
+from gatewayd.journal.opening import NAME, attach, looking, number
 from gatewayd.journal.tables import COLUMNS
 
 _OF_EVENTS = "json_extract(iif(json_valid(value), value, '{}'), '$.realm')"
@@ -23,9 +23,8 @@ def rows_by_realm(state_dir: Path, busy_seconds: float) -> Mapping[str, Mapping[
     if not path.exists():
         return {}
     found: dict[str, dict[str, int]] = {}
-    alone = "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
     try:
-        with closing(attach(path, alone, busy_seconds)) as connection:
+        with closing(attach(path, looking(path), busy_seconds)) as connection:
             if number(connection, "user_version") < 2:  # of a version without realms
                 return {}
             for table in (*(table for table in Table if COLUMNS[table][0] == "realm"), Table.EVENTS):

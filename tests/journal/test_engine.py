@@ -22,6 +22,7 @@ from attrs import define
 from gatewayd.config.limits import JournalLimits
 from gatewayd.journal.engine import Journal, JournalError, Key, Row, Source, Table
 from gatewayd.journal.file import JournalFile
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import OPERATION_BYTES, Batch
 from tests.journal.disks import no_writes, small_disk
 
@@ -56,7 +57,7 @@ class Slow(JournalFile):
     """A disk that holds a write up until it is let go."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+        super().__init__(Opening(directory))
         self.closed = False
         self.gate = threading.Event()
         self.gate.set()
@@ -210,7 +211,7 @@ async def test_unfit_keys_are_counted_and_said(tmp_path: Path, caplog: pytest.Lo
 
 async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with true_to(limited(JournalFile(tmp_path / "state"), first_retry=0.01)) as (journal, truth):
+    async with true_to(limited(JournalFile(Opening(tmp_path / "state")), first_retry=0.01)) as (journal, truth):
         truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
         with no_writes():
@@ -229,7 +230,7 @@ async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: py
 
 
 async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     async with true_to(limited(file, first_retry=0.01)) as (journal, truth):
         assert file.connection is not None
         file.connection.execute("PRAGMA max_page_count = 30").fetchall()
@@ -243,7 +244,7 @@ async def test_a_full_disk_and_the_way_back(tmp_path: Path, caplog: pytest.LogCa
 
 async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 1024) as directory:
-        async with true_to(limited(JournalFile(directory), first_retry=0.01)) as (journal, truth):
+        async with true_to(limited(JournalFile(Opening(directory)), first_retry=0.01)) as (journal, truth):
             truth.put(Table.SESSIONS, "before")
             assert await journal.committed()
             filler = directory / "filler"
@@ -263,7 +264,7 @@ async def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("idle", [True, False])
 async def test_the_file_is_removed(tmp_path: Path, idle: bool) -> None:
-    journal = limited(JournalFile(tmp_path), first_retry=0.01, watch=0.01 if idle else 60)
+    journal = limited(JournalFile(Opening(tmp_path)), first_retry=0.01, watch=0.01 if idle else 60)
     async with true_to(journal) as (_, truth):
         truth.put(Table.SESSIONS, "before")
         assert await journal.committed()
@@ -279,7 +280,7 @@ async def test_the_file_is_removed(tmp_path: Path, idle: bool) -> None:
 async def test_the_file_is_replaced(tmp_path: Path) -> None:
     other = Journal.open(tmp_path / "other")
     other.close()
-    journal = limited(JournalFile(tmp_path / "state"), first_retry=0.01)
+    journal = limited(JournalFile(Opening(tmp_path / "state")), first_retry=0.01)
     async with true_to(journal) as (_, truth):
         other.file.path.replace(journal.file.path)
         truth.put(Table.SESSIONS, "ours")
@@ -291,7 +292,7 @@ async def test_the_file_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_another_program_holds_it(tmp_path: Path) -> None:
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     async with true_to(limited(file, first_retry=0.01)) as (journal, truth):
         assert file.connection is not None
         file.connection.execute("PRAGMA busy_timeout = 1").fetchall()
@@ -401,7 +402,7 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
     def broken() -> Iterable[Row]:
         raise KeyError("a mistake of ours")
 
-    journal = limited(JournalFile(tmp_path), first_retry=0.001)
+    journal = limited(JournalFile(Opening(tmp_path)), first_retry=0.001)
     async with running(journal, Asked(snapshot=broken)):
         journal.put(Table.SESSIONS, "before", b"1")
         await journal.committed()
@@ -418,7 +419,7 @@ async def test_without_a_snapshot_there_is_no_way_back(tmp_path: Path, caplog: p
 
 
 async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with true_to(Journal(JournalFile(tmp_path))) as (journal, truth):
+    async with true_to(Journal(JournalFile(Opening(tmp_path)))) as (journal, truth):
         with no_writes():
             truth.put(Table.SESSIONS, "r")
             assert not await journal.committed()
@@ -427,7 +428,7 @@ async def test_closing_is_the_last_try(tmp_path: Path, caplog: pytest.LogCapture
 
 
 async def test_the_log_reminds_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    journal = limited(JournalFile(tmp_path), first_retry=0.001)
+    journal = limited(JournalFile(Opening(tmp_path)), first_retry=0.001)
     async with true_to(journal) as (_, truth):
         with no_writes():
             truth.put(Table.SESSIONS, "r")
@@ -499,7 +500,7 @@ async def test_a_fault_in_making_rows_ends_nothing_but_the_writing(
             raise RuntimeError("oops again")
         return [(Table.SESSIONS, name, value) for name, value in rows.items()]
 
-    journal = limited(JournalFile(tmp_path), interval=0.01, first_retry=0.01, last_retry=0.02)
+    journal = limited(JournalFile(Opening(tmp_path)), interval=0.01, first_retry=0.01, last_retry=0.02)
     async with running(journal, Asked(gather, snapshot)):
         journal.stir()
         await until(lambda: journal.degraded is not None)
@@ -524,7 +525,7 @@ async def test_a_fault_in_making_rows_is_told_to_who_waits(tmp_path: Path) -> No
 
 
 async def test_a_journal_that_never_ran_has_nobody_to_ask(tmp_path: Path) -> None:
-    journal = limited(JournalFile(tmp_path), pending_bytes=1)
+    journal = limited(JournalFile(Opening(tmp_path)), pending_bytes=1)
     journal.put(Table.SESSIONS, "r", b"1")
     assert journal.degraded is not None
     await journal.aclose()

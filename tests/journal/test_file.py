@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gatewayd.journal.file import JournalFile, chunks
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import Key, Table
@@ -15,7 +16,7 @@ from gatewayd.journal.tables import Key, Table
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[JournalFile]:
-    file = JournalFile(tmp_path / "state", full_sync=True)
+    file = JournalFile(Opening(tmp_path / "state", full_sync=True))
     yield file
     file.close()
 
@@ -84,7 +85,7 @@ def test_what_is_removed_is_noticed_and_made_again(file: JournalFile, name: str)
 def rooms_of(file: JournalFile) -> list[Key]:
     """Its rooms, as the next start sees them."""
     file.close()
-    again = JournalFile(file.directory)
+    again = JournalFile(Opening(file.directory))
     rooms = [key for key, _ in again.load(Table.SESSIONS)]
     again.close()
     return rooms
@@ -102,7 +103,7 @@ def test_the_whole_directory_is_removed(file: JournalFile) -> None:
 
 
 def test_what_somebody_else_put_there_is_not_written_to(file: JournalFile) -> None:
-    theirs = JournalFile(file.directory.parent / "theirs")
+    theirs = JournalFile(Opening(file.directory.parent / "theirs"))
     put(theirs, Table.SESSIONS, "theirs")
     theirs.close()
     theirs.path.replace(file.path)
@@ -126,7 +127,7 @@ def test_what_somebody_else_put_there_is_not_written_to(file: JournalFile) -> No
 
 def test_another_took_the_lock_meanwhile(file: JournalFile) -> None:
     (file.directory / "journal.lock").unlink()
-    other = JournalFile(file.directory)
+    other = JournalFile(Opening(file.directory))
     with pytest.raises(JournalError, match="in use by another gatewayd"):
         file.reopen()
     other.close()

@@ -15,6 +15,7 @@ import pytest
 from gatewayd.journal import mark
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job, Round
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import Table
@@ -31,7 +32,7 @@ def put(file: JournalFile, key: str) -> None:
 
 def keys(directory: Path) -> list[Any]:
     """What a start finds there."""
-    file = JournalFile(directory)
+    file = JournalFile(Opening(directory))
     try:
         return [key for key, _ in file.load(Table.SESSIONS)]
     finally:
@@ -41,7 +42,7 @@ def keys(directory: Path) -> list[Any]:
 def refused(directory: Path) -> str:
     before = (directory / "journal.db").read_bytes()
     with pytest.raises(JournalError) as caught:
-        JournalFile(directory)
+        JournalFile(Opening(directory))
     assert (directory / "journal.db").read_bytes() == before
     return str(caught.value)
 
@@ -51,7 +52,7 @@ class Crashed:
 
     def __init__(self, directory: Path, *, full_sync: bool = False, checkpoint: int = 0) -> None:
         directory.mkdir(exist_ok=True)
-        file = JournalFile(directory / "running", full_sync=full_sync)
+        file = JournalFile(Opening(directory / "running", full_sync=full_sync))
         for number in range(COMMITS):
             put(file, f"k{number:02d}")
             if number == checkpoint:
@@ -148,12 +149,12 @@ def test_what_a_power_failure_may_take(tmp_path: Path) -> None:
 
 
 def test_an_older_copy(tmp_path: Path) -> None:
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     put(file, "a")
     file.close()
     copy = (tmp_path / "journal.db").read_bytes()
     assert keys(tmp_path) == ["a"]
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     put(file, "b")
     file.close()
     assert json.loads((tmp_path / "journal.mark").read_text())["synced"] == 2
@@ -168,7 +169,7 @@ def test_an_older_copy(tmp_path: Path) -> None:
 
 def test_another_journal(tmp_path: Path) -> None:
     for name in ("ours", "theirs"):
-        file = JournalFile(tmp_path / name)
+        file = JournalFile(Opening(tmp_path / name))
         put(file, name)
         file.close()
     shutil.copy(tmp_path / "theirs" / "journal.db", tmp_path / "ours" / "journal.db")
@@ -186,7 +187,7 @@ def test_another_journal(tmp_path: Path) -> None:
 
 def test_a_machine_that_fails_at_the_first_start_of_this_version(tmp_path: Path) -> None:
     """The mark was there sooner than the first commit that counts."""
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     put(file, "a")
     file.close()
     with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
@@ -211,7 +212,7 @@ def test_a_machine_whose_boots_have_no_name() -> None:
 
 
 def test_the_mark_is_bounded_and_overwritten(tmp_path: Path) -> None:
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     for number in range(12):
         put(file, str(number))
     place = tmp_path / "journal.mark"
@@ -230,7 +231,7 @@ def test_the_mark_is_bounded_and_overwritten(tmp_path: Path) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Any:
-    file = JournalFile(tmp_path)
+    file = JournalFile(Opening(tmp_path))
     for number in range(COMMITS):
         put(file, f"k{number:02d}")
     assert file.connection is not None

@@ -16,6 +16,8 @@ import pytest
 
 from gatewayd.core.record import Table, decode_event, decode_session
 from gatewayd.journal.engine import Journal, JournalError
+from gatewayd.journal.file import JournalFile
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.tables import MIGRATIONS
 from tests.journal.disks import small_disk
 
@@ -94,7 +96,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path, done: int) 
     before = content(tmp_path)
     half = (*MIGRATIONS[:2], (*MIGRATIONS[2][:done], "SELECT nonsense"))
     with pytest.raises(JournalError) as caught:
-        Journal.open(tmp_path, migrations=half)
+        JournalFile(Opening(tmp_path, migrations=half))
     assert str(caught.value) == (
         f"{tmp_path}/journal.db: cannot be brought from version 2 to 3 (no such column: nonsense) and is left as it "
         'was; move it away to start with an empty journal, restore a copy, or set gateway.state_dir = ""'

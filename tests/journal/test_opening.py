@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.config.limits import JournalLimits
 from gatewayd.journal import opening
 from gatewayd.journal.file import JournalFile
+from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table
@@ -24,7 +24,7 @@ from tests.journal.disks import no_writes, read_only, small_disk
 
 def written(directory: Path, rows: int = 3, size: int = 10) -> Path:
     """A journal with something in it, closed; its path."""
-    file = JournalFile(directory)
+    file = JournalFile(Opening(directory))
     pending = Pending()
     for number in range(rows):
         pending.put(Table.SESSIONS, f"k{number:04d}", b'"%s"' % (b"x" * size))
@@ -42,7 +42,7 @@ def refused(directory: Path) -> str:
 
     before = contents()
     with pytest.raises(JournalError) as caught:
-        JournalFile(directory)
+        JournalFile(Opening(directory))
     assert contents() == before
     said = str(caught.value)
     assert said.startswith(str(directory))
@@ -52,7 +52,7 @@ def refused(directory: Path) -> str:
 
 def test_a_new_journal(tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    file = JournalFile(directory)
+    file = JournalFile(Opening(directory))
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     file.close()
@@ -88,7 +88,7 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
     written(tmp_path)
     with read_only(tmp_path):
         assert "cannot be written" in refused(tmp_path)
-    JournalFile(tmp_path).close()
+    JournalFile(Opening(tmp_path)).close()
 
 
 def test_the_file_is_something_else(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_file_is_something_else(tmp_path: Path) -> None:
 def test_the_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "journal.db").symlink_to(Path(sys.executable).resolve())  # a running program: not even root may
     with pytest.raises(JournalError, match=r"cannot be written .*; give gatewayd the right to"):
-        JournalFile(tmp_path)
+        JournalFile(Opening(tmp_path))
 
 
 @pytest.mark.parametrize("keep", [50, 4096, 8192, 4096 * 30, 4096 * 40 + 77])
@@ -140,12 +140,12 @@ def test_a_table_is_missing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE rooms")
     with pytest.raises(JournalError, match="no such table: rooms; move it away"):
-        JournalFile(tmp_path)
+        JournalFile(Opening(tmp_path))
 
 
 def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     newer = (*MIGRATIONS, ("CREATE TABLE future (x)",))
-    file = JournalFile(tmp_path, migrations=newer)
+    file = JournalFile(Opening(tmp_path, migrations=newer))
     assert "in use by another gatewayd" in refused(tmp_path)
     crashed = tmp_path.parent / f"{tmp_path.name}-crashed"
     shutil.copytree(tmp_path, crashed)  # with its log, as after a kill
@@ -156,7 +156,7 @@ def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     (crashed / "journal.db-shm").unlink()
     before = {name: (crashed / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
     with pytest.raises(JournalError, match=f"version {version + 1}"):
-        JournalFile(crashed)
+        JournalFile(Opening(crashed))
     assert before == {name: (crashed / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
 
 
@@ -167,30 +167,28 @@ def test_an_older_version_is_brought_forward(tmp_path: Path) -> None:
     broken = (*MIGRATIONS, second, ("CREATE TABLE extra (x)", "INSERT INTO nowhere VALUES (1)"))
     words = f"from version {len(MIGRATIONS) + 1} to {len(MIGRATIONS) + 2} .*no such table: nowhere.* left as it was"
     with pytest.raises(JournalError, match=words):
-        JournalFile(tmp_path, migrations=broken)
-    file = JournalFile(tmp_path, migrations=(*MIGRATIONS, second, third))
+        JournalFile(Opening(tmp_path, migrations=broken))
+    file = JournalFile(Opening(tmp_path, migrations=(*MIGRATIONS, second, third)))
     assert next(file.load(Table.SESSIONS)) == ("k0000", b"2")
     file.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT x FROM extra").fetchall() == [(1,)]
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 2,)
-    fresh = JournalFile(tmp_path / "fresh", migrations=(*MIGRATIONS, second, third))
+    fresh = JournalFile(Opening(tmp_path / "fresh", migrations=(*MIGRATIONS, second, third)))
     fresh.close()
 
 
 def test_a_start_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     for name in ("journal.db.new", "journal.db.new-journal"):
         (tmp_path / name).write_bytes(b"half")
-    JournalFile(tmp_path).close()
+    JournalFile(Opening(tmp_path)).close()
     assert sorted(f.name for f in tmp_path.iterdir()) == ["journal.db", "journal.lock", "journal.mark"]
 
 
 def test_a_database_in_memory_has_no_log(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:")
     with pytest.raises(JournalError, match="cannot hold a write-ahead log"):
-        opening.ready(
-            tmp_path / "journal.db", connection, full_sync=False, migrations=MIGRATIONS, limits=JournalLimits()
-        )
+        Opening(tmp_path).ready(connection)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
 
@@ -212,7 +210,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
     with no_writes():
         assert "reading or writing failed" in refused(tmp_path)
     assert [f.name for f in tmp_path.iterdir()] == ["journal.lock"]
-    JournalFile(tmp_path).close()
+    JournalFile(Opening(tmp_path)).close()
 
 
 def test_the_words_for_an_error(tmp_path: Path) -> None:
