@@ -291,7 +291,7 @@ class Backlog:
         """A client goes on from its own cursor, or from where it is known to be: what is behind that is not written
         any more. The answer is what it will never get, by reason; it counts as told.
         """
-        if self._ahead is self._behind is NOTHING and self._untold is None and cursor is None:
+        if self._ahead is self._behind is NOTHING and self._untold is None and cursor is None and not self.skipped:
             self.unsure = None
             return {}  # nearly always
         self._forget(now)
@@ -311,11 +311,21 @@ class Backlog:
         forgotten = known.get(Drop.FORGOTTEN.value, 0)
         if cursor is None:
             self.lost += forgotten
-            return known
-        if self.acknowledged is not None:
-            self.acknowledge(cursor)
-            self.acknowledged = cursor  # by its own word, be it less than before
-        return self._missing(cursor, known)
+        else:
+            if self.acknowledged is not None:
+                self.acknowledge(cursor)
+                self.acknowledged = cursor  # by its own word, be it less than before
+            known = self._missing(cursor, known)
+        if any(last > start for _, last in self.skipped):  # again, to a client that may not have heard of it
+            known.setdefault(Drop.UNCLEAN_END.value, 0)
+        return known
+
+    def _leave_out(self, first: int, last: int) -> None:
+        """These sequences are nobody's. Of too many rows of them, the two oldest become one, as long as both."""
+        self.skipped = (*self.skipped, (first, last))
+        while len(self.skipped) > UNCLEAN_ENDS:
+            (one, end), (other, newer), *rest = self.skipped
+            self.skipped = ((other - (end - one + 1), newer), *rest)
 
     def _make_sure(self, cursor: int | None) -> None:
         """Where a client has seen more than the disk, what was given since then comes behind that."""
@@ -326,7 +336,7 @@ class Backlog:
         for _ in later:
             self._ahead.pop()
         count = cursor - unsure[0]
-        self.skipped = (*self.skipped, (unsure[0] + 1, cursor))[-UNCLEAN_ENDS:]
+        self._leave_out(unsure[0] + 1, cursor)
         self.given += count
         for sequence, event in later:
             self._ahead.append(sequence + count, event)
@@ -346,8 +356,9 @@ class Backlog:
         if missing:
             told[Drop.FORGOTTEN.value] = told.get(Drop.FORGOTTEN.value, 0) + missing
             self.lost += missing
-        self._told, self._told_at = told, self.given
-        return {reason: count for reason, count in told.items() if count or not known[reason]}
+        self._told = {reason: count for reason, count in told.items() if count or not known[reason]}
+        self._told_at = self.given
+        return dict(self._told)
 
     def settle(self) -> None:
         """The client that goes has never shown what it has, though others of its protocol do: what its socket took
@@ -396,7 +407,7 @@ class Backlog:
         if mark > self.given and exact:
             self.unsure = unsure or (self.given, mark)
         elif mark > self.given:
-            self.skipped = (*self.skipped, (self.given + 1, mark))[-UNCLEAN_ENDS:]
+            self._leave_out(self.given + 1, mark)
             self.given = mark
             self._tell_of(Drop.UNCLEAN_END, 0)
         return self.part()

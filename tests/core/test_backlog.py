@@ -199,6 +199,8 @@ def test_a_client_goes_on_from_its_own_cursor() -> None:
     assert (book.resume(4, 0.0), sequences(book, book.written)) == ({}, [5])
     assert (book.resume(2, 0.0), sequences(book, book.written)) == ({}, [3, 4, 5])
     assert (book.resume(0, 0.0), book.lost) == ({"forgotten": 2}, 2)
+    for _ in range(2):
+        assert book.resume(3, 0.0) == {}
 
 
 def test_a_gap_is_said_again_to_a_client_that_shows_that_it_has_not_heard_of_it_and_is_counted_once() -> None:
@@ -280,6 +282,23 @@ def test_what_unclean_ends_have_left_out_is_remembered_by_later_runs() -> None:
     book = restored(LATEST, [], given=60, written=60, mark=70, skipped=many)
     assert len(book.skipped) == UNCLEAN_ENDS
     assert book.skipped[-1] == (61, 70)
+    assert sum(last - first + 1 for first, last in book.skipped) == len(many) + 10
+    assert book.resume(0, 0.0) == {"unclean_end": 0, "forgotten": 60 - len(many)}
+
+
+@pytest.mark.parametrize("cursor", [2, None])
+def test_an_unclean_end_is_said_until_the_client_is_beyond_it(cursor: int | None) -> None:
+    """It may have lost its connection before it heard of it, and the run that told it may have ended since then."""
+    book = restored(ACKNOWLEDGED, [(3, event(3))], given=3, written=3, acknowledged=2, mark=1003)
+    assert book.resume(cursor, 0.0) == {"unclean_end": 0}
+    assert book.resume(cursor, 0.0) == {"unclean_end": 0}
+    book = restored(
+        ACKNOWLEDGED, [(3, event(3))], given=1003, written=1003, acknowledged=2, mark=1003, skipped=book.skipped
+    )
+    assert book.resume(cursor, 0.0) == {"unclean_end": 0}
+    book.wrote(1003)
+    book.acknowledge(1003)
+    assert book.resume(None if cursor is None else 1003, 0.0) == {}
 
 
 def uncertain() -> Backlog:
