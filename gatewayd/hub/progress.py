@@ -20,6 +20,7 @@ from gatewayd.core.close import Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
+from gatewayd.core.outbox import nobody
 from gatewayd.core.session import Session
 from gatewayd.hub.timers import Timers
 
@@ -29,10 +30,6 @@ class Goal(StrEnum):
 
     WRITTEN = "written"
     ACKNOWLEDGED = "acknowledged"
-
-
-def _nobody() -> None:
-    """There is nobody to be told."""
 
 
 @define(eq=False)
@@ -54,7 +51,7 @@ class Watch:
 
     goal: Goal
     tenant: Hashable = None
-    done: Callable[[], None] = _nobody
+    done: Callable[[], None] = nobody
     left: int = 0
     followed: list[Followed] = field(factory=list)
 
@@ -122,7 +119,7 @@ class Progress(Observer):
     def stop(self, watch: Watch) -> None:
         """Wait no more; what was counted stays as it is."""
         self._watches.discard(watch)
-        watch.done = _nobody
+        watch.done = nobody
         for session, marks in tuple(self.sessions.items()):
             for sequence, mark in tuple(marks.items()):
                 if mark.followed.watch is watch:
@@ -172,7 +169,7 @@ class Progress(Observer):
                 mark.followed.acknowledged += 1  # by the client that is there: one that has gone says nothing more
                 self._settle(session, sequence)
         if any(mark.written for mark in marks.values()):
-            self._soon(partial(self._ask_again, session))
+            self._soon(partial(self._ask, session))
 
     def lost(self, session: Session, losses: Mapping[Drop, int]) -> None:
         """The oldest have given way: what the written cursor has passed by that was never written."""
@@ -238,6 +235,8 @@ class Progress(Observer):
         connection = session.connection
         if connection is None or not connection.open or session in self._asked_later:
             return
+        if not any(mark.written for mark in self.sessions.get(session, {}).values()):
+            return
         try:
             when = connection.ask(self._clock())
         except Disconnect as verdict:
@@ -245,12 +244,8 @@ class Progress(Observer):
             return
         if when is not None:
             self._asked_later.add(session)
-            self._timers.at(when, lambda: self._ask_later(session))
+            self._timers.at(when, partial(self._ask_later, session))
 
     def _ask_later(self, session: Session) -> None:
         self._asked_later.discard(session)
-        self._ask_again(session)
-
-    def _ask_again(self, session: Session) -> None:
-        if any(mark.written for mark in self.sessions.get(session, {}).values()):
-            self._ask(session)
+        self._ask(session)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import define, field, frozen
 
 from gatewayd.core.record import Key, MissedNotifications, Nowhere, Row, Store, Table
 
@@ -91,15 +91,13 @@ class NotificationLimits:
     bytes: int = 64 * 1024 * 1024
 
 
+@define
 class _Box:
     """What waits for one user. `lost` counts what gave way and the user has not been told of."""
 
-    __slots__ = ("kept", "lost", "size")
-
-    def __init__(self) -> None:
-        self.kept: deque[tuple[int, bytes]] = deque()
-        self.size = 0
-        self.lost = 0
+    kept: deque[tuple[int, bytes]] = field(factory=deque)
+    size: int = 0
+    lost: int = 0
 
 
 class MemoryNotifications:
@@ -130,26 +128,19 @@ class MemoryNotifications:
 
     def keep(self, user: str, data: Any) -> tuple[bool, int]:
         """Keep one for later. Whether it is kept, and how many were lost: others that gave way, or it itself."""
-        body, number = msgspec.json.encode(data), self._next
-        before = self.dropped
-        self._add(user, number, body)
-        kept = number in self._order
-        if kept:
-            self.store.put(Table.NOTIFICATIONS, (user, number), body)
-        return kept, self.dropped - before
-
-    def _add(self, user: str, number: int, body: bytes) -> None:
-        limits = self._limits
-        box = self._box(user)
-        size = len(body) + OVERHEAD
-        if size > min(limits.bytes_per_user, limits.bytes):
+        body, limits, before = msgspec.json.encode(data), self._limits, self.dropped
+        size, box = len(body) + OVERHEAD, self._box(user)
+        fits = size <= min(limits.bytes_per_user, limits.bytes)
+        if fits:
+            self._make_room(user, box, size)
+            while self.bytes + size > limits.bytes:
+                oldest = next(iter(self._order.values()))
+                self._drop_oldest(oldest, self._boxes[oldest])
+            self.store.put(Table.NOTIFICATIONS, (user, self._next), body)
+            self._put(user, box, self._next, body)
+        else:
             self._lose(user, box)
-            return
-        self._make_room(user, box, size)
-        while self.bytes + size > limits.bytes:
-            other = next(iter(self._order.values()))
-            self._drop_oldest(other, self._boxes[other])
-        self._put(user, box, number, body)
+        return fits, self.dropped - before
 
     def _put(self, user: str, box: _Box, number: int, body: bytes) -> None:
         box.kept.append((number, body))
@@ -164,37 +155,35 @@ class MemoryNotifications:
             self._drop_oldest(user, box)
 
     def _box(self, user: str) -> _Box:
-        box = self._boxes.get(user)
-        if box is None:
+        if user not in self._boxes:
             while len(self._boxes) >= self._limits.users:
-                longest = next(iter(self._boxes))
-                self.dropped += len(self._boxes[longest].kept)
-                self._forget(longest)
-            box = self._boxes[user] = _Box()
-        return box
+                longest, box = next(iter(self._boxes.items()))
+                self.dropped += len(box.kept)
+                self.drop(longest, self._next, box.lost)
+            self._boxes[user] = _Box()
+        return self._boxes[user]
 
     def _drop_oldest(self, user: str, box: _Box) -> None:
-        self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
+        self._take(user, box)
         self._lose(user, box)
 
-    def _lose(self, user: str, box: _Box) -> None:
-        self.dropped += 1
-        box.lost += 1
-        self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
-
-    def _pop(self, box: _Box) -> int:
-        """Take away the oldest; its number."""
+    def _take(self, user: str, box: _Box) -> None:
+        """Keep the user's oldest no more."""
         number, body = box.kept.popleft()
         box.size -= len(body) + OVERHEAD
         self.bytes -= len(body) + OVERHEAD
         del self._order[number]
-        return number
+        self.store.delete(Table.NOTIFICATIONS, (user, number))
 
-    def _forget(self, user: str) -> None:
-        box = self._boxes.pop(user)
-        while box.kept:
-            self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
+    def _lose(self, user: str, box: _Box) -> None:
+        self.dropped += 1
+        self._count_lost(user, box, 1)
+
+    def _count_lost(self, user: str, box: _Box, more: int) -> None:
+        box.lost += more
         if box.lost:
+            self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
+        else:
             self.store.delete(Table.NOTIFICATIONS, (user, LOST))
 
     def drop(self, user: str, last: int, lost: int) -> None:
@@ -202,18 +191,12 @@ class MemoryNotifications:
         box = self._boxes.get(user)
         if box is None:
             return
-        known = min(lost, box.lost)
-        if known == box.lost and (not box.kept or box.kept[-1][0] <= last):
-            self._forget(user)
-            return
         while box.kept and box.kept[0][0] <= last:
-            self.store.delete(Table.NOTIFICATIONS, (user, self._pop(box)))
-        if known:
-            box.lost -= known
-            if box.lost:
-                self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
-            else:
-                self.store.delete(Table.NOTIFICATIONS, (user, LOST))
+            self._take(user, box)
+        if known := min(lost, box.lost):
+            self._count_lost(user, box, -known)
+        if not box.kept and not box.lost:
+            del self._boxes[user]
 
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
         """Fill from what was kept; the answer is how many rows make no sense.
