@@ -21,13 +21,13 @@ from typing import Any
 
 from gatewayd.auth.static import OpenAuth, StaticAuth
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.events import Command, Event
 from gatewayd.core.observer import Observer
 from gatewayd.core.outbox import Outbox
+from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session, session_of
 from gatewayd.core.settings import Settings

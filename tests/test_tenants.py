@@ -19,7 +19,7 @@ from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Refused, Verdict
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Command
-from gatewayd.core.resources import Resource
+from gatewayd.core.ports import Resource
 from gatewayd.core.session import Session, session_of
 from gatewayd.hub.effects import apply
 from gatewayd.hub.hub import Hub

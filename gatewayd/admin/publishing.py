@@ -22,7 +22,7 @@ from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
 from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.core.events import LONGEST_NAME
-from gatewayd.core.resources import SeveralRealms
+from gatewayd.core.ports import SeveralRealms
 from gatewayd.hub.progress import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()

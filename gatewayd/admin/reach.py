@@ -12,7 +12,7 @@ import msgspec
 from attrs import frozen
 
 from gatewayd.admin.http import ApiError
-from gatewayd.core.resources import NoSuchRealm, SeveralRealms
+from gatewayd.core.ports import NoSuchRealm, SeveralRealms
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gatewayd.config.limits import ApiLimits
-    from gatewayd.core.resources import Resource
+    from gatewayd.core.ports import Resource
     from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
     from gatewayd.hub.realm import Realm

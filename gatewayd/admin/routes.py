@@ -21,7 +21,7 @@ from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import LONGEST_NAME
-from gatewayd.core.resources import Resource
+from gatewayd.core.ports import Resource
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 from gatewayd.core.wire import FIGURE, LONGEST_LINK

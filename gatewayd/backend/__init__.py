@@ -6,6 +6,6 @@ An application that runs inside the daemon needs no more than these names.
 from gatewayd.backend.answer import Answer, Said
 from gatewayd.backend.app import App
 from gatewayd.backend.request import Caller, Entry
-from gatewayd.core.resources import NoSuchRealm, SeveralRealms
+from gatewayd.core.ports import NoSuchRealm, SeveralRealms
 
 __all__ = ["Answer", "App", "Caller", "Entry", "NoSuchRealm", "Said", "SeveralRealms"]

@@ -12,9 +12,9 @@ import attrs
 import msgspec
 
 from gatewayd.backend.errors import INVALID, NOT_JSON, BackendError
-from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.events import LONGEST_NAME
+from gatewayd.core.ports import NO_REPLY
 
 
 @attrs.frozen(kw_only=True)

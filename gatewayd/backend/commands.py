@@ -20,8 +20,8 @@ from gatewayd.backend.errors import BackendError
 from gatewayd.backend.fair_limiter import FairLimiter
 from gatewayd.backend.request import CommandRequest
 from gatewayd.config.limits import BackendLimits
-from gatewayd.core.ask import BackendFailed, NoBackend
 from gatewayd.core.close import Disconnect
+from gatewayd.core.ports import BackendFailed, NoBackend
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 

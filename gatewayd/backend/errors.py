@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatewayd.core.ask import BackendFailed
+from gatewayd.core.ports import BackendFailed
 
 TIMEOUT = "timeout"
 """No whole answer in time."""

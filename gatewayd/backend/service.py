@@ -12,7 +12,7 @@ from gatewayd.backend.commands import Apply, Commands, Reply
 from gatewayd.backend.http import HttpBackend
 from gatewayd.backend.lifecycle import Deliveries, Pace, Queue, deliver
 from gatewayd.config.limits import BackendLimits
-from gatewayd.core.ask import NoBackend
+from gatewayd.core.ports import NoBackend
 
 if TYPE_CHECKING:
     from gatewayd.config.backend import BackendConfig

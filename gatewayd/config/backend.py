@@ -11,8 +11,8 @@ import attrs
 
 from gatewayd.config.mistakes import Mistake
 from gatewayd.config.values import Kinds, Secret
-from gatewayd.core.links import check_url
 from gatewayd.core.rate import Rate, Seconds
+from gatewayd.core.text import check_url
 
 _HANDLERS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
-from gatewayd.core.ask import NO_REPLY
 from gatewayd.core.backlog import UNTIL_WRITTEN, Policy
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
@@ -20,8 +19,7 @@ from gatewayd.core.encode import TEXT
 from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
-from gatewayd.core.ports import Port
-from gatewayd.core.resources import Resource
+from gatewayd.core.ports import NO_REPLY, Port, Resource
 from gatewayd.core.session import Session
 
 

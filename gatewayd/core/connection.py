@@ -82,7 +82,9 @@ class Connection:
         self._probed_at = -math.inf
         self._busy_since: float | None = None
         self._looked_at = self._answered_at = -math.inf
-        self._quota: Quota | None = Quota(settings)  # None where messages have no bound: after identify, without a rate
+        self._quota: Quota | None = Quota(
+            settings.unidentified_messages, settings.rate_limit
+        )  # None where messages have no bound: after identify, without a rate
         self.speak(TEXT)
 
     def speak(self, variant: str) -> None:

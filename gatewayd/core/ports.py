@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import msgspec
 
 from gatewayd.core.close import Cause
 from gatewayd.core.counts import Counts
@@ -12,6 +15,51 @@ from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.rate import Timer
 from gatewayd.core.record import MissedNotifications
 from gatewayd.core.session import Session
+
+
+class Resource(StrEnum):
+    """A kind of what a realm keeps. Its value is the name of the journal's table."""
+
+    DOCUMENTS = "documents"
+    NOTIFICATIONS = "notifications"
+    ROOMS = "rooms"
+
+
+class NoSuchRealm(Exception):
+    """No listener is in a realm of that name; `names` are those that there are."""
+
+    def __init__(self, name: str, names: Iterable[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        super().__init__(f"no listener is in realm {name!r}; there are {', '.join(self.names)}")
+
+
+class SeveralRealms(Exception):
+    """Any of the realms in `names` could be meant."""
+
+    def __init__(self, what: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(f"{what} could be of several realms: name one of {', '.join(self.names)}")
+
+
+class NoBackend(Exception):
+    """Nothing is configured that could answer this command, or what is configured does not know it."""
+
+
+class BackendFailed(Exception):
+    """The backend did not answer a command, or not with sense.
+
+    `slug` names the failure in counters and logs; `words` is what a client may be told of it.
+    """
+
+    def __init__(self, slug: str, words: str = Cause.BACKEND_FAILED.words) -> None:
+        super().__init__(slug, words)
+        self.slug = slug
+        self.words = words
+
+
+NO_REPLY: Final = msgspec.UNSET
+"""What stands in the place of a reply's data where the backend wants nothing said."""
 
 
 class DocumentStore(Protocol):

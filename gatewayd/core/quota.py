@@ -1,11 +1,46 @@
-"""How many messages one client may send: so many in all before it identifies, then at its rate."""
+"""How much one client may send, in messages and in bytes: so much in all before it identifies, then at its rate."""
 
 from __future__ import annotations
 
 import math
 
+from attrs import evolve, frozen
+
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.settings import Settings
+from gatewayd.core.rate import Rate
+
+FRAMING = 16384
+"""What the frames of one message may add to it: 1,024 headers of 14 bytes, and control frames between."""
+
+FIRST_MESSAGE = 65536
+"""Bytes of a message that may be needed to identify, where larger ones are allowed."""
+
+
+@frozen
+class Intake:
+    """Bytes from one client: `unidentified` in all before it identifies, then `burst` at once and `per_second`."""
+
+    unidentified: int = 65536
+    burst: int = 1048576
+    per_second: int = 262144
+
+    def holding(self, message: int) -> Intake:
+        """The same, where one message of that size always fits: its own bound says whether it is too big.
+
+        Before identify one of `FIRST_MESSAGE` does: nobody has more to say then.
+        """
+        first = min(message, FIRST_MESSAGE) + FRAMING
+        return evolve(self, unidentified=max(self.unidentified, first), burst=max(self.burst, message + FRAMING))
+
+    def refilled(self, left: float, seconds: float, identified: bool) -> float:  # noqa: FBT001, RUF100
+        """What the client may send, so long after `left` was all. Raises `Disconnect` where it has sent more."""
+        if not identified:
+            raise Disconnect(Cause.RATE_LIMITED, f"more than {self.unidentified} bytes before identify")
+        left = min(self.burst, left + seconds * self.per_second)
+        if left < 0:
+            text = f"more than {self.burst} bytes at once, or {self.per_second} a second"
+            raise Disconnect(Cause.RATE_LIMITED, text)
+        return left
 
 
 class Quota:
@@ -13,9 +48,9 @@ class Quota:
 
     __slots__ = ("_beats", "_messages", "_rate", "_since", "_unidentified")
 
-    def __init__(self, settings: Settings) -> None:
-        self._unidentified = settings.unidentified_messages
-        self._rate = settings.rate_limit
+    def __init__(self, unidentified: int, rate: Rate | None) -> None:
+        self._unidentified = unidentified
+        self._rate = rate
         self._since = -math.inf
         self._messages = self._beats = 0
 

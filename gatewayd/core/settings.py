@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import Factory, frozen
 
-from gatewayd.core.intake import Intake
+from gatewayd.core.quota import Intake
 from gatewayd.core.rate import Rate
 
 Judging = Literal["off", "lenient", "strict"]

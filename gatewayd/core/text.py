@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 MASKED = ("token", "key", "secret", "password", "authorization", "access_token")
 """Query parameters whose values are never shown."""
@@ -42,3 +42,18 @@ def redacted(target: str) -> str:
 def _masked(parameter: re.Match[str]) -> str:
     # Judged by the name that the request's reader will see: `%74oken=` is a token too.
     return f"{parameter[1]}=********" if unquote_plus(parameter[1]).lower() in MASKED else parameter[0]
+
+
+def check_url(value: str, example: str) -> None:
+    """Raise ValueError, with what stands behind the key, where this is no http: or https: URL to send requests to."""
+    try:
+        parts = urlsplit(value)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        fine = False
+    if not fine or not value.isprintable() or " " in value:
+        raise ValueError(f'expected a URL such as "{example}"')  # it may hold a password: not quoted
+    if "@" in parts.netloc:
+        raise ValueError("a URL is shown and logged: it must not hold a password")
+    if parts.fragment:
+        raise ValueError("a fragment (#…) is never sent; leave it out")

@@ -28,8 +28,8 @@ from gatewayd.config.backend import BackendConfig
 from gatewayd.config.limits import ApiLimits, BackendLimits, ForwardLimits
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.intake import Intake
 from gatewayd.core.protocol import Protocol
+from gatewayd.core.quota import Intake
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.settings import Settings
 from gatewayd.daemon import host

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from gatewayd.core.ports import Resource
 from gatewayd.core.record import Key, Row, Table, Within, decode_event, decode_session, parts
-from gatewayd.core.resources import Resource
 from gatewayd.daemon.reading import Reading, nothing
 from gatewayd.hub.restore import restore
 

@@ -6,11 +6,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gatewayd.core import events as e
-from gatewayd.core.ask import BackendFailed
 from gatewayd.core.behaviour import Admission, Behaviour, Clash, Handshake
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import step
+from gatewayd.core.ports import BackendFailed
 from gatewayd.core.session import session_of
 from gatewayd.hub.hub import Hub
 

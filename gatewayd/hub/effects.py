@@ -10,7 +10,7 @@ from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import INVALID, BackendError
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Verdict
-from gatewayd.core.resources import NoSuchRealm
+from gatewayd.core.ports import NoSuchRealm
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
 from gatewayd.hub.hub import Hub

@@ -19,8 +19,8 @@ from gatewayd.core.counts import Counts
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.observer import Observer, Observers
+from gatewayd.core.ports import Resource
 from gatewayd.core.record import Nowhere, Store
-from gatewayd.core.resources import Resource
 from gatewayd.core.session import Session, session_of
 from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Behaviour
+from gatewayd.core.ports import Resource
 from gatewayd.core.record import Key, Row, Store, Within, parts
-from gatewayd.core.resources import Resource
 from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
 from gatewayd.hub.journaling import Journaling

@@ -13,9 +13,9 @@ from typing import Any
 from attrs import define
 
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.resources import NoSuchRealm as NoSuchRealm
-from gatewayd.core.resources import Resource
-from gatewayd.core.resources import SeveralRealms as SeveralRealms
+from gatewayd.core.ports import NoSuchRealm as NoSuchRealm
+from gatewayd.core.ports import Resource
+from gatewayd.core.ports import SeveralRealms as SeveralRealms
 from gatewayd.core.session import Session
 from gatewayd.hub.realm import Realm
 

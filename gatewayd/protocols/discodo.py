@@ -14,11 +14,11 @@ import msgspec
 from attrs import Attribute, Factory, field, frozen, validators
 
 from gatewayd.core import events as e
-from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
-from gatewayd.core.links import check_url
+from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.text import check_url
 from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
 

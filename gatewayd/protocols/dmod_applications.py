@@ -11,10 +11,9 @@ import msgspec
 from attrs import asdict, field, frozen, validators
 
 from gatewayd.core import events as e
-from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.behaviour import Behaviour, Claim
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.ports import Port
+from gatewayd.core.ports import NO_REPLY, NoBackend, Port
 from gatewayd.core.rate import Seconds
 from gatewayd.protocols.dmod_page import Application, Page, PageRecord
 

@@ -15,8 +15,8 @@ from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, EventTooBig
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.encode import TEXT, ZLIB
+from gatewayd.core.ports import Resource
 from gatewayd.core.protocol import Protocol, Timing
-from gatewayd.core.resources import Resource
 from gatewayd.core.wire import Opcode, Wire, need
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake, Unpublishable
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
+from gatewayd.core.ports import Resource
 from gatewayd.core.protocol import Protocol, Timing
-from gatewayd.core.resources import Resource
 from gatewayd.core.text import due
 from gatewayd.core.wire import FIGURE, LONGEST_LINK, Opcode, Wire
 

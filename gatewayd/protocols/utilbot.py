@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.ask import NoBackend
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
 from gatewayd.core.close import IGNORED, Cause, Disconnect, Ending
 from gatewayd.core.encode import ZLIB
+from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.wire import Opcode, Wire, need
 

@@ -14,8 +14,8 @@ import trio
 
 from gatewayd.config.limits import ClientLimits, NetLimits
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.intake import Intake
 from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.quota import Intake
 from gatewayd.core.wire import Wire
 from gatewayd.net.client import Client
 from tests.server import serving

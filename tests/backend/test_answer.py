@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatewayd.backend.answer import Answer, Said, checked, parse
 from gatewayd.backend.errors import INVALID, NOT_JSON, BackendError
-from gatewayd.core.ask import NO_REPLY
+from gatewayd.core.ports import NO_REPLY
 
 
 def test_everything_an_answer_can_say() -> None:

@@ -16,7 +16,7 @@ from gatewayd.backend.app import AppBackend, load
 from gatewayd.backend.errors import BackendError
 from gatewayd.core.behaviour import Counts, Unpublishable
 from gatewayd.core.close import Cause
-from gatewayd.core.resources import NoSuchRealm, SeveralRealms
+from gatewayd.core.ports import NoSuchRealm, SeveralRealms
 from gatewayd.protocols import rooms, utilbot
 from tests.backend.test_http import asked
 from tests.backend.test_lifecycle import entry

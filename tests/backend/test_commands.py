@@ -15,9 +15,9 @@ from gatewayd.backend.commands import Commands
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.request import CommandRequest
 from gatewayd.config.limits import BackendLimits
-from gatewayd.core.ask import NO_REPLY, NoBackend
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
+from gatewayd.core.ports import NO_REPLY, NoBackend
 from gatewayd.core.session import Session
 from gatewayd.hub.effects import apply
 from tests.hub.test_hub import book, numbers, ready

@@ -15,9 +15,9 @@ from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
 from gatewayd.config.values import Secret
-from gatewayd.core.ask import NoBackend
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.events import Command
+from gatewayd.core.ports import NoBackend
 from gatewayd.core.rate import Seconds
 from gatewayd.hub.effects import apply
 from tests.backend.conftest import SECRET, Backend

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.text import MASKED, due, printable, redacted
+from gatewayd.core.text import MASKED, check_url, due, printable, redacted
 
 
 @given(st.text())
@@ -55,3 +55,20 @@ def test_no_secret_survives(name: str, data: st.DataObject, secret: str, before:
         for char in name
     )
     assert redacted(f"/?{before}&{spelt}={secret}&z=1").endswith(f"&{spelt}=********&z=1")
+
+
+@pytest.mark.parametrize("url", ["http://a", "https://a.example:8443/x?y=1", "http://[::1]:8000"])
+def test_a_url_to_send_requests_to(url: str) -> None:
+    check_url(url, "http://example")
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("a", "such as"), ("ftp://a", "such as"), ("http://", "such as"), ("http://a:0", "such as"), ("http://a:x", "such as"),
+        ("http://a b", "such as"), ("http://a\n", "such as"), ("http://[a", "such as"), ("http://u:p@a", "password"), ("http://a#b", "fragment"),
+    ],
+)  # fmt: skip
+def test_wrong(url: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        check_url(url, "http://example")

@@ -14,7 +14,7 @@ from gatewayd.config.limits import AuthLimits, BackendLimits, BrakeLimits, Daemo
 from gatewayd.config.load import parse
 from gatewayd.core.events import Command
 from gatewayd.core.grant import Claim
-from gatewayd.core.intake import FRAMING, Intake
+from gatewayd.core.quota import FRAMING, Intake
 from gatewayd.core.record import Table
 from gatewayd.daemon.build import build, notification_limits, settings_of
 from gatewayd.daemon.view import listener_view, node_view, url

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from gatewayd.core.ports import Resource
 from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, parts
-from gatewayd.core.resources import Resource
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.restore import restore

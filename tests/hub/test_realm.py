@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gatewayd.core.ports import Resource
 from gatewayd.core.record import Table
-from gatewayd.core.resources import Resource
 from gatewayd.hub.realm import Realm
 from gatewayd.protocols import dmod, oxyl, utilbot
 from tests.hub.test_hub import book, ready

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.resources import NoSuchRealm, Resource, SeveralRealms
+from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
 from tests.playbook import Person, Playbook, notes_for

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gatewayd.config.load import parse
 from gatewayd.core.close import Cause
-from gatewayd.core.intake import Intake
+from gatewayd.core.quota import Intake
 from gatewayd.daemon.build import settings_of
 from gatewayd.protocols import oxyl, utilbot
 from gatewayd.protocols.registry import installed

@@ -16,7 +16,7 @@ from trio_websocket import ConnectionClosed, wrap_server_stream
 from gatewayd.config.limits import ClientLimits
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
-from gatewayd.core.intake import Intake
+from gatewayd.core.quota import Intake
 from gatewayd.core.settings import Settings
 from gatewayd.net import frames
 from gatewayd.net.websocket import WebSocket

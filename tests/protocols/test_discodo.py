@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.core.ports import NO_REPLY, BackendFailed
 from gatewayd.protocols import discodo
 from tests.playbook import Person, Playbook, run
 from tests.protocols import bad

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gatewayd.auth.static import StaticAuth
-from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Disconnect, Verdict
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Heartbeat
+from gatewayd.core.ports import NO_REPLY, BackendFailed
 from gatewayd.hub.stores import MemoryNotifications, NotificationLimits
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import MAX_APPLICATIONS

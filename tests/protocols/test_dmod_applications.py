@@ -9,9 +9,9 @@ import attrs
 import pytest
 
 from gatewayd.auth.static import StaticAuth
-from gatewayd.core.ask import NO_REPLY, BackendFailed
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.ports import NO_REPLY, BackendFailed
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import merged
 from tests.playbook import Person, Playbook

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gatewayd.core.ask import BackendFailed
 from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.ports import BackendFailed
 from gatewayd.protocols import utilbot
 from tests.playbook import Person, Playbook
 from tests.protocols import bad

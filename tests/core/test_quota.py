@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config.model import LimitsConfig
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.intake import FRAMING, Intake
+from gatewayd.core.quota import FRAMING, Intake
 from gatewayd.core.settings import Settings
 from gatewayd.protocols.registry import installed
 
