@@ -18,6 +18,10 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED = re.compile(
     r"(?<![\w./-])(?:docs|config|systemd|examples|bench|tests|man)/[\w./-]*\w\.(?:md|py|toml|cjs|json|png|svg|service)\b"
 )
+OWN = re.compile(
+    r"(?<![\w./-])(?:admin|auth|backend|config|core|ctl|daemon|hub|journal|net|protocols|webhook)/\w+\.py\b"
+)
+"""Files of the package, as its own text names them."""
 ELSEWHERE = re.compile(r"\bRow \d+\b|\brow \d+:|\bseeds? \d{3}|\bseed's\b")
 
 
@@ -67,6 +71,15 @@ def test_every_file_that_is_named_is_there() -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if "github.com" not in line and "://" not in line:
                 lost += [f"{path}:{number}: {name}" for name in NAMED.findall(line) if not (ROOT / name).exists()]
+    assert lost == []
+
+
+def test_every_file_that_the_package_names_of_itself_is_there() -> None:
+    lost = []
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "gatewayd").rglob("*.py")):
+        if path.name != "CHANGELOG.md":
+            named = OWN.findall(path.read_text())
+            lost += [f"{path}: {name}" for name in named if not (ROOT / "gatewayd" / name).exists()]
     assert lost == []
 
 
