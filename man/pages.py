@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from gatewayd import __version__
 from gatewayd.__main__ import commands
 from gatewayd.config.find import SYSTEM_CONFIG
-from gatewayd.ctl.parser import verbs
+from gatewayd.ctl.parser import SHOWN, verbs
 from gatewayd.protocols.registry import PROTOCOLS
 from man.keys import TABLES, Key, keys, timings
 from man.roff import Page, bold, plain
@@ -101,6 +101,9 @@ def gatewayctl() -> str:
         page.subsection(f"gatewayctl {name}", _sentence(parser))
         _usage(page, parser)
         page.items(_options(parser, SHARED))
+        if name == "show":
+            page.say("Among other things it shows:")
+            page.items((bold(field), _dotted(meaning)) for field, meaning in SHOWN.items())
     page.section("Exit status")
     page.items(
         (bold(code), text)

@@ -33,6 +33,19 @@ ROOM_ACTIONS = {
     "set": "change a room's state, and tell everybody in it",
     "close": "close a room",
 }
+SHOWN = {
+    "outbox": "frames that wait for the socket of its client",
+    "missed": "events that wait for its next client",
+    "delivered": "how many events a socket has taken",
+    "lost": "how many events it will never get",
+    "sequence": "its newest lifecycle event: opened, detached, resumed, ended",
+    "given": "its newest event; each session numbers its own, from 1",
+    "written": "a socket has taken every event up to this one, lost ones aside",
+    "acknowledged": "as written, but shown by its client; - if that has no way to",
+    "gaps": "lost events that its client has still to be told of, by reason",
+    "generation": "how many clients it has had, this one included",
+}
+"""What is not plain from its name in the answer of `show`."""
 EPILOG = """\
 exit codes: 0 done, 1 refused or not found, 2 usage, 3 daemon not reachable
 
@@ -95,6 +108,10 @@ def build(found: dict[str, argparse.ArgumentParser] | None = None) -> argparse.A
     _sessions(verbs.add("sessions", "the sessions, living and detached, with filters and pages"))
     show = verbs.add("show", "everything known of one session")
     show.add_argument("id", metavar="ID", type=word, help=ID_HELP)
+    show.formatter_class = argparse.RawDescriptionHelpFormatter
+    show.epilog = "\n".join(
+        ("what it shows, among other things:", *(f"  {name:<14}{text}" for name, text in SHOWN.items()))
+    )
     kick = verbs.add("kick", "end a session and close its connection")
     kick.add_argument("id", metavar="ID", type=word, help=ID_HELP)
     kick.add_argument("--reason", metavar="TEXT", type=text, help="why, for the client and the log")
@@ -162,7 +179,9 @@ def _publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("channel", metavar="CHANNEL", type=word, nargs="?", help="such as room:42, user:9, service:bot")
     parser.add_argument("event", metavar="EVENT", type=word, nargs="?", help="the event's name")
     _json(parser, "the event's data")
-    parser.add_argument("--id", metavar="ID", type=word, help="the event's id")
+    parser.add_argument(
+        "--id", metavar="ID", type=word, help="of your choice: the same one again within five minutes publishes nothing"
+    )
     _realm(parser, "to this realm; without it, to every one where somebody hears it")
     parser.add_argument(
         "--wait",
