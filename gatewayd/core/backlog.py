@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from itertools import chain, takewhile
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -61,6 +62,26 @@ class Policy:
 UNTIL_WRITTEN = Policy()
 
 
+class Source(Protocol):
+    """An outbox, as its backlog sees it: the newest events that were given may wait there alone."""
+
+    @property
+    def waiting(self) -> int:
+        """How many."""
+
+    def hand_over(self) -> None:
+        """Let the backlog keep them itself (`take_back`)."""
+
+
+class _NoClient:
+    waiting = 0
+
+    def hand_over(self) -> None: ...
+
+
+NO_CLIENT = _NoClient()
+
+
 class Backlog:
     """The book of one session; its length is what is not written.
 
@@ -90,7 +111,7 @@ class Backlog:
         self.unsure: tuple[int, int] | None = None
         """`given` when a run was killed that had everything on disk, and the newest sequence that a client may have
         seen all the same; until a client comes."""
-        self.source: object = None
+        self.source: Source = NO_CLIENT
         """The outbox whose writes count."""
         self._ahead = NOTHING  # not written
         self._behind = NOTHING  # written, and kept
@@ -104,7 +125,7 @@ class Backlog:
     @property
     def written(self) -> int:
         """A socket has taken all up to this one whole, but for what is lost."""
-        return self.given if self._ahead is NOTHING else self._ahead.first[0] - 1
+        return self.given - self.source.waiting if self._ahead is NOTHING else self._ahead.first[0] - 1
 
     @property
     def floor(self) -> int:
@@ -123,7 +144,7 @@ class Backlog:
 
     def __len__(self) -> int:
         """Events that are not written."""
-        return len(self._ahead)
+        return len(self._ahead) + self.source.waiting
 
     @property
     def bytes(self) -> int:
@@ -133,7 +154,7 @@ class Backlog:
     @property
     def kept(self) -> int:
         """Events that are kept in all."""
-        return len(self._behind) + len(self._ahead)
+        return len(self._behind) + len(self)
 
     def covers(self, cursor: int) -> bool:
         """Whether a client can be at this cursor."""
@@ -143,6 +164,7 @@ class Backlog:
         """What is kept behind a cursor, oldest first; looked for from the end, so that few cost little."""
         if after >= self.given:  # nearly always, at a login
             return []
+        self.source.hand_over()
         newest_first = chain(reversed(self._ahead), reversed(self._behind))
         found = list(takewhile(lambda entry: entry[0] > after, newest_first))
         found.reverse()
@@ -156,11 +178,15 @@ class Backlog:
 
     def append(self, event: Event) -> None:
         """The session is given an event that its socket has not taken yet."""
+        self.source.hand_over()
         self.given += 1
-        ahead = self._ahead
-        if ahead is NOTHING:
-            ahead = self._ahead = Entries()
-        ahead.append(self.given, event)
+        self.take_back(self.given, event)
+
+    def take_back(self, sequence: int, event: Event) -> None:
+        """An event that was given, and that the socket has not taken, is kept in here."""
+        if self._ahead is NOTHING:
+            self._ahead = Entries()
+        self._ahead.append(sequence, event)
 
     def retain(self, event: Event, now: float) -> None:
         """The newest event, which its socket took at once, is kept if the policy says so."""
@@ -181,6 +207,12 @@ class Backlog:
             return self.lose(reason, 1)
         self.append(event)
         return self.trim()
+
+    def retain_all(self, first: int, events: Iterable[Event]) -> None:
+        """These have been written, the first at that sequence: they are kept if the policy says so."""
+        for sequence, event in enumerate(events, first):
+            self._keep_written(sequence, event)
+        self._forget(-math.inf)
 
     # --- written, acknowledged ------------------------------------------------------------------------------
 

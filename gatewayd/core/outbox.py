@@ -2,8 +2,8 @@
 
 Law 1: bytes leave in the order they were pushed; nothing is pushed behind a close frame.
 Law 2: bounded by bytes, by count and by the age of its oldest entry; a full one is a verdict, never a wait.
-Law 3: events are in the backlog. What waits here is their frames: whatever becomes of these, the backlog knows what the
-socket has taken.
+Law 3: events are in the backlog. Those that its client is given and that wait here are counted there, until the socket
+has taken them; `hand_over` has it keep them itself, once anybody asks for them or the client goes.
 Law 4: where nothing waits, a frame may go to the socket without ever having been an entry.
 """
 
@@ -23,8 +23,9 @@ BATCH_BYTES = 65536
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
 
-Entry = tuple[bytes, int, float, int]
-"""A frame, its sequence where it is an event's, else 0, since when it waits, and what it counts against the bounds."""
+Entry = tuple[bytes, Event | int, float, int]
+"""A frame; its event, or the sequence of one that the backlog keeps itself, or 0; since when it waits; and what it
+counts against the bounds."""
 
 _NONE: deque[Entry] = deque()
 """Of an outbox where nothing waits, which is nearly all of them: a deque of its own costs each client 760 bytes."""
@@ -57,7 +58,7 @@ class Outbox:
 
     __slots__ = (
         "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
-        "max_bytes", "max_events", "pace", "send", "wake",
+        "max_bytes", "max_events", "pace", "send", "waiting", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,8 @@ class Outbox:
         self.charged = 0
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
+        self.waiting = 0
+        """Events that the backlog does not keep itself: the newest that it was given."""
         self.finished = False
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None
@@ -105,12 +108,7 @@ class Outbox:
         answers, what was missed comes out of another bounded buffer. They may take as long as the bounds would give to
         so many bytes, and what is queued behind them grows old from then on.
         """
-        if self._send(data, free=free):
-            return True
-        if not free and not self._has_room(len(data), now):
-            return False
-        self._queue(data, now, 0, 0 if free else len(data))
-        return True
+        return self._send(data, free=free) or self._queue(data, 0, now, 0 if free else len(data))
 
     def give(self, data: bytes, event: Event, now: float) -> bool:
         """The frame of a new event, which the backlog takes as given; False as above, and nothing is given then."""
@@ -134,11 +132,16 @@ class Outbox:
                     backlog.retain(event, now)
                 return True
             self._offset = sent
-        if not self._has_room(len(data), now):
-            return False
-        backlog.append(event)
-        self._queue(data, now, backlog.given, len(data))
-        return True
+        if self.finished:  # it is for the next client
+            backlog.append(event)
+            return True
+        backlog.given += 1
+        self.waiting += 1
+        if self._queue(data, event, now, len(data)):
+            return True
+        backlog.given -= 1
+        self.waiting -= 1
+        return False
 
     def replay(self, data: bytes, sequence: int, now: float) -> None:
         """The frame of the next event of the backlog that is not written; free of the bounds."""
@@ -146,7 +149,7 @@ class Outbox:
         if self._send(data, free=True):
             self.backlog.wrote(sequence)
         else:
-            self._queue(data, now, sequence, 0)
+            self._queue(data, sequence, now, 0)
 
     def _send(self, data: bytes, *, free: bool = False) -> bool:
         """Write a frame at once if nothing waits; whether all of it is out. Of one that is half out the rest waits."""
@@ -169,15 +172,12 @@ class Outbox:
         self._offset = sent
         return False
 
-    def _has_room(self, size: int, now: float) -> bool:
-        """Whether a frame may be queued; behind a close frame it may, and is not."""
-        fits = self.charged + size <= self.max_bytes and self.events < self.max_events
-        return self.finished or (fits and not self.stale(now))
-
-    def _queue(self, data: bytes, now: float, sequence: int, charge: int) -> None:
-        """Queue a frame that counts `charge` bytes against the bounds; 0 is one that is free of them."""
+    def _queue(self, data: bytes, what: Event | int, now: float, charge: int) -> bool:
+        """Queue a frame that counts `charge` bytes against the bounds (0: none); False when it does not fit."""
         if self.finished:
-            return  # nothing follows a close frame; whoever waits for it learns of the end elsewhere
+            return True  # nothing follows a close frame; who waits for it learns of the end elsewhere
+        if charge and (self.charged + charge > self.max_bytes or self.events >= self.max_events or self.stale(now)):
+            return False
         entries = self._entries
         if entries is _NONE:
             entries = self._entries = deque()
@@ -188,8 +188,9 @@ class Outbox:
             self.events += 1
         else:
             now += self.max_age * len(data) / self.max_bytes
-        entries.append((data, sequence, now, charge))
+        entries.append((data, what, now, charge))
         self.wake()  # which may write at once
+        return True
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""
@@ -216,13 +217,14 @@ class Outbox:
             parts.append(data)
         return b"".join(parts)
 
-    def advance(self, count: int) -> int:
-        """The socket took `count` bytes of the last batch; the newest sequence that is out whole by that, or 0."""
-        written = 0
+    def advance(self, count: int) -> bool:
+        """The socket took `count` bytes of the last batch; whether events are out whole by that."""
+        replayed = 0
+        given: list[Event] = []
         count += self._offset
         entries = self._entries
         while entries:
-            data, sequence, _, charge = entries[0]
+            data, what, _, charge = entries[0]
             if count < len(data):
                 break
             entries.popleft()
@@ -230,14 +232,36 @@ class Outbox:
             if charge:
                 self.charged -= charge
                 self.events -= 1
-            written = sequence or written
+            if isinstance(what, Event):
+                given.append(what)
+            elif what:
+                replayed = what
         self._offset = count
         if not entries:
             self._entries = _NONE
-        # Else a newer client is being said all of it again.
-        if written and self.backlog is not None and self.backlog.source is self:
-            self.backlog.wrote(written)
-        return written
+        backlog = self.backlog
+        if backlog is not None and backlog.source is self:  # else a newer client is being said all of it again
+            if replayed:
+                backlog.wrote(replayed)
+            if given:
+                first = backlog.given - self.waiting + 1
+                self.waiting -= len(given)
+                if self._retains:
+                    backlog.retain_all(first, given)
+        return bool(replayed or given)
+
+    def hand_over(self) -> None:
+        """Have the backlog itself keep the events that wait here."""
+        if not self.waiting or self.backlog is None:
+            return
+        sequence, kept = self.backlog.given - self.waiting, deque[Entry]()
+        for data, what, at, charge in self._entries:
+            if isinstance(what, Event):
+                sequence += 1
+                self.backlog.take_back(sequence, what)
+                what = sequence
+            kept.append((data, what, at, charge))
+        self._entries, self.waiting = kept, 0
 
     def cut(self) -> None:
         """The session goes on without this client: forget the events that the socket has not taken whole.
@@ -245,6 +269,7 @@ class Outbox:
         What is no event stays, and so does a frame of which a part is on the wire already, or whatever follows would
         land inside it.
         """
+        self.hand_over()
         half = self._entries[0] if self._offset else None
         self._entries = (
             deque((entry[0], entry[1], entry[2], 0) for entry in self._entries if not entry[1] or entry is half)

@@ -160,13 +160,16 @@ def test_what_is_written_and_what_is_cut_make_the_whole(sizes: list[int], writes
     events = [event(number) for number in range(len(frames))]
     for frame, item in zip(frames, events, strict=True):
         assert box.give(frame, item, 0.0)
-    wire, newest = b"", 0
+    wire = b""
     for wanted in writes:
         batch = box.batch()
         taken = batch[: min(wanted, len(batch))]
         wire += taken
-        newest = box.advance(len(taken)) or newest
-        assert newest == backlog.written
+        before = backlog.written
+        assert box.advance(len(taken)) == (backlog.written > before)
+        assert (
+            sum(sizes[: backlog.written]) <= len(wire) < sum(sizes[: backlog.written + 1]) + (len(wire) == sum(sizes))
+        )
     assert box.size == sum(sizes) - len(wire)
     box.cut()
     missed = backlog.missed()
@@ -187,10 +190,10 @@ def test_what_the_socket_has_taken_whole_is_written() -> None:
     box.push(b"pong", 0.0, free=True)
     box.give(b"12345", event(2), 0.0)
     assert box.next == 3
-    assert [(box.advance(count), backlog.written) for count in (4, 5, 5)] == [(0, 0), (1, 1), (2, 2)]
+    assert [(box.advance(count), backlog.written) for count in (4, 5, 5)] == [(False, 0), (True, 1), (True, 2)]
     box.give(b"12345", event(3), 0.0)
     box.release()
-    assert (box.next, box.advance(5), backlog.written) == (1, 3, 2)
+    assert (box.next, box.advance(5), backlog.written) == (1, True, 2)
 
 
 def test_what_leaves_at_once_is_written_at_once() -> None:
@@ -291,3 +294,31 @@ def test_what_an_older_client_still_takes_is_said_to_the_newer_one_all_the_same(
     assert backlog.written == 0
     newer.advance(10)
     assert backlog.written == 2
+
+
+def test_the_backlog_keeps_what_waits_once_anybody_asks_for_it() -> None:
+    """Until then it is counted there, and costs nothing when the socket takes it at the end of the tick."""
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    events = [event(number) for number in range(4)]
+    for item in events[:3]:
+        assert box.give(b"12345", item, 0.0)
+    assert (backlog.given, backlog.written, len(backlog), backlog.kept, box.waiting) == (3, 0, 3, 3, 3)
+    box.advance(5)
+    assert (backlog.written, len(backlog), box.waiting) == (1, 2, 2)
+    assert backlog.entries(1) == [(2, events[1]), (3, events[2])]
+    assert (backlog.written, len(backlog), box.waiting) == (1, 2, 0)
+    assert box.give(b"12345", events[3], 0.0)
+    assert (backlog.written, len(backlog), box.waiting) == (1, 3, 1)
+    box.advance(10)
+    assert (backlog.written, len(backlog), box.waiting) == (3, 1, 1)
+    box.advance(5)
+    assert (backlog.written, len(backlog), box.waiting, backlog.entries()) == (4, 0, 0, [])
+
+
+def test_what_does_not_fit_is_not_given() -> None:
+    box = outbox(max_bytes=10, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    assert box.give(b"1234567", event(1), 0.0)
+    assert not box.give(b"1234567", event(2), 0.0)
+    assert (backlog.given, backlog.written, box.waiting) == (1, 0, 1)
