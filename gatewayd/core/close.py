@@ -17,10 +17,8 @@ MAX_REASON_BYTES = 123
 
 
 class Cause(Enum):
-    """Why a client, and perhaps its session, came to an end.
-
-    The value is the slug used in logs, metrics and the admin API; `words` is the sentence used where nothing
-    more exact is known; `detaches` says whether the session stays for its resume window.
+    """Why a client, and perhaps its session, ended. The value is the slug in logs, metrics and the admin API; `words`
+    are used where nothing more exact is known; `detaches` says whether the session stays for its resume window.
     """
 
     NOT_IDENTIFIED = ("not_identified", "not identified")
@@ -117,7 +115,8 @@ class Ending:
 
     def reason_for(self, verdict: Disconnect) -> str:
         """The reason in the close frame, cut to what that can carry."""
-        return clip_reason(verdict.reason if verdict.reason in self.words else self.reason or verdict.reason)
+        reason = verdict.reason if verdict.reason in self.words else self.reason or verdict.reason
+        return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")  # never cut inside a character
 
 
 IGNORED = Ending(None)
@@ -143,8 +142,3 @@ class Verdict:
     cause: Cause
     reason: str = field(default="")
     code: int | None = None
-
-
-def clip_reason(reason: str) -> str:
-    """Cut a close reason to what a close frame can carry, never inside a character."""
-    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -45,10 +45,7 @@ NO_PINGS = NoPings()
 
 
 class Connection:
-    """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`.
-
-    All times are monotonic seconds, passed in.
-    """
+    """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`."""
 
     __slots__ = (
         "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat", "_owed",
@@ -118,11 +115,7 @@ class Connection:
         self.outbox.replay(self.wire.frame(event, self.variant, sequence), sequence, now)
 
     def deliver(self, event: e.Event, now: float) -> bool:
-        """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now.
-
-        The shortest way there is, since a publish takes it for every receiver; an `open` client may hear any event,
-        and the table would not move it.
-        """
+        """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now."""
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
         frame = event.frames.get(self._frames) or self.wire.frame(event, self.variant, self.outbox.next)

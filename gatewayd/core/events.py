@@ -16,8 +16,6 @@ from gatewayd.core.grant import Grant
 LONGEST_NAME = 512
 """Characters of a channel's or an event's name; whose identity would need a longer one is not let in."""
 
-# --- said by the client -------------------------------------------------------------------------------------
-
 
 @frozen
 class Identify:
@@ -61,9 +59,6 @@ class Command:
 @frozen
 class Query(Command):
     """A command that is answered before identify as well."""
-
-
-# --- said by the daemon -------------------------------------------------------------------------------------
 
 
 @frozen
@@ -145,10 +140,7 @@ class Closed:
 
 @define(eq=False)
 class Event:
-    """Name and data addressed to a channel; encoded once per (protocol, variant), however many receive it.
-
-    `one` marks an event that exactly one receiver should get. `at` is the monotonic time of publishing, seconds.
-    """
+    """Name and data addressed to a channel; encoded once per (protocol, variant), however many receive it."""
 
     channel: str
     name: str
@@ -177,4 +169,3 @@ ClientEvent = Identify | Heartbeat | Ping | Command
 ServerEvent = (
     Hello | Ready | Resumed | Refusal | Beat | BeatRequest | BeatAck | Reply | Problem | Event | Closing | Closed
 )
-Metadata = Mapping[str, Any]

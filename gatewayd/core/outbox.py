@@ -52,8 +52,7 @@ def nobody() -> None:
 class Outbox:
     """`push` or `give` what is to go out, `batch` what to write next, `advance` by what the socket took.
 
-    Sizes in bytes. `send` writes at once, tells how many bytes were taken, and may raise `OSError`; `wake` says that
-    something waits.
+    `send` writes at once and returns the bytes taken, or raises `OSError`; `wake` says that something waits.
     """
 
     __slots__ = (
@@ -104,9 +103,8 @@ class Outbox:
     def push(self, data: bytes, now: float, *, free: bool = False) -> bool:
         """Queue a frame that is no event. False: it did not fit, or the oldest entry is too old; nothing was queued.
 
-        `free` frames are not counted against the bounds: the library's own (pong, close) are bounded by what it
-        answers, what was missed comes out of another bounded buffer. They may take as long as the bounds would give to
-        so many bytes, and what is queued behind them grows old from then on.
+        `free` frames do not count against the bounds: what causes them is bounded. They may take as long as the bounds
+        allow for as many bytes, and what is queued behind them ages from then on.
         """
         return self._send(data, free=free) or self._queue(data, 0, now, 0 if free else len(data))
 
@@ -266,8 +264,7 @@ class Outbox:
     def cut(self) -> None:
         """The session goes on without this client: forget the events that the socket has not taken whole.
 
-        What is no event stays, and so does a frame of which a part is on the wire already, or whatever follows would
-        land inside it.
+        Other frames stay, and so does one that is partly on the wire, or the next would land inside it.
         """
         self.hand_over()
         half = self._entries[0] if self._offset else None

@@ -47,10 +47,7 @@ class NoBackend(Exception):
 
 
 class BackendFailed(Exception):
-    """The backend did not answer a command, or not with sense.
-
-    `slug` names the failure in counters and logs; `words` is what a client may be told of it.
-    """
+    """The backend did not answer a command, or not with sense: `slug` for counters and logs, `words` for a client."""
 
     def __init__(self, slug: str, words: str = Cause.BACKEND_FAILED.words) -> None:
         super().__init__(slug, words)
@@ -63,57 +60,31 @@ NO_REPLY: Final = msgspec.UNSET
 
 
 class DocumentStore(Protocol):
-    """JSON values under keys, bounded in number and bytes."""
+    """JSON values under keys; see `MemoryDocuments` of the hub."""
 
-    def get(self, key: str) -> Any:
-        """The value, or None."""
-
-    def put(self, key: str, value: Any) -> bool:
-        """Store a value; False when there is no room."""
-
-    def delete(self, key: str) -> bool:
-        """Whether it was there."""
+    def get(self, key: str) -> Any: ...
+    def put(self, key: str, value: Any) -> bool: ...
+    def delete(self, key: str) -> bool: ...
 
 
 class NotificationStore(Protocol):
-    """What waits for a user who is not there; in order, bounded."""
+    """What waits for a user who is not there; see `MemoryNotifications` of the hub."""
 
-    def waiting(self, user: str) -> MissedNotifications:
-        """All that waits."""
-
-    def drop(self, user: str, last: int, lost: int) -> None:
-        """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
+    def waiting(self, user: str) -> MissedNotifications: ...
+    def drop(self, user: str, last: int, lost: int) -> None: ...
 
 
 class RoomStore(Protocol):
-    """Rooms with their state: lock, cap, bans, and which names are closed."""
+    """Rooms with lock, cap and bans, and which names are closed; see `Rooms` of the hub."""
 
-    def state(self, room: str) -> Mapping[str, Any] | None:
-        """The room's state, or None where there is no such room."""
-
-    def is_closed(self, room: str) -> bool:
-        """Whether the name belonged to a room that was closed, and not created again since."""
-
-    def is_banned(self, room: str, participant: str) -> bool:
-        """Whether the participant may not come back."""
-
-    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
-        """Create the room, or create it again after a close; False when there are too many.
-
-        One that `stays` is never discarded.
-        """
-
-    def discard(self, room: str) -> None:
-        """Forget a room that need not stay, and that nobody is in and nobody has given a state or a ban."""
-
-    def update(self, room: str, changes: Mapping[str, Any]) -> None:
-        """Change some of its state."""
-
-    def ban(self, room: str, participant: str, banned: bool) -> None:  # noqa: FBT001, RUF100
-        """Forbid or allow a participant to come back."""
-
-    def close(self, room: str) -> None:
-        """The room is gone; its name is remembered as closed."""
+    def state(self, room: str) -> Mapping[str, Any] | None: ...
+    def is_closed(self, room: str) -> bool: ...
+    def is_banned(self, room: str, participant: str) -> bool: ...
+    def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool: ...
+    def discard(self, room: str) -> None: ...
+    def update(self, room: str, changes: Mapping[str, Any]) -> None: ...
+    def ban(self, room: str, participant: str, banned: bool) -> None: ...  # noqa: FBT001, RUF100
+    def close(self, room: str) -> None: ...
 
 
 class Port(Protocol):

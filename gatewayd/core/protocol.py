@@ -15,10 +15,7 @@ from gatewayd.core.wire import Wire
 
 @frozen(kw_only=True)
 class Timing:
-    """A protocol's own times, in seconds; a listener may set others.
-
-    `patience` gives, for a heartbeat interval, the silence after which a client is dead.
-    """
+    """A protocol's own times in seconds, which a listener may override; `patience` is a function of the interval."""
 
     interval: float
     patience: Callable[[float], float]

@@ -58,16 +58,11 @@ class Wire:
     """Every close by the client leaves the session to be resumed, 1000 included."""
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
-    _named: frozenset[int | str] = field(init=False)
     _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
 
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
         return {op.value: op.decode for op in self.opcodes if op.decode is not None}
-
-    @_named.default
-    def _opcodes_named(self) -> frozenset[int | str]:
-        return frozenset(op.value for op in self.opcodes)
 
     def beats_every(self, interval: float) -> float:
         """Seconds between two heartbeats of the daemon's."""
@@ -93,7 +88,7 @@ class Wire:
             decoder = self.decoders.get(op)
             if decoder is not None:
                 return decoder
-            if self.other is not None and type(op) is str and op not in self._named:
+            if self.other is not None and type(op) is str and all(op != known.value for known in self.opcodes):
                 return self.other
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 

@@ -69,8 +69,6 @@ class Delivery:
         totals.buffered += tally.buffered
         return tally.counts(events[0].number)
 
-    # --- what fits ------------------------------------------------------------------------------------------
-
     def fits_all(self, event: Event) -> bool:
         """Whether every outbox that there is can hold it."""
         return event.size + MOST_AROUND < self._registry.smallest_outbox
@@ -85,8 +83,6 @@ class Delivery:
                 limit, size = connection.settings.outbox_bytes, len(connection.wire.frame(event, connection.variant))
                 if size > limit:
                     raise EventTooBig(size, limit, session.listener)
-
-    # --- to all ---------------------------------------------------------------------------------------------
 
     def give(self, receivers: Collection[Session], event: Event, tally: Tally) -> None:
         """Give an event to all of these."""
@@ -162,13 +158,8 @@ class Delivery:
         tally.drop(Drop.NOTIFICATIONS_FULL, lost)
         return kept
 
-    # --- to exactly one -------------------------------------------------------------------------------------
-
     def to_one(self, event: Event, tally: Tally, *, free: bool = False) -> None:
-        """The receiver with the fewest events not yet written to its socket; equals take turns.
-
-        `free` events are said as a replay is: they come out of another bounded buffer.
-        """
+        """Give it to the receiver with the fewest unwritten events; equals take turns. `free` is outside the bounds."""
         realm = self._realms.by_name[event.realm]
         while present := realm.present(event.channel, event.name, event.protocol):
             fewest = min(waiting for waiting, _ in present)

@@ -40,7 +40,7 @@ def part(hub: Hub, connection: Connection, verdict: Disconnect) -> Verdict:
 def hear(
     hub: Hub, behaviour: Behaviour[Any], connection: Connection, message: str | bytes
 ) -> Coroutine[Any, Any, None] | None:
-    """Act on one client message; what may have to wait is returned, to be awaited before the next one is heard.
+    """Act on one client message; what may have to wait is returned, to be awaited before the next one.
 
     Raises the `Disconnect` that its protocol does not forgive.
     """

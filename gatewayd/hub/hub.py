@@ -34,9 +34,7 @@ from gatewayd.hub.stores import NotificationLimits
 from gatewayd.hub.timers import Timers
 from gatewayd.hub.totals import Tally, Totals
 
-
-def _now(call: Callable[[], None]) -> None:
-    call()
+EXPIRED = Verdict(Cause.EXPIRED, Cause.EXPIRED.words)
 
 
 class Hub:
@@ -49,7 +47,7 @@ class Hub:
     def __init__(
         self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None,
         notifications: NotificationLimits | None = None, limits: HubLimits | None = None,
-        soon: Callable[[Callable[[], None]], object] = _now, observers: Sequence[Observer] = (),
+        soon: Callable[[Callable[[], None]], object] = lambda call: call(), observers: Sequence[Observer] = (),
     ) -> None:  # fmt: skip
         store, self.limits = store or Nowhere(), limits or HubLimits()
         self.clock = clock
@@ -60,12 +58,11 @@ class Hub:
         self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
         self.progress = Progress(clock, self.timers, soon, self.limits)
         self.observers = Observers((self.journaling, self.progress, *observers))
-        new = partial(
-            Realm, journaling=self.journaling, store=store, limits=self.limits, notifications=notifications
-        )  # fmt: skip
-        self.realms = Realms(new)
+        self.realms = Realms(partial(Realm, self.journaling, store, self.limits, notifications))
         self.channels = Channels(self.realms, self.observers)
-        self.registry = Registry(clock, self.realms, self.timers, limit=limit, expire=self._expire)
+        self.registry = Registry(
+            clock, self.realms, self.timers, limit=limit, expire=partial(self.end, verdict=EXPIRED)
+        )
         self.delivery = Delivery(
             clock, self.realms, self.registry, self.progress, self.observers, self.totals, cut_off=self._cut_off
         )
@@ -195,9 +192,6 @@ class Hub:
         if gone is not None:
             self._tell(session, "detached", gone)
         self.observers.changed(session)
-
-    def _expire(self, session: Session) -> None:
-        self.end(session, Verdict(Cause.EXPIRED, Cause.EXPIRED.words))
 
     def end(self, session: Session, verdict: Verdict, *, tally: Tally | None = None) -> None:
         """The session is over; a client that it still has is told so and has to go."""

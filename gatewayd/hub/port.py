@@ -21,7 +21,7 @@ Ask = Callable[["Session", "Command", Callable[[Any], None]], Coroutine[Any, Any
 
 
 class ListenerPort:
-    """`gatewayd.core.behaviour.Port` for one listener; `verify` is its auth, `ask` the node's backend.
+    """The `Port` of one listener, which says what its methods do; `verify` is its auth, `ask` the node's backend.
 
     `hold_back` waits as long as the refusal of one more wrong key from an address has to, `pause` for one turn.
     """
@@ -42,7 +42,6 @@ class ListenerPort:
     def publish(
         self, channel: str, name: str, data: Any, *, one: bool = False, besides: Session | None = None
     ) -> Counts:
-        """Publish an event from within the daemon."""
         return self._hub.publish(
             self._realm, channel, name, data, one=one, besides=besides, protocol=self._only(channel)
         )
@@ -52,33 +51,26 @@ class ListenerPort:
         return self.protocol if channel.startswith(SERVICE) else ""
 
     def relay(self, channel: str, name: str, data: Any, *, one: bool = False) -> Counts:
-        """Publish what a client says to others."""
         return self._hub.publish(self._realm, channel, name, data, one=one, protocol=self._only(channel), whole=True)
 
     def subscribers(self, channel: str) -> list[Session]:
-        """The sessions that hear a channel."""
         heard, only = self._realm.subscribers(channel), self._only(channel)
         return [session for session in heard if session.protocol == only] if only else heard
 
     def behaviour(self, session: Session) -> Behaviour[Any]:
-        """What serves a session now."""
         return self._hub.behaviours[session.listener]
 
     def changed(self, session: Session) -> None:
-        """Have the journal know what the session is now."""
         self._hub.observers.changed(session)
 
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
-        """End a session and its client."""
         self._hub.end(session, Verdict(cause, reason or cause.words))
 
     def find(self, identity: str) -> Session | None:
-        """The newest session of an identity of this protocol in this realm."""
         known = self._hub.find(self.realm, self.protocol, identity)
         return known[-1] if known else None
 
     def later(self, delay: float, call: Callable[[], None]) -> Due:
-        """Call something after so many seconds."""
         return self._hub.timers.at(self._hub.clock() + delay, call)
 
     async def verify(self, claim: Claim, address: str | None) -> Grant:

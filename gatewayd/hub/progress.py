@@ -65,10 +65,7 @@ class _Mark:
 
 
 class Progress(Observer):
-    """All watches of a node. `clock` gives monotonic seconds.
-
-    `soon` calls something soon: what is learnt at the end of a tick cannot be acted upon there.
-    """
+    """All watches of a node. `soon` calls later: what is learnt at the end of a tick cannot be acted upon there."""
 
     def __init__(
         self, clock: Callable[[], float], timers: Timers, soon: Callable[[Callable[[], None]], object],

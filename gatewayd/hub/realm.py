@@ -37,9 +37,13 @@ class Realm:
     """Who may hear whom. It has listeners, or is what the journal kept of a realm that has none any more."""
 
     def __init__(
-        self, name: str, *, journaling: Journaling, store: Store, limits: HubLimits,
-        notifications: NotificationLimits | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        journaling: Journaling,
+        store: Store,
+        limits: HubLimits,
+        notifications: NotificationLimits | None,
+        name: str,
+    ) -> None:
         self.name = name
         store = Within(store, name)
         self.channels: dict[str, dict[Session, None]] = {}
@@ -91,8 +95,6 @@ class Realm:
         """Whether a listener of this realm uses such a resource."""
         return any(resource in behaviour.uses for behaviour in self.behaviours.values())
 
-    # --- who hears what -------------------------------------------------------------------------------------
-
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel, detached ones included, oldest subscription first."""
         return list(self.channels.get(channel, ()))
@@ -108,10 +110,7 @@ class Realm:
         return (*(speaker for speaker in speakers if type(speaker) is not type(own)), own)
 
     def runs_once(self, channel: str, name: str) -> str:
-        """The protocol by whose routes one of its sessions is to get this event; "" where none says so.
-
-        Every listener has a say here: its options tell which events run once.
-        """
+        """The protocol by whose routes one session gets this event; "" for none. Any listener may say so."""
         for behaviour in self._by_prefix.get(channel.partition(":")[0], ()):
             if behaviour.delivers_one(channel, name):
                 return behaviour.port.protocol
@@ -149,8 +148,6 @@ class Realm:
     def _mute(self, name: str) -> set[str]:
         """Listeners whose protocol has no words for such an event, whoever has subscribed their sessions to it."""
         return {listener for listener, says in self._says.items() if not says(name)}
-
-    # --- the journal ----------------------------------------------------------------------------------------
 
     @property
     def keeps_anything(self) -> bool:

@@ -19,9 +19,7 @@ from gatewayd.hub.timers import Timers
 
 
 class Registry:
-    """`clock` gives monotonic seconds; `limit` bounds living and detached sessions; `expire` ends one whose resume
-    window has passed.
-    """
+    """`limit` bounds living and detached sessions; `expire` ends one whose resume window has passed."""
 
     def __init__(
         self, clock: Callable[[], float], realms: Realms, timers: Timers, *, limit: int,

@@ -57,7 +57,7 @@ class Rooms:
         return participant in self._bans.get(room, ())
 
     def create(self, room: str, state: Mapping[str, Any], *, stays: bool = False) -> bool:
-        """Create the room, or create it again after a close; False when there are too many."""
+        """Create a room, or open it again; False when there are too many. One that `stays` is never discarded."""
         if room not in self._states and len(self._states) >= self._limits.rooms:
             return False
         self._closed.pop(room, None)
@@ -109,8 +109,6 @@ class Rooms:
         self._changed(room)
         if len(self._closed) > self._limits.closed_names:
             self._changed(self._closed.popitem(last=False)[0])
-
-    # --- the journal ----------------------------------------------------------------------------------------
 
     def _changed(self, room: str) -> None:
         record = self._record(room)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import trio
+from attrs import evolve
 
 from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Row
@@ -61,8 +62,7 @@ class Journal:
         self._stirred = self._closed = False
         self._deaf = False  # nothing is recorded: a snapshot has to come first
         self._loading = True
-        self._commits = self._failures = self._refused = self._size = 0
-        self._seconds = 0.0
+        self._stats = Stats()
         self._said: tuple[str, float] | None = None
 
     @classmethod
@@ -124,10 +124,7 @@ class Journal:
             self._degrade("a fault of ours, which the log tells of")
 
     async def committed(self) -> bool:
-        """Wait until all that is recorded by now is written; False when it is not, at once while degraded.
-
-        Written means: it outlives this process, and with `full_sync` the machine as well.
-        """
+        """Wait until all that is recorded by now is written; False when it is not, at once while degraded."""
         self._ask()
         if self.degraded is not None or self._closed:
             await trio.lowlevel.checkpoint()
@@ -194,15 +191,15 @@ class Journal:
         if job is not self._job:  # `run` and `aclose` may both have waited for it
             return
         self._job = None
-        self._seconds = job.seconds
+        self._stats.commit_seconds = job.seconds
         if job.failure is not None:
             job.round.end(committed=False)
             self._degrade(job.failure)
             return
-        self._size = job.size
-        self._commits += bool(job.batch.changes or job.batch.replaces)
+        self._stats.size_bytes = job.size
+        self._stats.commits += bool(job.batch.changes or job.batch.replaces)
         if job.refused:
-            self._refused += job.refused
+            self._stats.refused += job.refused
             log.error("%d rows were left out of the journal: it cannot hold their keys", job.refused)
         job.round.end(committed=True)
         if job.batch.replaces and job.round.committed:  # it is False where a change since then was not recorded
@@ -213,7 +210,7 @@ class Journal:
     def _degrade(self, why: str) -> None:
         """From here on nothing is recorded and nobody waits."""
         self._deaf = True
-        self._failures += 1
+        self._stats.failures += 1
         self._pending.drop()
         self._wake_all()
         self._round = Round()
@@ -260,15 +257,8 @@ class Journal:
     @property
     def stats(self) -> Stats:
         """How the journal is doing."""
-        return Stats(
-            pending_operations=len(self._pending),
-            pending_bytes=self._pending.bytes,
-            commits=self._commits,
-            commit_seconds=self._seconds,
-            size_bytes=self._size,
-            failures=self._failures,
-            refused=self._refused,
-        )
+        pending = self._pending
+        return evolve(self._stats, pending_operations=len(pending), pending_bytes=pending.bytes)
 
     def close(self) -> None:
         """Give the file back without writing; one in which a thread hangs ends with the process."""
@@ -277,10 +267,7 @@ class Journal:
             self.file.close()
 
     async def aclose(self) -> None:
-        """Write the rest, close the file and let the lock go, within `close_seconds`.
-
-        While degraded this is the last try to write everything there is. When the time is up, the rest is lost.
-        """
+        """Write the rest, or everything while degraded, then close; what takes longer than `close_seconds` is lost."""
         if self._closed:
             await trio.lowlevel.checkpoint()
             return

@@ -65,9 +65,7 @@ class JournalFile:
                 yield (key[0] if len(key) == 1 else tuple(key)), value
 
     def write(self, batch: Batch) -> int:
-        """Write a batch in one transaction; the answer is how many rows were left out since SQLite cannot hold
-        their keys. Raises `sqlite3.Error`, `OSError` or `JournalError`.
-        """
+        """Write a batch in one transaction; how many rows were left out for keys that SQLite cannot hold."""
         connection = self._connection()
         self._check()
         if not batch.changes and not batch.replaces:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 import trio
-from attrs import frozen
+from attrs import define
 
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import reason
@@ -14,21 +14,21 @@ from gatewayd.journal.pending import Batch
 from gatewayd.journal.pinned import JournalError
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Stats:
     """How the journal is doing."""
 
-    pending_operations: int
-    pending_bytes: int
-    commits: int
+    pending_operations: int = 0
+    pending_bytes: int = 0
+    commits: int = 0
     """Transactions that were written."""
-    commit_seconds: float
+    commit_seconds: float = 0.0
     """How long the last one took, in its thread."""
-    size_bytes: int
+    size_bytes: int = 0
     """On disk, the write-ahead log included."""
-    failures: int
+    failures: int = 0
     """Times that something could not be written."""
-    refused: int
+    refused: int = 0
     """Operations left out because SQLite cannot hold their key."""
 
 

@@ -185,9 +185,7 @@ class Opening:
 
 
 def looking(path: Path) -> str:
-    """The mode to look at a database with. Where there is no log, nobody is at work on it; then even the two empty
-    files of a reader are not made.
-    """
+    """The mode to look at a database with: without a log nobody writes it, and a reader makes no files."""
     return "ro" if path.with_name(f"{NAME}-wal").exists() else "ro&immutable=1"
 
 
@@ -227,10 +225,7 @@ def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Seq
 
 
 def attach(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
-    """Connect to a file that exists; who holds it is waited for so long.
-
-    The connection may go from thread to thread, one at a time.
-    """
+    """Connect to a file that exists, waiting for its lock. Any thread may use it, one at a time."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gatewayd.core.close import NEVER_SENT, Cause, Disconnect, clip_reason
+from gatewayd.core.close import NEVER_SENT, Cause, Disconnect, Ending
 
 
 def test_a_reason_is_cut_between_characters() -> None:
-    assert clip_reason("ü" * 100) == "ü" * 61
-    assert clip_reason("short") == "short"
+    assert Ending(4000, "ü" * 100).reason_for(Disconnect(Cause.KICKED)) == "ü" * 61
+    assert Ending(4000, "short").reason_for(Disconnect(Cause.KICKED)) == "short"
 
 
 def test_a_verdict_says_what_it_is() -> None:
