@@ -1,6 +1,6 @@
 """Which realms a request may see and change: those of its token, or all.
 
-Law 1: a request that names no realm means all that it reaches, by the rules of `hub/realms.py`.
+Law 1: a request that names no realm means all that it reaches, by the rules of `hub/realm.py`.
 Law 2: a caller that is limited to realms never learns whether another one exists.
 """
 

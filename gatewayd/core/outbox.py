@@ -77,8 +77,7 @@ class Outbox:
         """Events that the backlog does not keep itself: the newest that it was given."""
         self.finished = False
         self._sent_in = -1  # the tick of the last frame that left at once
-        self.backlog: Backlog | None = None
-        """What the client is given events of, from identify on."""
+        self.backlog: Backlog | None = None  # what the client is given events of, from identify on
         self._retains = False
 
     def __len__(self) -> int:

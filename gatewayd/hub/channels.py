@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from gatewayd.core.observer import Observer
 from gatewayd.core.session import Session
-from gatewayd.hub.realms import Realms
+from gatewayd.hub.realm import Realms
 
 
 class Channels:

@@ -17,8 +17,7 @@ from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
 from gatewayd.core.session import Session
 from gatewayd.hub.progress import Progress
-from gatewayd.hub.realm import Realm
-from gatewayd.hub.realms import Realms
+from gatewayd.hub.realm import Realm, Realms
 from gatewayd.hub.registry import Registry
 from gatewayd.hub.totals import Tally, Totals
 
@@ -41,8 +40,7 @@ class Delivery:
         self._observers = observers
         self._totals = totals
         self._cut_off = cut_off
-        self.numbers = 0
-        """Of the newest event."""
+        self.numbers = 0  # of the newest event
         self._retained: set[str | None] = set()
 
     def serve(self, policy: Policy) -> None:
@@ -175,8 +173,11 @@ class Delivery:
             if tally.delivered + tally.buffered > before:
                 return
             # It could not take it, and cannot keep it: it was cut off, and its own `one` events were given on.
-        if self._park(realm, event, tally):
+        refused, lost = realm.waiting.keep(event)
+        tally.drop(refused or Drop.WAITING_FULL, lost)
+        if refused is None:
             tally.buffered += 1
+            self._progress.parked(event)
 
     def _replay(self, session: Session, event: Event, tally: Tally) -> None:
         """Give an event to a session whose client is open, free of the bounds of its outbox."""
@@ -186,14 +187,6 @@ class Delivery:
         tally.delivered += 1
         if event in self._progress.events:
             self._progress.given(event, session)
-
-    def _park(self, realm: Realm, event: Event, tally: Tally) -> bool:
-        """Let it wait for the first receiver; whether it does."""
-        refused = realm.waiting.refuses(event)
-        tally.drop(refused or Drop.WAITING_FULL, realm.waiting.keep(event))
-        if refused is None:
-            self._progress.parked(event)
-        return refused is None
 
     def _again(self, event: Event) -> Event:
         """The same event for another receiver: it has its place among what that one has yet to hear."""

@@ -27,17 +27,13 @@ class FirstReceiver:
         for events in self._places.values():
             yield from events
 
-    def refuses(self, event: Event) -> Drop | None:
-        """Why it cannot wait here."""
-        if (event.channel, event.protocol) not in self._places and len(self._places) >= self._limits.channels:
-            return Drop.TOO_MANY_WAIT
-        return Drop.TOO_BIG if event.size > self._limits.bytes else None
-
-    def keep(self, event: Event) -> int:
-        """Let it wait; how many are lost for it, which may be itself."""
+    def keep(self, event: Event) -> tuple[Drop | None, int]:
+        """Let it wait. Why it cannot, if so, and how many are lost for it, itself included."""
         place = event.channel, event.protocol
-        if self.refuses(event) is not None:
-            return 1
+        if place not in self._places and len(self._places) >= self._limits.channels:
+            return Drop.TOO_MANY_WAIT, 1
+        if event.size > self._limits.bytes:
+            return Drop.TOO_BIG, 1
         events = self._places.setdefault(place, deque())
         events.append(event)
         self._bytes[place] = self._bytes.get(place, 0) + event.size
@@ -48,7 +44,7 @@ class FirstReceiver:
             self._bytes[place] -= oldest.size
             self._journaling.unpark(oldest)
             lost += 1
-        return lost
+        return None, lost
 
     def take(self, channels: Iterable[str], protocol: str) -> list[Event]:
         """All that wait on these channels for a session of that protocol, in order; they wait no more."""

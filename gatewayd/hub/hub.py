@@ -27,8 +27,7 @@ from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
 from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.progress import Progress, Watch
-from gatewayd.hub.realm import Realm
-from gatewayd.hub.realms import Realms
+from gatewayd.hub.realm import Realm, Realms
 from gatewayd.hub.registry import Registry
 from gatewayd.hub.stores import NotificationLimits
 from gatewayd.hub.timers import Timers
@@ -53,8 +52,7 @@ class Hub:
         self.clock = clock
         self.timers = Timers()
         self.totals = Totals()
-        self.behaviours: dict[str, Behaviour[Any]] = {}
-        """By listener."""
+        self.behaviours: dict[str, Behaviour[Any]] = {}  # by listener
         self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
         self.progress = Progress(clock, self.timers, soon, self.limits)
         self.observers = Observers((self.journaling, self.progress, *observers))

@@ -81,8 +81,7 @@ class Progress(Observer):
         self.events: dict[Event, Followed] = {}
         self.sessions: dict[Session, dict[int, _Mark]] = {}
         """What is still on its way, by session and sequence, in order."""
-        self._pairs: Counter[Hashable] = Counter()
-        """By tenant."""
+        self._pairs: Counter[Hashable] = Counter()  # by tenant
 
     def __len__(self) -> int:
         return len(self._watches)

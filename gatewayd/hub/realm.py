@@ -1,16 +1,20 @@
-"""One realm: its channels, identities, rooms, documents, notifications, and the behaviours of its listeners.
+"""The realms of the node: each with its channels, identities, rooms, documents, notifications, and behaviours.
 
-Law: nothing in here is known to another realm, and nothing that a client causes leaves it.
+Law 1: nothing in a realm is known to another, and nothing that a client causes leaves it.
+Law 2: a realm that is named is meant. Without a name it is every realm in which an event is heard or has effects.
+Law 3: what would be kept in one of several realms is kept in none of them: whoever says it has to name one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
+
+from attrs import define
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.ports import Resource
+from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
 from gatewayd.core.record import Key, Row, Store, Within, parts
 from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
@@ -37,12 +41,7 @@ class Realm:
     """Who may hear whom. It has listeners, or is what the journal kept of a realm that has none any more."""
 
     def __init__(
-        self,
-        journaling: Journaling,
-        store: Store,
-        limits: HubLimits,
-        notifications: NotificationLimits | None,
-        name: str,
+        self, journaling: Journaling, store: Store, limits: HubLimits, notified: NotificationLimits | None, name: str
     ) -> None:
         self.name = name
         store = Within(store, name)
@@ -53,18 +52,16 @@ class Realm:
         """Those that wait for a client, longest first, and when their windows pass."""
         self.rooms = Rooms(store, limits.rooms)
         self.documents = MemoryDocuments(limits.documents, limits.documents_bytes, store=store)
-        self.notifications = MemoryNotifications(notifications, store=store)
+        self.notifications = MemoryNotifications(notified, store=store)
         self._kept: dict[Resource, Kept] = {
             Resource.DOCUMENTS: self.documents,
             Resource.NOTIFICATIONS: self.notifications,
             Resource.ROOMS: self.rooms,
         }
         self.waiting = FirstReceiver(journaling, limits.first_receiver)
-        self.behaviours: dict[str, Behaviour[Any]] = {}
-        """By listener."""
+        self.behaviours: dict[str, Behaviour[Any]] = {}  # by listener
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
-        self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}
-        """One of each protocol."""
+        self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
         self._says: dict[str, Callable[[str], bool]] = {}
         self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
         self._shared: dict[Hashable, Any] = {}
@@ -159,3 +156,85 @@ class Realm:
         for kept in self._kept.values():
             for table, key, value in kept.rows():
                 yield table, (self.name, *parts(key)), value
+
+
+@define(eq=False)
+class Aim:
+    """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody."""
+
+    realm: Realm
+    behaviours: tuple[Behaviour[Any], ...]
+    one: str = ""
+
+
+class Realms:
+    """All of them, with a listener or without; `new` makes one."""
+
+    def __init__(self, new: Callable[[str], Realm]) -> None:
+        self._new = new
+        self.by_name: dict[str, Realm] = {}
+        """Those without a listener as well: the journal kept something for them."""
+        self.served: dict[str, Realm] = {}
+        """Those that have a listener, in the order of the listeners."""
+
+    @property
+    def all(self) -> tuple[Realm, ...]:
+        """All of them."""
+        return tuple(self.by_name.values())
+
+    def make(self, name: str) -> Realm:
+        """The realm of that name; one that was not there has no listener."""
+        realm = self.by_name.get(name)
+        if realm is None:
+            realm = self.by_name[name] = self._new(name)
+        return realm
+
+    def serve(self, behaviour: Behaviour[Any]) -> None:
+        """Register the behaviour that serves a listener."""
+        realm = self.served[behaviour.port.realm] = self.make(behaviour.port.realm)
+        realm.serve(behaviour)
+
+    def named(self, names: Collection[str] | None) -> Sequence[Realm]:
+        """The served realms of these names; None is all of them. Raises `NoSuchRealm`."""
+        if names is None:
+            return tuple(self.served.values())
+        for name in names:
+            if name not in self.served:
+                raise NoSuchRealm(name, self.served)
+        return [self.served[name] for name in names]
+
+    def home(self, resource: Resource, names: Collection[str] | None = None) -> Realm:
+        """The one realm of these that such a resource is kept in. Raises `NoSuchRealm`, `SeveralRealms`."""
+        realms = self.named(names)
+        users = realms if len(realms) == 1 else [realm for realm in realms if realm.uses(resource)] or realms
+        if len(users) != 1:
+            raise SeveralRealms(resource.value, (realm.name for realm in users))
+        return users[0]
+
+    def aims(
+        self, names: Collection[str] | None, channel: str, name: str, data: Any, session: Session | None
+    ) -> Sequence[Aim]:
+        """Where an event goes; `session` is the one that the channel names. Raises `NoSuchRealm`, `SeveralRealms`."""
+        realms = self.named(names)
+        if len(realms) == 1:
+            return (_aim(realms[0], channel, name, session),)
+        found = [_aim(realm, channel, name, session) for realm in realms]
+        hit = [aim for aim in found if _hits(aim, channel, name, data)]
+        if hit:
+            return hit
+        lasting = [aim for aim in found if aim.one or any(item.lasts(channel, name, data) for item in aim.behaviours)]
+        if len(lasting) > 1:
+            raise SeveralRealms(f"{name} to {channel}", (aim.realm.name for aim in lasting))
+        return lasting or found  # nobody hears it, and nothing comes of it
+
+
+def _aim(realm: Realm, channel: str, name: str, session: Session | None) -> Aim:
+    here = session if session is not None and session.realm == realm.name else None
+    return Aim(realm, realm.concerned(channel, here), realm.runs_once(channel, name))
+
+
+def _hits(aim: Aim, channel: str, name: str, data: Any) -> bool:
+    """Whether anybody hears it there now, or it has effects there."""
+    if aim.one:
+        return bool(aim.realm.present(channel, name, aim.one))
+    return channel in aim.realm.channels or any(item.concerns(channel, name, data) for item in aim.behaviours)

@@ -14,7 +14,7 @@ from gatewayd.core.backlog import Backlog, Policy
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
-from gatewayd.hub.realms import Realms
+from gatewayd.hub.realm import Realms
 from gatewayd.hub.timers import Timers
 
 
@@ -31,8 +31,7 @@ class Registry:
         self._expire = expire
         self.limit = limit
         self.sessions: dict[str, Session] = {}
-        self.smallest_outbox = math.inf
-        """Bytes of the smallest that any client has had."""
+        self.smallest_outbox = math.inf  # bytes of the smallest that any client has had
 
     def surplus(self) -> Session | None:
         """The one that has to end before there is room for another: the longest detached of the realm with the most, so

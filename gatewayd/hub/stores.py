@@ -111,8 +111,7 @@ class MemoryNotifications:
         self.store: Store = store or Nowhere()
         self._limits = limits or NotificationLimits()
         self._boxes: dict[str, _Box] = {}
-        self._order: OrderedDict[int, str] = OrderedDict()
-        """The user of each, oldest first."""
+        self._order: OrderedDict[int, str] = OrderedDict()  # the user of each, oldest first
         self._next = 1
         self.bytes = 0
         self.dropped = 0

@@ -48,8 +48,7 @@ class Journal:
     def __init__(self, file: JournalFile, *, interval: float = 0.1, limits: JournalLimits = JournalLimits()) -> None:
         self.file = file
         self.interval = interval
-        self.degraded: str | None = None
-        """Why nothing is being written, or None."""
+        self.degraded: str | None = None  # why nothing is being written, or None
         self._source: Source | None = None
         self._limits = limits
         self._retry = self._limits.first_retry

@@ -41,8 +41,7 @@ class Recorded:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.known: set[Key] | None = None
-        """Keys that may be on disk; None: any may."""
+        self.known: set[Key] | None = None  # keys that may be on disk; None: any may
         self._puts: dict[Key, bytes] = {}
         self._deletes: dict[Key, None] = {}
 

@@ -20,8 +20,7 @@ class Pinned:
     def _pin(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
-        self._held = self.found = os.fstat(fd)
-        """What `fault` has found at the path last."""
+        self._held = self.found = os.fstat(fd)  # what `fault` has found at the path last
 
     def close(self) -> None:
         """Let it go."""
