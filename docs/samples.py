@@ -129,7 +129,7 @@ DMOD = Samples(
         ("answer to a command", e.Reply(CONNECT, {"guild": GUILD, "user": {"id": "1234", "permissions": "0"}})),
         (
             "the backend did not answer",
-            _refused(Cause.BACKEND_FAILED, "no whole answer within 5 s", {"op": 6, "cmd": "CONNECT_GUILD"}),
+            _refused(Cause.BACKEND_FAILED, "no complete answer within 5 s", {"op": 6, "cmd": "CONNECT_GUILD"}),
         ),
     ),
 )

@@ -99,7 +99,7 @@ def test_only_dmod_lets_guests_in(tmp_path: Path, capsys: pytest.CaptureFixture[
     path.write_text(text)
     assert main(["check", "--config", str(path)]) == 0
     said = capsys.readouterr().err
-    assert [name for name in PROTOCOLS if f"nobody can ever enter: {name} asks" not in said] == ["dmod"]
+    assert [name for name in PROTOCOLS if f"no client can ever connect: {name} asks" not in said] == ["dmod"]
 
 
 def test_a_credential_is_no_mistake_outside_the_unit(

@@ -48,7 +48,7 @@ class Reach:
             return self.limit
         if self.limit is not None and realm not in self.limit:
             names = ", ".join(self.limit)
-            raise ApiError(403, "forbidden", f"this token reaches nothing but realm {names}", realms=self.limit)
+            raise ApiError(403, "forbidden", f"this token is limited to realm {names}", realms=self.limit)
         if realm not in self.hub.realms.served:
             missing = NoSuchRealm(realm, self.hub.realms.served)
             raise ApiError(404, "no_such_realm", str(missing), realms=missing.names)
@@ -92,10 +92,10 @@ class Reach:
         if len(found) == 1:
             return found[0]
         if not found:
-            hint = "" if len(text) >= shortest else f"; an id may be cut to {shortest} characters, not to fewer"
+            hint = "" if len(text) >= shortest else f"; an id can be shortened to {shortest} characters, not to fewer"
             raise ApiError(404, "not_found", f"there is no session of this id{hint}")
         ids = sorted(item.id for item in found)[: limits.candidates]
-        raise ApiError(409, "ambiguous", f"{len(found)} sessions have an id that begins so", candidates=ids)
+        raise ApiError(409, "ambiguous", f"{len(found)} sessions have an id that begins with this", candidates=ids)
 
 
 def several(exc: SeveralRealms) -> ApiError:

@@ -69,7 +69,7 @@ class Authorized:
             return ApiError(503, NO_SLOT, str(full))
         if token.realms is not None and whole_node(scope["path"]):
             names = ", ".join(token.realms)
-            text = f"this concerns the whole node, and token {token.name} reaches nothing but realm {names}"
+            text = f"this concerns the whole node, and token {token.name} is limited to realm {names}"
             return ApiError(403, "forbidden", text, realms=token.realms)
         wanted = "publish" if scope["path"] in PUBLISHING else "read" if scope["method"] in ("GET", "HEAD") else "admin"
         if wanted not in token.scopes and "admin" not in token.scopes:

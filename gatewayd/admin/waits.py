@@ -41,10 +41,10 @@ class Wait:
                 raise ApiError(400, "bad_request", text)
         if "wait" not in query:
             if "timeout" in query:
-                raise ApiError(400, "bad_request", "timeout goes with wait=written or wait=acknowledged")
+                raise ApiError(400, "bad_request", "timeout needs wait=written or wait=acknowledged")
             return None
         if query["wait"] not in set(Goal):
-            raise ApiError(400, "bad_request", f"wait is {' or '.join(Goal)}, not {query['wait']!r}")
+            raise ApiError(400, "bad_request", f"wait must be {' or '.join(Goal)}, not {query['wait']!r}")
         timeout = limits.wait_seconds
         if "timeout" in query:
             timeout = _seconds(query["timeout"], limits.longest_wait_seconds)

@@ -141,7 +141,7 @@ class Commands:
             self.totals.answered += 1
             return answer
         if placed:
-            raise BackendError(errors.TIMEOUT, f"no whole answer in {self._timeout:g} s")
+            raise BackendError(errors.TIMEOUT, f"no complete answer within {self._timeout:g} s")
         raise BackendError(errors.BUSY, f"no free place in {self._timeout:g} s; backend.max_concurrent are taken")
 
     def _note(self, waiting: _Waiting) -> None:

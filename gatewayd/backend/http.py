@@ -67,7 +67,7 @@ class HttpBackend:
             if len(body) > self._most:
                 raise BackendError(errors.TOO_BIG, f"the answer has more than {self._most} bytes")
             return body
-        raise BackendError(errors.TIMEOUT, f"no whole answer in {self._timeout:g} s")
+        raise BackendError(errors.TIMEOUT, f"no complete answer within {self._timeout:g} s")
 
 
 def _judge(status: int) -> None:

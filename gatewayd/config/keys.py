@@ -102,7 +102,7 @@ def read_set(text: str, environ: Mapping[str, str]) -> tuple[Key, ...]:
         raise ValueError(f"{path} is not JSON") from None
     items = data.get("keys") if isinstance(data, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError(f'{path} is no JWK set: expected {{"keys": [...]}}')
+        raise ValueError(f'{path} is not a JWK set: expected {{"keys": [...]}}')
     keys = [key for place, item in enumerate(items) if (key := _from_jwk(f"{path}: keys[{place}]", item)) is not None]
     if not keys:
         raise ValueError(f"{path} holds no key of a kind known here: {_KINDS}, oct for HS256")
@@ -127,7 +127,7 @@ def _from_jwk(where: str, item: Mapping[str, Any]) -> Key | None:
     try:
         key: Any = get_default_algorithms()[algorithm].from_jwk(dict(item))
     except (jwt.InvalidKeyError, UnsupportedAlgorithm, ValueError, TypeError, KeyError):
-        raise ValueError(f"{where} is no {algorithm} key") from None
+        raise ValueError(f"{where} is not a valid {algorithm} key") from None
     if isinstance(key, bytes):
         _long_enough(where, key)
     elif isinstance(key, RSAPublicKey):

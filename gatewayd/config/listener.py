@@ -84,7 +84,7 @@ def _fill_tls(filled: dict[str, Any], environ: Mapping[str, str], mistakes: list
             mistakes.append(Mistake((key,), str(error)))
             continue
         if not (os.path.isfile(filled[key]) and os.access(filled[key], os.R_OK)):
-            mistakes.append(Mistake((key,), f"{filled[key]!r} is no file that this user can read"))
+            mistakes.append(Mistake((key,), f"{filled[key]!r} is not a file that this user can read"))
 
 
 def crossed(data: Mapping[str, Any]) -> list[Mistake]:

@@ -27,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _PLACEHOLDERS = (
     (re.compile(r"change[-_ ]?me", re.IGNORECASE).match, "starts with change-me, as in the documentation"),
-    (re.compile(r"\$\{").search, "holds ${, and nothing is put in place of it"),
+    (re.compile(r"\$\{").search, "holds ${, which is not expanded"),
 )
 
 
@@ -101,8 +101,8 @@ def nobody_enters(seen: Seen) -> Iterator[Mistake]:
             continue
         if not auth.secrets and auth.secrets_file is None:
             text = (
-                f"nobody can ever enter: {listener.protocol} asks for a secret, and [auth.{listener.auth}] has none; "
-                "add secrets or secrets_file there"
+                f"no client can ever connect: {listener.protocol} asks for a secret, and [auth.{listener.auth}] has "
+                "none; add secrets or secrets_file there"
             )
             yield Mistake((*where, "auth"), text)
 
@@ -125,7 +125,7 @@ def unsigned_backend(seen: Seen) -> Iterator[Mistake]:
     """A backend that cannot tell our requests from anybody's."""
     backend = seen.config.backend
     if backend is not None and backend.url is not None and backend.secret is None:
-        text = "asked without a signature: set backend.secret, so that it can tell who asks"
+        text = "asked without a signature: set backend.secret, so that the backend can tell who asks"
         yield Mistake(("backend", "url"), text)
 
 
@@ -200,7 +200,7 @@ def missing_parent(seen: Seen) -> Iterator[Mistake]:
     if state_dir and os.path.exists(state_dir) and not os.path.isdir(state_dir):
         yield Mistake(("gateway", "state_dir"), "is not a directory: give it another path, or move the file away")
     elif state_dir and not parent.is_dir():
-        text = f"its parent {parent} is not there, and the start makes the last part alone: mkdir -p {parent}"
+        text = f"its parent {parent} is not there, and the daemon does not create it: mkdir -p {parent}"
         yield Mistake(("gateway", "state_dir"), text)
 
 
@@ -226,15 +226,15 @@ def _prefix(listener: ListenerConfig) -> str:
 
 
 def mixed_realms(seen: Seen) -> Iterator[Mistake]:
-    """Listeners of one realm that let their clients in on different terms: who enters by one is heard at the other."""
+    """Listeners of one realm whose auths differ in kind: clients of the easier one reach those of the other."""
     first: dict[str, ListenerConfig] = {}
     for where, listener in seen.listeners():
         other = first.setdefault(listener.realm, listener)
         if _kind(seen, other) != _kind(seen, listener):
             text = (
                 f"is in realm {listener.realm!r} with listener {other.name}, whose auth is of another kind "
-                f"({_kind(seen, listener)} here, {_kind(seen, other)} there): who enters by one reaches the clients of "
-                "the other; give one of them a realm of its own"
+                f"({_kind(seen, listener)} here, {_kind(seen, other)} there): clients of the easier "
+                "one reach those of the other; give one of them a realm of its own"
             )
             yield Mistake(where, text)
 
@@ -249,7 +249,7 @@ def keys_to_two_realms(seen: Seen) -> Iterator[Mistake]:
             if other.realm != listener.realm and other.auth != listener.auth:
                 text = (
                     f"a secret of [auth.{listener.auth}] also opens listener {other.name}, in realm {other.realm!r}: "
-                    "who holds it is heard in both; give each realm secrets of its own"
+                    "its holder can connect to both; give each realm secrets of its own"
                 )
                 yield Mistake((*where, "auth"), text)
                 break

@@ -31,7 +31,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 def due(kinds: Iterable[type]) -> str:
     """The end of a sentence on a value whose JSON type is none of these."""
-    return f"is of the wrong type: {' or '.join(_JSON[kind] for kind in kinds)} is due"
+    return f"is of the wrong type: expected {' or '.join(_JSON[kind] for kind in kinds)}"
 
 
 def redacted(target: str) -> str:

@@ -133,7 +133,7 @@ _decode_json = msgspec.json.Decoder().decode
 def loads(message: str | bytes) -> dict[str, Any]:
     """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and deep nesting are refused."""
     if not isinstance(message, str):
-        raise Disconnect(Cause.NOT_JSON, "binary message where JSON text is due")
+        raise Disconnect(Cause.NOT_JSON, "expected JSON text, got a binary message")
     if len(message) > SHALLOW and too_deep(message):
         raise Disconnect(Cause.INVALID_PAYLOAD, TOO_DEEP)
     try:

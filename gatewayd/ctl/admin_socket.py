@@ -32,7 +32,7 @@ class AdminSocket:
         denied = None
         for path in self.paths:
             if not self.named and _planted(path, os.getuid()):
-                tried.append(f"{path}: its directory belongs to somebody else, who could be anybody")
+                tried.append(f"{path}: its directory belongs to another user, so it is not trusted")
                 continue
             try:
                 return str(path), connect(str(path))
@@ -45,7 +45,7 @@ class AdminSocket:
                 tried.append(f"{path}: no such file")
             except ConnectionRefusedError:
                 left = "nobody listens (left by a daemon that has ended)"
-                tried.append(f"{path}: {left if path.is_socket() else 'it is no socket'}")
+                tried.append(f"{path}: {left if path.is_socket() else 'it is not a socket'}")
             except BlockingIOError as error:
                 raise Unreachable(
                     f"the daemon at {path} does not accept connections; is it stuck or stopped?"

@@ -68,7 +68,7 @@ def check(text: str | bytes, where: str) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def batches(path: str, piece_bytes: int) -> Iterator[Batch]:
@@ -125,7 +125,7 @@ def _event(line: bytes, where: str) -> Any:
         case {"channel": str(), "event": str()}:
             return value
         case _:
-            raise UsageError(f'{where} is not an event: {{"channel": "…", "event": "…", "data": …}} is due')
+            raise UsageError(f'{where} is not an event: expected {{"channel": "…", "event": "…", "data": …}}')
 
 
 def _stdin() -> BufferedIOBase:

@@ -255,7 +255,7 @@ def time(given: str) -> float:
     found = _TIME.fullmatch(given)
     seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
     if seconds < 0.001:
-        raise argparse.ArgumentTypeError(f"a time such as 5s, 500ms or 1m is due, not {given!r}")
+        raise argparse.ArgumentTypeError(f"expected a time such as 5s, 500ms or 1m, got {given!r}")
     return seconds
 
 
@@ -275,7 +275,7 @@ def columns(given: str) -> list[str]:
 def positive(given: str) -> int:
     """A count."""
     if not (given.isascii() and given.isdecimal() and int(given)):
-        raise argparse.ArgumentTypeError(f"a whole number above 0 is due, not {given!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {given!r}")
     return int(given)
 
 

@@ -91,7 +91,7 @@ class State:
             if not name:
                 log.warning("%s kept before there were realms are in realm %s from now on", resource, realm.name)
             if unfit := realm.keeps(resource).restore(self._inner(table, realm, rows)):
-                raise ValueError(f"{unfit} values are no JSON, or too many")
+                raise ValueError(f"{unfit} values are not JSON, or too many")
 
     def _inner(self, table: Table, realm: Realm, rows: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[Key, bytes]]:
         """Rows by the keys that they have within their realm; those that had none are moved there."""

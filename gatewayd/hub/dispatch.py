@@ -133,7 +133,7 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
         if await client.pings.alive(hub.limits.probe_seconds):
             raise Disconnect(Cause.IDENTITY_IN_USE)
         if older.connection is client:
-            client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when its identity came again"))
+            client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when another client came with its identity"))
             hub.detach(older)
     for other in hub.find(realm, protocol, admission.identity):
         if other.connection is not None and other.connection.open:  # somebody else came in while we waited

@@ -198,7 +198,7 @@ def _check_beginning(line: bytes, *, plain: bool) -> None:
     if space and method == b"PRI":
         raise BadHead(400, "HTTP/2 is not spoken here: upgrade over HTTP/1.1")
     if space and method == b"CONNECT" and plain:
-        raise BadHead(400, "this is no proxy for other servers: CONNECT is not spoken here")
+        raise BadHead(400, "CONNECT is not supported: this server is not a proxy")
     methods = _PLAIN if plain else _UPGRADE
     if space and method not in methods:
         allow = (("Allow", ", ".join(sorted(name.decode() for name in methods))),)

@@ -1,4 +1,4 @@
-"""Requests to a backend are signed, so that it can tell who asks and that the request is fresh.
+"""Requests to a backend are signed, so that the backend can tell who asks and that the request is fresh.
 
 The signature is HMAC-SHA256 over the timestamp, a dot and the body. It is the same within the tolerance: who must act
 on a request once only has to remember the signatures that it has seen for that long.

@@ -41,7 +41,7 @@ async def test_publish_one_a_list_and_ndjson(tmp_path: Path) -> None:
         )
         assert status == 200
         assert [answer.get("delivered") for answer in answers] == [1, None, 1]
-        assert answers[1]["error"]["message"] == "channel is of the wrong type: a string is due"
+        assert answers[1]["error"]["message"] == "channel is of the wrong type: expected a string"
         assert one.heard() == [{"op": 0, "t": "F", "d": {}}]
         lines = b"\n".join(json.dumps({**event, "data": n}).encode() for n in range(120)) + b"\n\nnot json\n"
         status, answers = await node.ask("POST", "/v1/publish", lines, content_type="application/x-ndjson")

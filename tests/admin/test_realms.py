@@ -196,7 +196,7 @@ async def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(tmp_pat
         assert value["error"]["candidates"] == [mine.id, foreign.id]
         status, value = await node.ask("GET", "/v1/sessions/abcde", **ONE)
         assert (status, value["error"]["message"]) == (
-            404, "there is no session of this id; an id may be cut to 6 characters, not to fewer",
+            404, "there is no session of this id; an id can be shortened to 6 characters, not to fewer",
         )  # fmt: skip
         assert (await node.ask("GET", "/v1/sessions/abcdefg", **ALL))[0] == 404
         done = await node.ask("DELETE", f"/v1/sessions/{mine.id[:-1]}", **ONE)

@@ -46,9 +46,9 @@ def test_what_is_waited_for(query: str, wait: Wait | None) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("wait=", "wait is written or acknowledged, not ''"),
+        ("wait=", "wait must be written or acknowledged, not ''"),
         ("wait=read", "not 'read'"),
-        ("timeout=2s", "timeout goes with"),
+        ("timeout=2s", "timeout needs"),
         ("wait=written&timeout=31s", "up to 30s"),
         ("wait=written&timeout=-1s", "up to 30s"),
         ("wait=written&timeout=nan", "up to 30s"),

@@ -100,7 +100,7 @@ async def test_late_is_not_at_all(backend: Backend, command: str) -> None:
     async with asking(backend, timeout=0.3) as client:
         error = await failure(client, command, {})
         assert (error.slug, error.words) == ("timeout", "the backend did not answer in time")
-        assert str(error) == "timeout: no whole answer in 0.3 s"
+        assert str(error) == "timeout: no complete answer within 0.3 s"
 
 
 async def test_gone_and_back(backend: Backend) -> None:

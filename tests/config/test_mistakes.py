@@ -73,7 +73,7 @@ bind = "127.0.0.1:2"
         "bad.toml:21: listeners[1].name: duplicate name 'a', also of listeners[0]",
         "bad.toml:24: listeners[1].heartbeat_tolerance: must not be negative, got -1",
         "bad.toml:25: listeners[1].tls_cert: needs tls_key beside it",
-        "bad.toml:25: listeners[1].tls_cert: '/dev/null/cert.pem' is no file that this user can read",
+        "bad.toml:25: listeners[1].tls_cert: '/dev/null/cert.pem' is not a file that this user can read",
         "bad.toml:27: listeners[1].options.ad_hoc: expected boolean (true or false), got string 'yes'",
         'bad.toml:28: listeners[1].options.pth: unknown key, did you mean "path"?',
         "bad.toml:29: listeners[2].protocol: this key is required and missing",
@@ -244,14 +244,14 @@ tls_key = "{tmp_path}/key.pem"
         f"bad.toml:13: auth.y.secrets_file: {shared} is readable by everyone; chmod o-r it",
         "bad.toml:18: listeners[0].tls_cert: "
         "credential 'cert' needs $CREDENTIALS_DIRECTORY, which systemd sets (LoadCredential=)",
-        f"bad.toml:19: listeners[0].tls_key: '{tmp_path}/key.pem' is no file that this user can read",
+        f"bad.toml:19: listeners[0].tls_key: '{tmp_path}/key.pem' is not a file that this user can read",
     ]
 
 
 def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "key.pem").touch()
     text = LISTENER + f'tls_cert = "{tmp_path}"\ntls_key = "{tmp_path}/key.pem"\n'
-    assert mistakes(text) == [f"bad.toml:5: listeners[0].tls_cert: '{tmp_path}' is no file that this user can read"]
+    assert mistakes(text) == [f"bad.toml:5: listeners[0].tls_cert: '{tmp_path}' is not a file that this user can read"]
 
 
 @pytest.mark.parametrize("gateway", ["", '[gateway]\nstate_dir = ""\n'])

@@ -31,7 +31,7 @@ def test_they_are_not_part_of_the_value() -> None:
 
 def test_an_auth_that_nobody_passes() -> None:
     said = (
-        "bad.toml:8: warning: listeners[0].auth: nobody can ever enter: {} asks for a secret, and [auth.x] has none; "
+        "bad.toml:8: warning: listeners[0].auth: no client can ever connect: {} asks for a secret, and [auth.x] has none; "
         "add secrets or secrets_file there"
     )
     text = STATIC + "users = { a = 'b' }\n"
@@ -69,7 +69,7 @@ def test_a_secret_of_the_documentation(secret: str) -> None:
 
 def test_a_secret_that_was_to_be_put_in() -> None:
     (warning,) = read(STATIC + "users = { a = 'x${FLEET}' }\n" + listener("dmod")).warnings
-    assert warning.startswith("bad.toml:3: warning: auth.x.users.a: the secret holds ${, and nothing is put")
+    assert warning.startswith("bad.toml:3: warning: auth.x.users.a: the secret holds ${, which is not expanded")
 
 
 def test_a_placeholder_in_a_file(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_one_realm_with_two_kinds_of_auth() -> None:
     (warning,) = read(text + 'realm = "r"\n').warnings
     assert warning == (
         "bad.toml:10: warning: listeners[1]: is in realm 'r' with listener oxyl, whose auth is of another kind (open "
-        "here, static there): who enters by one reaches the clients of the other; give one of them a realm of its own"
+        "here, static there): clients of the easier one reach those of the other; give one of them a realm of its own"
     )
     same = text + 'realm = "r"\nauth = "y"\n[auth.y]\nkind = "static"\nsecrets = ["t"]\n'
     assert read(same).warnings == ()
@@ -187,7 +187,7 @@ def test_one_secret_for_two_realms() -> None:
     (warning,) = read(text.format("t")).warnings
     assert warning == (
         "bad.toml:16: warning: listeners[1].auth: a secret of [auth.y] also opens listener oxyl, in realm 'x': "
-        "who holds it is heard in both; give each realm secrets of its own"
+        "its holder can connect to both; give each realm secrets of its own"
     )
     assert read(text.format("t") + 'realm = "x"\n').warnings == ()
     one = STATIC + "secrets = ['s']\n" + listener("oxyl") + listener("utilbot", 'auth = "x"\nrealm = "z"')

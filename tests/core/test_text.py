@@ -28,8 +28,8 @@ def test_the_limit(length: int, shown: str) -> None:
 
 
 def test_the_types_that_are_due() -> None:
-    assert due((bool,)) == "is of the wrong type: true or false is due"
-    assert due((str, type(None))) == "is of the wrong type: a string or null is due"
+    assert due((bool,)) == "is of the wrong type: expected true or false"
+    assert due((str, type(None))) == "is of the wrong type: expected a string or null"
 
 
 def test_secrets_in_a_target_are_masked() -> None:

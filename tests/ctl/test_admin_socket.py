@@ -88,7 +88,7 @@ def test_without_a_daemon_every_place_that_was_tried_is_named(tmp_path: Path) ->
     assert why(absent).splitlines()[0] == f"no daemon at {absent}: no such file"
     (tmp_path / "file").touch()
     assert "no such file" in why(tmp_path / "file" / "admin.sock")
-    assert why(tmp_path / "file").startswith(f"no daemon at {tmp_path}/file: it is no socket\n")
+    assert why(tmp_path / "file").startswith(f"no daemon at {tmp_path}/file: it is not a socket\n")
 
 
 def test_a_path_too_long_for_a_socket() -> None:
@@ -172,6 +172,6 @@ def test_a_directory_planted_where_anyone_may_is_not_taken(tmp_path: Path) -> No
         tmp_path.chmod(0o1777)
         assert taken(AdminSocket([path], named=False)) == str(path)
         os.chown(path.parent, 65534, 65534)
-        assert "its directory belongs to somebody else" in why(path, named=False)
+        assert "its directory belongs to another user" in why(path, named=False)
         assert taken(AdminSocket([path], named=True)) == str(path)
         tmp_path.chmod(0o700)

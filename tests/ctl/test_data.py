@@ -31,7 +31,7 @@ def test_nothing_given_is_an_empty_object() -> None:
         ("", "it is not JSON: Expecting value"),
         ('{"a": 1 "b"}', "it is not JSON: Expecting ',' delimiter: line 1 column 9"),
         ("{} {}", "it is not JSON: Extra data"),
-        ("NaN", "it is not JSON that can be sent: NaN is no JSON value"),
+        ("NaN", "it is not JSON that can be sent: NaN is not a JSON value"),
         ("[1e999]", "it is not JSON that can be sent: Out of range float"),
         ("[" * 100_000, "it is not JSON that can be sent: nested too deeply"),
         ("9" * 5000, "it is not JSON that can be sent: Exceeds the limit"),

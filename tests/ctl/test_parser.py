@@ -97,7 +97,7 @@ def test_a_time(text: str, seconds: float) -> None:
 def test_what_is_no_time(ctl: Ctl, text: str) -> None:
     result = ctl("status", f"--timeout={text}")
     assert result.code == 2
-    assert "a time such as 5s, 500ms or 1m is due" in result.err
+    assert "expected a time such as 5s, 500ms or 1m" in result.err
 
 
 def test_columns(ctl: Ctl) -> None:
