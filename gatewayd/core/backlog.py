@@ -89,7 +89,7 @@ class Backlog:
     """
 
     __slots__ = (
-        "_ahead", "_behind", "_forgotten", "_told", "_told_at", "_untold", "acknowledged", "given", "lost", "max_age",
+        "_ahead", "_behind", "_forgotten", "_told", "_untold", "acknowledged", "given", "lost", "max_age",
         "max_bytes", "max_events", "policy", "skipped", "source", "unsure",
     )  # fmt: skip
 
@@ -117,8 +117,8 @@ class Backlog:
         self._behind = NOTHING  # written, and kept
         self._forgotten = 0  # the newest that was written, and is kept no more though it was not acknowledged
         self._untold: dict[str, int] | None = None
-        self._told: Mapping[str, int] = {}  # what a client with a cursor of its own was told
-        self._told_at = 0  # `given` at that time: a client that is beyond it knows
+        # What a client with a cursor of its own was told, and `given` at that time: a client that is beyond it knows.
+        self._told: tuple[int, Mapping[str, int]] | None = None
 
     # --- cursors --------------------------------------------------------------------------------------------
 
@@ -376,8 +376,8 @@ class Backlog:
     def _missing(self, cursor: int, known: dict[str, int]) -> dict[str, int]:
         """What a client that is at this cursor will never get; what is `known` of that tells why."""
         known.pop(Drop.FORGOTTEN.value, None)  # counted here
-        if cursor < self._told_at:
-            for reason, count in self._told.items():
+        if self._told is not None and cursor < self._told[0]:
+            for reason, count in self._told[1].items():
                 known[reason] = known.get(reason, 0) + count
         missing = self.given - cursor - len(self)
         missing -= sum(max(0, last - max(first - 1, cursor)) for first, last in self.skipped)
@@ -388,9 +388,9 @@ class Backlog:
         if missing:
             told[Drop.FORGOTTEN.value] = told.get(Drop.FORGOTTEN.value, 0) + missing
             self.lost += missing
-        self._told = {reason: count for reason, count in told.items() if count or not known[reason]}
-        self._told_at = self.given
-        return dict(self._told)
+        told = {reason: count for reason, count in told.items() if count or not known[reason]}
+        self._told = self.given, told
+        return dict(told)
 
     def settle(self) -> None:
         """The client that goes has never shown what it has, though others of its protocol do: what its socket took

@@ -87,7 +87,7 @@ class Connection:
     def speak(self, variant: str) -> None:
         """From here on everything is encoded in this variant."""
         self.variant = variant
-        self._frames = (self.wire.name, variant)
+        self._frames = self.wire.key(variant)
 
     def serve(self, stop: Callable[[], None], pings: Pings) -> None:
         """The tasks that serve this client are there; `stop` ends them."""

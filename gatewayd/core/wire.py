@@ -59,6 +59,7 @@ class Wire:
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
     _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
+    _keys: dict[str, tuple[str, str]] = field(init=False, factory=dict)
 
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
@@ -109,9 +110,13 @@ class Wire:
         payload = encoder(event) if encoder is not None else None
         return None if payload is None else encode(payload, variant)
 
+    def key(self, variant: str) -> tuple[str, str]:
+        """Under which an event's frame is found in `Event.frames`; one value for all connections."""
+        return self._keys.setdefault(variant, (self.name, variant))
+
     def frame(self, event: e.Event, variant: str, sequence: int = 0) -> bytes:
         """The frame of an event, made once a variant however many receive it; but for the number, where it has one."""
-        key = (self.name, variant) if self.number is None else (self.name, "body")
+        key = self.key("body" if self.number is not None else variant)
         made = event.frames.get(key)
         if made is None:
             encoder = self.encoders[e.Event]
