@@ -275,4 +275,5 @@ class Outbox:
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
+        self.hand_over()
         self.send, self.wake, self.pace, self.backlog = len, nobody, _Never, None

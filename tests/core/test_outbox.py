@@ -316,6 +316,16 @@ def test_the_backlog_keeps_what_waits_once_anybody_asks_for_it() -> None:
     assert (backlog.written, len(backlog), box.waiting, backlog.entries()) == (4, 0, 0, [])
 
 
+def test_what_waits_for_a_client_that_is_let_go_of_is_kept_for_the_next_one() -> None:
+    """A client whose tasks were cancelled is let go of before its session learns that it is gone."""
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
+    book = attached(box)
+    for number in range(2):
+        assert box.give(b"x", event(number), 0.0)
+    box.release()
+    assert [number for number, _ in book.entries(book.written)] == [1, 2]
+
+
 def test_what_does_not_fit_is_not_given() -> None:
     box = outbox(max_bytes=10, max_events=10, max_age=5.0)
     backlog = attached(box)
