@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ class Pasted:
 @contextmanager
 def pasted(name: str, ports: dict[str, str]) -> Iterator[Pasted]:
     code = moved(SNIPPETS[name], ports)
+    # Where the tests run in the background, Ctrl-C is ignored by everything that they start.
+    code = f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"
     assert re.search(rf"127\.0\.0\.1:({'|'.join(ports.values())})/", code)
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code],
@@ -119,6 +122,12 @@ def test_the_tour(daemon: Running, ports: dict[str, str], tmp_path: Path) -> Non
         line = bot.said.partition("now, elsewhere: ")[2].partition("\n")[0]
         assert publish(tmp_path, line) == "delivered 1, buffered 0, dropped 0"  # nobody else has its identity
         bot.says('"t":"GREETING"')
+        bot.process.send_signal(signal.SIGINT)  # Ctrl-C
+        bot.process.wait(10)
+    assert publish(tmp_path, line) == "delivered 0, buffered 1, dropped 0"
+    with pasted("utilbot", ports) as bot:
+        bot.says('"t":"GREETING"')
+        assert '"resumed":true' in bot.said
     with pasted("rooms", ports) as room:
         room.says("elsewhere")
         assert publish(tmp_path, room.said) == "delivered 2, buffered 0, dropped 0"
