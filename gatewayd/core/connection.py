@@ -178,9 +178,7 @@ class Connection:
             self.send(e.Beat(), now)
 
     def _answered_beat(self) -> None:
-        """A beat is answered: the oldest that it can be for, so that a late or a missing answer never proves too much.
-        The client has read all that was said before that one; an answer to nothing proves nothing.
-        """
+        """A beat is answered: the oldest that it can be for, so that it never proves too much."""
         if not self._unanswered:
             return
         self._unanswered -= 1

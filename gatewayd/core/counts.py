@@ -38,10 +38,7 @@ class Drop(StrEnum):
 
 @frozen
 class Counts:
-    """Sessions that have the event now, that get it when they are resumed, and what was dropped.
-
-    `dropped` is the sum of `reasons`, which may speak of older events than this one. `number` is the event's own.
-    """
+    """Sessions that have the event now or when they are resumed; and what was dropped for it, older events included."""
 
     delivered: int = 0
     buffered: int = 0

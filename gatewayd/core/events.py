@@ -19,11 +19,7 @@ LONGEST_NAME = 512
 
 @frozen
 class Identify:
-    """Who the client claims to be; `claim` is the payload's data, already checked for its shape.
-
-    `grant` is auth's verdict where the request was judged before hello; with `only_proof` the client has to say later
-    who it is.
-    """
+    """Who the client claims to be. `grant` is auth's verdict on its request; `only_proof`: who it is, it says later."""
 
     claim: Any
     grant: Grant | None = None
@@ -32,10 +28,7 @@ class Identify:
 
 @frozen
 class Heartbeat:
-    """A sign of life. `data` is what came with it; `acked` is False where the protocol wants no answer.
-
-    `seen` is the sequence up to which the client says that it has all events, where its protocol has it say so.
-    """
+    """A sign of life, with `data`. `acked` is False where no answer is due; `seen` is the sequence it has all up to."""
 
     data: Any = None
     acked: bool = True
@@ -71,10 +64,7 @@ class Hello:
 
 @frozen
 class Ready:
-    """The client is identified. `data` is the protocol's own; `gaps` counts by reason the events it will never get.
-
-    A reason may be there with the count 0: something may be lost, and nobody knows how much.
-    """
+    """The client is identified. `gaps` counts by reason the events it will never get; 0 is an unknown number."""
 
     data: Any = None
     resumed: bool = False

@@ -25,10 +25,7 @@ class Intake:
     per_second: int = 262144
 
     def holding(self, message: int) -> Intake:
-        """The same, where one message of that size always fits: its own bound says whether it is too big.
-
-        Before identify one of `FIRST_MESSAGE` does: nobody has more to say then.
-        """
+        """The same with room for one message of that size, which has its own bound; before identify, a first one."""
         first = min(message, FIRST_MESSAGE) + FRAMING
         return evolve(self, unidentified=max(self.unidentified, first), burst=max(self.burst, message + FRAMING))
 

@@ -58,9 +58,7 @@ class Session:
         return self.connection.state.value if self.connection is not None else "detached"
 
     def outgrown(self, channels: Collection[str]) -> list[str]:
-        """What it still hears of its last login, of a kind in which the new one's `channels` say otherwise: it has
-        moved to another listener, or comes back as another type of service.
-        """
+        """What it hears of its last login alone, of kinds for which the new one's `channels` say otherwise."""
         if not self.channels:
             return []
         kinds = {_kind(channel) for channel in channels if channel not in self.channels}

@@ -21,10 +21,7 @@ Ask = Callable[["Session", "Command", Callable[[Any], None]], Coroutine[Any, Any
 
 
 class ListenerPort:
-    """The `Port` of one listener, which says what its methods do; `verify` is its auth, `ask` the node's backend.
-
-    `hold_back` waits as long as the refusal of one more wrong key from an address has to, `pause` for one turn.
-    """
+    """The `Port` of one listener, which documents it. `hold_back` delays the refusal of one more wrong key."""
 
     def __init__(
         self, hub: Hub, realm: Realm, protocol: str, verify: Verify, ask: Ask, *, hold_back: HoldBack,

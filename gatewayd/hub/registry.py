@@ -34,9 +34,7 @@ class Registry:
         self.smallest_outbox = math.inf  # bytes of the smallest that any client has had
 
     def surplus(self) -> Session | None:
-        """The one that has to end before there is room for another: the longest detached of the realm with the most, so
-        that no other tenant gives way. None where there is room, or nobody is detached.
-        """
+        """The session to end where there is no room: the longest detached of the realm that has the most of them."""
         if len(self.sessions) < self.limit:
             return None
         fullest = max((realm.detached for realm in self._realms.all), key=len)

@@ -101,10 +101,9 @@ class _Box:
 
 
 class MemoryNotifications:
-    """What waits for a user who is not there: in order, encoded, and bounded; the oldest give way.
+    """What waits for absent users: in order, encoded, bounded; the oldest give way, or the longest waiting user.
 
-    Every notification has a number, which grows over all users: with the user it is the key under which it is kept.
-    Of too many users, the longest waiting one is forgotten.
+    Notifications are numbered over all users: user and number are the key under which one is kept.
     """
 
     def __init__(self, limits: NotificationLimits | None = None, *, store: Store | None = None) -> None:
@@ -198,11 +197,7 @@ class MemoryNotifications:
             del self._boxes[user]
 
     def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
-        """Fill from what was kept; the answer is how many rows make no sense.
-
-        What is too much by now gives way later: a user's own before they are given, all others when the next one is
-        kept.
-        """
+        """Fill from what was kept; how many rows make no sense. What is beyond the bounds by now gives way later."""
         found, unfit = [], 0
         for key, body in rows:
             if isinstance(key, tuple) and is_json(body) and (key[1] != LOST or body.isdigit()):
