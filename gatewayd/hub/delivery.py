@@ -67,13 +67,9 @@ class Delivery:
         totals.buffered += tally.buffered
         return tally.counts(events[0].number)
 
-    def fits_all(self, event: Event) -> bool:
-        """Whether every outbox that there is can hold it."""
-        return event.size + MOST_AROUND < self._registry.smallest_outbox
-
     def refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
         """Raise `EventTooBig` where a receiver's outbox could never hold it: it would cut off its client."""
-        if self.fits_all(event):
+        if event.size + MOST_AROUND < self._registry.smallest_outbox:
             return
         for session in receivers:
             connection = session.connection

@@ -282,15 +282,12 @@ class Hub:
         `protocol` is the only one whose sessions may get it; "" lets any. With `whole`, raises `EventTooBig` where one
         of them could never be given it.
         """
-        delivery = self.delivery
-        if one:
-            event = delivery.event(channel, name, data, realm=realm.name, protocol=protocol)
-        else:
-            event = delivery.event(channel, name, data)
-        receivers = () if one else realm.receivers(channel, name, data, besides, protocol)
-        if whole and not delivery.fits_all(event):
-            delivery.refuse_too_big(event, receivers or realm.receivers(channel, name, data, besides, protocol))
-        return delivery.publish([event], receivers)
+        place = {"realm": realm.name, "protocol": protocol} if one else {}
+        event = self.delivery.event(channel, name, data, **place)
+        hearing = realm.receivers(channel, name, data, besides, protocol) if whole or not one else ()
+        if whole:
+            self.delivery.refuse_too_big(event, hearing)
+        return self.delivery.publish([event], () if one else hearing)
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""
