@@ -73,9 +73,9 @@ def missed(item: Session) -> int:
 
 def delivered(item: Session) -> int:
     """Events that its clients' sockets have taken."""
-    written = item.backlog.written
-    skipped = sum(last - first + 1 for first, last in item.backlog.skipped if last <= written)
-    return max(0, written - item.backlog.lost - skipped)
+    backlog = item.backlog
+    skipped = sum(last - first + 1 for first, last in backlog.skipped)
+    return max(0, backlog.given - len(backlog) - backlog.lost - skipped)
 
 
 def counts(item: Counts) -> dict[str, Any]:

@@ -63,6 +63,21 @@ def test_an_event_too_big_to_be_kept_is_not_buffered() -> None:
     assert again.session.backlog.lost == 1
 
 
+def test_what_is_lost_behind_an_event_that_waits_takes_nothing_from_what_was_delivered() -> None:
+    talk = book(resume_bytes=100)
+    person = ready(talk)
+    for n in range(2):
+        post(talk, n)
+    numbers(person)
+    person.leave()
+    post(talk, 2)
+    post(talk, "x" * 200)
+    backlog = person.session.backlog
+    assert (backlog.given, backlog.written, len(backlog), backlog.lost) == (4, 2, 1, 1)
+    assert views.delivered(person.session) == 2
+    assert views.delivered(ready_again(talk).session) == 3
+
+
 def test_a_listener_that_keeps_nothing() -> None:
     talk = book(resume_events=0)
     person = ready(talk)
