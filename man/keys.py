@@ -25,9 +25,10 @@ from gatewayd.config.values import Bind, FileMode, Kinds, Secret, format_rate, f
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.rate import Rate, Seconds
 
-_OF_THE_NODE = " and ".join(key for key in keys_of(LimitsConfig) if key not in keys_of(ListenerConfig))
+_OF_THE_NODE = ", ".join(key for key in keys_of(LimitsConfig) if key not in keys_of(ListenerConfig))
 LISTENER = (
-    "A listener is one socket that speaks one protocol; name, protocol and bind are needed. It may set any key of "
+    "A listener is one socket that speaks one protocol; name, protocol and bind are needed. It may set keys of [limits] "
+    "for itself."
 )
 TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
     "[gateway]": (("", GatewayConfig, "The daemon as a whole."),),
@@ -36,7 +37,7 @@ TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
         ("", ApiConfig, "The same API over TCP, for holders of a token. Without this table it is not served."),
         ("tokens", ApiToken, "Each is a table; its secret is in token, or in the file that file names."),
     ),
-    "[limits]": (("", LimitsConfig, f"Bounds for the node; a listener may set its own, except {_OF_THE_NODE}."),),
+    "[limits]": (("", LimitsConfig, f"Bounds for the node. A listener may set its own, but for: {_OF_THE_NODE}."),),
     "[auth.NAME]": tuple((f'kind = "{kind}"', cls, " ".join(str(cls.__doc__).split())) for kind, cls in KINDS.items()),
     "[backend]": (
         (
@@ -45,7 +46,7 @@ TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
             "Where commands go, and who is told of sessions. Exactly one of url and handlers is needed.",
         ),
     ),
-    "[[listeners]]": (("", ListenerConfig, f"{LISTENER}[limits] that a client can meet for itself."),),
+    "[[listeners]]": (("", ListenerConfig, LISTENER),),
 }
 _WORDS = {
     str: "string",

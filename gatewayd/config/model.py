@@ -104,7 +104,7 @@ class GatewayConfig:
     journal_interval: Seconds = attrs.field(default=Seconds(0.1), validator=_positive)
     """Changes are on disk after this time at the latest."""
     shutdown_grace: Seconds = attrs.field(default=Seconds(10.0), validator=_not_negative)
-    """How long clients have to say goodbye when the daemon stops."""
+    """How long clients have to close when the daemon stops."""
     fast_lane: bool = True
     """The daemon reads plain frames itself; false gives every frame to trio-websocket."""
 
