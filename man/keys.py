@@ -27,8 +27,8 @@ from gatewayd.core.rate import Rate, Seconds
 
 _OF_THE_NODE = ", ".join(key for key in keys_of(LimitsConfig) if key not in keys_of(ListenerConfig))
 LISTENER = (
-    "A listener is one socket that speaks one protocol; name, protocol and bind are needed. It may set keys of [limits] "
-    "for itself."
+    "A listener is one socket that speaks one protocol; name, protocol and bind are needed. It may set keys of "
+    "[limits] for itself."
 )
 TABLES: Mapping[str, tuple[tuple[str, type, str], ...]] = {
     "[gateway]": (("", GatewayConfig, "The daemon as a whole."),),
