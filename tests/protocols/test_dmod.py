@@ -422,6 +422,19 @@ def test_a_page_that_came_beside_a_dead_one_is_given_what_that_one_never_acknowl
     assert page(talk).heard() == [passed()]
 
 
+def test_what_all_other_pages_have_heard_is_not_said_to_them_again() -> None:
+    talk = book()
+    dead = beating(talk)
+    beside = ready(talk)
+    talk.hub.notify("000", 1)
+    assert beside.heard() == [event("NOTIFICATION", 1)]
+    dead.leave()
+    talk.advance(61)
+    assert dead.session.ended is not None
+    assert [said for said in beside.heard() if said != BEAT] == []
+    assert notes_for(talk.hub, "000") == []
+
+
 def test_what_a_guild_is_told_is_no_users_notification() -> None:
     talk = book()
     person = ready(talk)
