@@ -90,7 +90,7 @@ class State:
             realm = hub.realms.make(str(name)) if name else _first_with(hub, resource)
             if not name:
                 log.warning("%s kept before there were realms are in realm %s from now on", resource, realm.name)
-            if unfit := realm.keeps(resource).restore(self._inner(table, realm, rows)):
+            if unfit := realm.kept[resource].restore(self._inner(table, realm, rows)):
                 raise ValueError(f"{unfit} values are not JSON, or too many")
 
     def _inner(self, table: Table, realm: Realm, rows: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[Key, bytes]]:

@@ -1,7 +1,4 @@
-"""Who hears what: the channels of sessions, and the grants that give them some.
-
-Law: a session hears through a grant what its latest grant says, and no more; what its protocol subscribed stays.
-"""
+"""Who hears what: the channels that sessions have subscribed to."""
 
 from __future__ import annotations
 

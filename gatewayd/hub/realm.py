@@ -53,7 +53,7 @@ class Realm:
         self.rooms = Rooms(store, limits.rooms)
         self.documents = MemoryDocuments(limits.documents, limits.documents_bytes, store=store)
         self.notifications = MemoryNotifications(notified, store=store)
-        self._kept: dict[Resource, Kept] = {
+        self.kept: dict[Resource, Kept] = {
             Resource.DOCUMENTS: self.documents,
             Resource.NOTIFICATIONS: self.notifications,
             Resource.ROOMS: self.rooms,
@@ -83,10 +83,6 @@ class Realm:
         if name not in self._shared:
             self._shared[name] = make()
         return self._shared[name]
-
-    def keeps(self, resource: Resource) -> Kept:
-        """Where such resources are kept."""
-        return self._kept[resource]
 
     def uses(self, resource: Resource) -> bool:
         """Whether a listener of this realm uses such a resource."""
@@ -153,7 +149,7 @@ class Realm:
 
     def rows(self) -> Iterator[Row]:
         """All rows that there have to be of what this realm keeps, sessions and events apart."""
-        for kept in self._kept.values():
+        for kept in self.kept.values():
             for table, key, value in kept.rows():
                 yield table, (self.name, *parts(key)), value
 

@@ -99,7 +99,7 @@ def take_up(disk: Disk, hub: Hub, settings: dict[str, Settings], lived: float) -
     """As a start does it."""
     for resource in (Resource.NOTIFICATIONS, Resource.ROOMS):
         for name, rows in groupby(disk.values(Table(resource)), key=lambda row: parts(row[0])[0]):
-            hub.realms.make(str(name)).keeps(resource).restore([(within(key), value) for key, value in rows])
+            hub.realms.make(str(name)).kept[resource].restore([(within(key), value) for key, value in rows])
     sessions = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     events = [(int(str(key)), decode_event(value)) for key, value in disk.values(Table.EVENTS)]
     restore(hub, settings, sessions, events, lived)

@@ -32,7 +32,7 @@ def test_a_resource_is_kept_in_one_place_whoever_uses_it() -> None:
     Playbook(utilbot.PROTOCOL, beside=talk, listener="bots")
     assert talk.realm.uses(Resource.NOTIFICATIONS)
     assert not talk.realm.uses(Resource.ROOMS)
-    assert talk.realm.keeps(Resource.NOTIFICATIONS) is talk.realm.notifications
+    assert talk.realm.kept[Resource.NOTIFICATIONS] is talk.realm.notifications
     assert book().realm.uses(Resource.NOTIFICATIONS) is False
 
 
