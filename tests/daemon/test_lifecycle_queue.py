@@ -287,11 +287,11 @@ NONSENSE: list[tuple[str, tuple[Any, ...], str]] = [
     ("INSERT INTO events VALUES (7, ?)", ("[]",), "the row 7 of events makes no sense"),
     ("INSERT INTO rooms VALUES ('main', 'r', ?)", ('{"bans": 1}',), "the row ('main', 'r') of rooms makes no sense"),
     ("INSERT INTO idempotency VALUES ('', 'i', ?)", ("{}",), "the row ('', 'i') of idempotency makes no sense"),
-    ("INSERT INTO documents VALUES ('main', 'd', ?)", ("{",), "documents makes no sense (1 values are no JSON"),
+    ("INSERT INTO documents VALUES ('main', 'd', ?)", ("{",), "documents makes no sense (1 values are not JSON"),
     (
         "INSERT INTO notifications VALUES ('main', 'u', 1, ?)",
         ("{",),
-        "notifications makes no sense (1 values are no JSON",
+        "notifications makes no sense (1 values are not JSON",
     ),
     ("INSERT INTO lifecycle VALUES (1, ?)", ("{}",), "the row 1 of lifecycle makes no sense"),
     ("INSERT INTO meta VALUES ('lifecycle', ?)", ("x",), "the row 'lifecycle' of meta makes no sense"),
