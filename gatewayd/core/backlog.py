@@ -327,7 +327,7 @@ class Backlog:
             self.unsure = None
             return {}  # nearly always
         self._forget(now)
-        self._make_sure(cursor)
+        self.make_sure(cursor)
         start = cursor
         if start is None:
             acknowledged = self.policy.retention is Retention.ACKNOWLEDGED
@@ -359,8 +359,8 @@ class Backlog:
             (one, end), (other, newer), *rest = self.skipped
             self.skipped = ((other - (end - one + 1), newer), *rest)
 
-    def _make_sure(self, cursor: int | None) -> None:
-        """Where a client has seen more than the disk, what was given since then comes behind that."""
+    def make_sure(self, cursor: int | None) -> None:
+        """Where a client may have seen more than is on disk, up to `cursor`, what was given since comes behind it."""
         unsure, self.unsure = self.unsure, None
         if unsure is None or cursor is None or cursor <= unsure[0]:
             return

@@ -138,7 +138,9 @@ class Hub:
         self.observers.behind(session)
 
     def _resume(self, session: Session, cursor: int | None) -> dict[str, int]:
-        unsure = session.backlog.unsure
+        unsure, connection = session.backlog.unsure, session.connection
+        if unsure is not None and cursor is None and connection is not None and connection.wire.number is not None:
+            session.backlog.make_sure(unsure[1])  # it counts, and does not say how far
         gaps = session.backlog.resume(cursor, self.clock())
         if unsure is not None:
             self.journaling.renumbered(session)
