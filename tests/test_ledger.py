@@ -15,6 +15,8 @@ from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table, decode_event
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
+from gatewayd.protocols import utilbot
+from gatewayd.protocols.describe import causes
 from tests import ledger
 from tests.hub.disk import Disk, snapshot, take_up
 from tests.playbook import Person, Playbook
@@ -328,3 +330,8 @@ def test_the_backend_learns_of_the_gap_as_well() -> None:
     write(talk, *"xyz")
     assert gap(come(talk, 0)) == {"resume_buffer_full": 2}
     assert told == [("opened", {}), ("detached", {}), ("resumed", {"resume_buffer_full": 2})]
+
+
+def test_only_a_protocol_whose_clients_see_sequences_has_a_cause_for_a_wrong_one() -> None:
+    assert Cause.INVALID_SEQUENCE in dict(causes(ledger.PROTOCOL))
+    assert Cause.INVALID_SEQUENCE not in dict(causes(utilbot.PROTOCOL))
