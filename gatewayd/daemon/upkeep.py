@@ -29,7 +29,7 @@ async def _make_calls(hub: Hub, epoll: Epoll, nursery: trio.Nursery, limits: Dae
     timers, room = hub.timers, trio.CapacityLimiter(limits.logins_at_once)
     while True:
         woken = trio.Event()
-        timers.woken = woken.set
+        timers.when_earlier(woken.set)
         if timers.next <= trio.current_time():
             with trio.move_on_after(limits.catch_up_seconds):
                 await epoll.caught_up()

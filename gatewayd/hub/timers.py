@@ -32,16 +32,20 @@ class Due:
 
 
 class Timers:
-    """Monotonic seconds. `woken` is called when the next due time has moved earlier."""
+    """Monotonic seconds."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Due]] = []
         self._order = count()
         self._cancelled = 0
-        self.woken: Callable[[], None] = lambda: None
+        self._earlier: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def when_earlier(self, call: Callable[[], None]) -> None:
+        """Have a call made, from now on this one alone, whenever the next due time moves earlier."""
+        self._earlier = call
 
     def at(self, when: float, call: Call) -> Due:
         """Make a call at that time, or at the first chance after it."""
@@ -49,7 +53,7 @@ class Timers:
         earlier = when < self.next
         heapq.heappush(self._heap, (when, next(self._order), due))
         if earlier:
-            self.woken()
+            self._earlier()
         return due
 
     def sweep(self) -> None:

@@ -10,7 +10,7 @@ from gatewayd.hub.timers import SWEPT, Timers
 
 def test_calls_come_in_their_order_and_cancelled_ones_do_not() -> None:
     timers, said, woken = Timers(), [], []
-    timers.woken = lambda: woken.append(1)
+    timers.when_earlier(lambda: woken.append(1))
     assert timers.next == math.inf
     timers.at(2.0, lambda: said.append("late"))
     timers.at(1.0, lambda: said.append("first"))
