@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from itertools import chain, takewhile
 from typing import Protocol
 
 from attrs import field, frozen
@@ -63,18 +62,21 @@ UNTIL_WRITTEN = Policy()
 
 
 class Source(Protocol):
-    """An outbox, as its backlog sees it: the newest events that were given may wait there alone."""
+    """An outbox, as its backlog sees it: what is given to its client is counted there, and may wait there alone. A
+    publish would touch one object more for each of its receivers.
+    """
 
-    @property
-    def waiting(self) -> int:
-        """How many."""
+    given: int
+    """Events that were given through it."""
+    waiting: int
+    """The newest of them, which the backlog does not keep itself."""
 
     def hand_over(self) -> None:
         """Let the backlog keep them itself (`take_back`)."""
 
 
 class _NoClient:
-    waiting = 0
+    given = waiting = 0
 
     def hand_over(self) -> None: ...
 
@@ -89,7 +91,7 @@ class Backlog:
     """
 
     __slots__ = (
-        "_ahead", "_behind", "_forgotten", "_told", "_untold", "acknowledged", "given", "lost", "max_age",
+        "_ahead", "_behind", "_forgotten", "_given", "_told", "_untold", "acknowledged", "lost", "max_age",
         "max_bytes", "max_events", "policy", "skipped", "source", "unsure",
     )  # fmt: skip
 
@@ -100,8 +102,6 @@ class Backlog:
         self.max_events = max_events
         self.max_bytes = max_bytes
         self.max_age = max_age
-        self.given = 0
-        """The newest sequence."""
         self.acknowledged: int | None = 0 if policy.acknowledges else None
         """The client has shown that it has all up to this one; None where it has no way to."""
         self.lost = 0
@@ -113,6 +113,7 @@ class Backlog:
         seen all the same; until a client comes."""
         self.source: Source = NO_CLIENT
         """The outbox whose writes count."""
+        self._given = 0  # without what the source has counted
         self._ahead = NOTHING  # not written
         self._behind = NOTHING  # written, and kept
         self._forgotten = 0  # the newest that was written, and is kept no more though it was not acknowledged
@@ -121,6 +122,20 @@ class Backlog:
         self._told: tuple[int, Mapping[str, int]] | None = None
 
     # --- cursors --------------------------------------------------------------------------------------------
+
+    @property
+    def given(self) -> int:
+        """The newest sequence."""
+        return self._given + self.source.given
+
+    @given.setter
+    def given(self, sequence: int) -> None:
+        self._given = sequence - self.source.given
+
+    def attach(self, source: Source) -> None:
+        """A client's outbox counts what it is given from here on."""
+        given, self.source = self.given, source
+        self.given = given
 
     @property
     def written(self) -> int:
@@ -165,10 +180,9 @@ class Backlog:
         if after >= self.given:  # nearly always, at a login
             return []
         self.source.hand_over()
-        newest_first = chain(reversed(self._ahead), reversed(self._behind))
-        found = list(takewhile(lambda entry: entry[0] > after, newest_first))
-        found.reverse()
-        return found
+        if self._behind is NOTHING:
+            return self._ahead.after(after)
+        return self._behind.after(after) + self._ahead.after(after)
 
     def missed(self) -> list[Event]:
         """The events that are not written, in order."""
@@ -178,9 +192,11 @@ class Backlog:
 
     def append(self, event: Event) -> None:
         """The session is given an event that its socket has not taken yet."""
-        self.source.hand_over()
-        self.given += 1
-        self.take_back(self.given, event)
+        source = self.source
+        if source.waiting:
+            source.hand_over()
+        self._given += 1
+        self.take_back(self._given + source.given, event)
 
     def take_back(self, sequence: int, event: Event) -> None:
         """An event that was given, and that the socket has not taken, is kept in here."""
@@ -206,6 +222,9 @@ class Backlog:
             self.given += 1
             return self.lose(reason, 1)
         self.append(event)
+        ahead, behind = self._ahead, self._behind  # a publish may come here for thousands in a row
+        if len(ahead.events) + len(behind.events) <= self.max_events and ahead.bytes + behind.bytes <= self.max_bytes:
+            return {}
         return self.trim()
 
     def retain_all(self, first: int, events: Iterable[Event]) -> None:
@@ -218,6 +237,13 @@ class Backlog:
 
     def wrote(self, sequence: int) -> None:
         """The socket took all up to this one whole."""
+        if self._ahead is NOTHING:
+            return
+        if self.policy.retention is Retention.WRITTEN:
+            self._ahead.drop(sequence)
+            if not self._ahead.events:
+                self._ahead = NOTHING
+            return
         while self._ahead and self._ahead.first[0] <= sequence:
             self._keep_written(*self._take_ahead())
         self._forget(-math.inf)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import takewhile
 
 from gatewayd.core.events import Event
 
@@ -18,20 +19,20 @@ Entry = tuple[int, Event]
 class Entries:
     """A queue with two ends; `bytes` is the sum of `Event.size`."""
 
-    __slots__ = ("_events", "_runs", "bytes")
+    __slots__ = ("_runs", "bytes", "events")
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque()
+        self.events: deque[Event] = deque()
         self._runs: list[list[int]] = []  # the first and the last sequence of each
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     @property
     def first(self) -> Entry:
         """The oldest."""
-        return self._runs[0][0], self._events[0]
+        return self._runs[0][0], self.events[0]
 
     @property
     def newest(self) -> int:
@@ -40,9 +41,33 @@ class Entries:
 
     def __reversed__(self) -> Iterator[Entry]:
         """The newest first."""
-        events = reversed(self._events)
+        events = reversed(self.events)
         for first, last in reversed(self._runs):
             yield from zip(range(last, first - 1, -1), events, strict=False)
+
+    def after(self, cursor: int) -> list[Entry]:
+        """What is behind a cursor, oldest first; of few, and of all, it takes no longer than there are."""
+        if self._runs and cursor < self._runs[0][0]:
+            found: list[Entry] = []
+            events = iter(self.events)
+            for first, last in self._runs:
+                found += zip(range(first, last + 1), events, strict=False)
+            return found
+        found = list(takewhile(lambda entry: entry[0] > cursor, reversed(self)))
+        found.reverse()
+        return found
+
+    def drop(self, sequence: int) -> None:
+        """Let go of all up to this one."""
+        runs, count = self._runs, 0
+        while runs and runs[0][1] <= sequence:
+            first, last = runs.pop(0)
+            count += last - first + 1
+        if runs and runs[0][0] <= sequence:
+            count += sequence - runs[0][0] + 1
+            runs[0][0] = sequence + 1
+        for _ in range(count):
+            self.bytes -= self.events.popleft().size
 
     def append(self, sequence: int, event: Event) -> None:
         """A newer one."""
@@ -51,7 +76,7 @@ class Entries:
             last[1] = sequence
         else:
             runs.append([sequence, sequence])
-        self._events.append(event)
+        self.events.append(event)
         self.bytes += event.size
 
     def appendleft(self, sequence: int, event: Event) -> None:
@@ -60,12 +85,12 @@ class Entries:
             self._runs[0][0] = sequence
         else:
             self._runs.insert(0, [sequence, sequence])
-        self._events.appendleft(event)
+        self.events.appendleft(event)
         self.bytes += event.size
 
     def popleft(self) -> Entry:
         """Take the oldest."""
-        run, event = self._runs[0], self._events.popleft()
+        run, event = self._runs[0], self.events.popleft()
         run[0] += 1
         if run[0] > run[1]:
             del self._runs[0]
@@ -74,7 +99,7 @@ class Entries:
 
     def pop(self) -> Entry:
         """Take the newest."""
-        run, event = self._runs[-1], self._events.pop()
+        run, event = self._runs[-1], self.events.pop()
         run[1] -= 1
         if run[0] > run[1]:
             self._runs.pop()

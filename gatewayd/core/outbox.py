@@ -56,7 +56,7 @@ class Outbox:
     """
 
     __slots__ = (
-        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
+        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "given", "max_age",
         "max_bytes", "max_events", "pace", "send", "waiting", "wake",
     )  # fmt: skip
 
@@ -73,8 +73,8 @@ class Outbox:
         self.charged = 0
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
-        self.waiting = 0
-        """Events that the backlog does not keep itself: the newest that it was given."""
+        self.given = self.waiting = 0
+        """As `Source`."""
         self.finished = False
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
@@ -97,7 +97,7 @@ class Outbox:
         """From here on the client is given the events of this backlog."""
         self.backlog = backlog
         self._retains = backlog.policy.retention is not Retention.WRITTEN
-        backlog.source = self
+        backlog.attach(self)
 
     def push(self, data: bytes, now: float, *, free: bool = False) -> bool:
         """Queue a frame that is no event. False: it did not fit, or the oldest entry is too old; nothing was queued.
@@ -124,7 +124,7 @@ class Outbox:
             except OSError:
                 sent = 0
             if sent == len(data):
-                backlog.given += 1
+                self.given += 1
                 if self._retains:
                     backlog.retain(event, now)
                 return True
@@ -132,18 +132,18 @@ class Outbox:
         if self.finished:  # it is for the next client
             backlog.append(event)
             return True
-        backlog.given += 1
+        self.given += 1
         self.waiting += 1
         if self._queue(data, event, now, len(data)):
             return True
-        backlog.given -= 1
+        self.given -= 1
         self.waiting -= 1
         return False
 
     def replay(self, data: bytes, sequence: int, now: float) -> None:
         """The frame of the next event of the backlog that is not written; free of the bounds."""
         assert self.backlog is not None
-        if self._send(data, free=True):
+        if self._entries is _NONE and self._send(data, free=True):
             self.backlog.wrote(sequence)
         else:
             self._queue(data, sequence, now, 0)
@@ -241,10 +241,9 @@ class Outbox:
             if replayed:
                 backlog.wrote(replayed)
             if given:
-                first = backlog.given - self.waiting + 1
                 self.waiting -= len(given)
                 if self._retains:
-                    backlog.retain_all(first, given)
+                    backlog.retain_all(backlog.given - self.waiting - len(given) + 1, given)
         return bool(replayed or given)
 
     def hand_over(self) -> None:

@@ -111,16 +111,16 @@ class Delivery:
             if not event.one:  # else nothing is lost: another one gets it
                 tally.drop(Drop.SESSION_ENDED)
             return False
-        refused = backlog.refuses(event)
-        if refused is not None and event.one:
+        if event.one and backlog.refuses(event) is not None:
             return False
         losses = backlog.keep(event)
         if losses:
             tally.add(losses)
             self._observers.lost(session, losses)
-        if refused is None:
-            self._observers.behind(session)
-        return refused is None
+            if Drop.TOO_BIG in losses or Drop.NOT_KEPT in losses:
+                return False
+        self._observers.behind(session)
+        return True
 
     def rescue(self, session: Session, missed: Sequence[Event], tally: Tally) -> None:
         """A session has ended without these: what was for it alone is given to another, or waits for its user."""
