@@ -211,6 +211,16 @@ class Machine(RuleBasedStateMachine):
                 lost += 1
         return lost
 
+    def parted(self) -> int:
+        """The same without a client: what is too big by itself is lost alone."""
+        lost = 0
+        for _, row in self.model.at(Place.AHEAD):
+            assert row.event is not None
+            if row.event.size > self.bounds[1]:
+                self.model.lose(row, Drop.RESUME_BUFFER_FULL)
+                lost += 1
+        return lost + self.trimmed()
+
     # --- the client -----------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.attached and self.policy.acknowledges)
@@ -230,13 +240,7 @@ class Machine(RuleBasedStateMachine):
             self.backlog.settle()
             if self.policy.retention is Retention.ACKNOWLEDGED:
                 self.model.let_go(self.model.written)
-        lost = 0
-        for _, row in self.model.at(Place.AHEAD):
-            assert row.event is not None
-            if row.event.size > self.bounds[1]:
-                self.model.lose(row, Drop.RESUME_BUFFER_FULL)
-                lost += 1
-        lost += self.trimmed()
+        lost = self.parted()
         assert self.backlog.part() == ({Drop.RESUME_BUFFER_FULL: lost} if lost else {})
         self.attached = False
 
@@ -338,7 +342,7 @@ class Machine(RuleBasedStateMachine):
         model.told, model.told_at = [], 0
         self.row, self.attached = None, False
         self.backlog = self.fresh(self.bounds)
-        lost = self.trimmed()
+        lost = self.parted()
         assert self.backlog.restore(entries, **row, exact=exact) == ({Drop.RESUME_BUFFER_FULL: lost} if lost else {})
         if skips:
             assert self.backlog.gaps[Drop.UNCLEAN_END.value] == 0

@@ -332,3 +332,17 @@ def test_what_does_not_fit_is_not_given() -> None:
     assert box.give(b"1234567", event(1), 0.0)
     assert not box.give(b"1234567", event(2), 0.0)
     assert (backlog.given, backlog.written, box.waiting) == (1, 0, 1)
+
+
+def test_what_is_given_beside_the_outbox_comes_behind_what_waits_there() -> None:
+    """As what waited for a first receiver: it is kept by the backlog, and its frame is replayed."""
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    assert box.give(b"12345", event(1), 0.0)
+    backlog.append(event(2))
+    box.replay(b"12345", backlog.given, 0.0)
+    assert ([sequence for sequence, _ in backlog.entries()], box.waiting) == ([1, 2], 0)
+    box.advance(5)
+    assert (backlog.given, backlog.written) == (2, 1)
+    box.advance(5)
+    assert (backlog.given, backlog.written, backlog.entries()) == (2, 2, [])
