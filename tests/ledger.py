@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.behaviour import Admission, Behaviour, Claim
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.rate import Rate
+from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.wire import Opcode, Wire, need
 
 if TYPE_CHECKING:

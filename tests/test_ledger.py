@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve
 
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.close import Cause, Verdict
 from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table, decode_event
+from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import utilbot

@@ -15,50 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from typing import Protocol
-
-from attrs import field, frozen
 
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import NOTHING, Entries, Entry
 from gatewayd.core.events import Event
+from gatewayd.core.retention import UNTIL_WRITTEN, Policy, Retention
 
 UNCLEAN_ENDS = 16
 """How many unclean ends a backlog remembers the sequences of."""
-
-
-class Retention(Enum):
-    """Until when an event is kept."""
-
-    WRITTEN = "written"
-    """Until a socket has taken it whole."""
-    ACKNOWLEDGED = "acknowledged"
-    """Until the client has shown that it has it, within the resume bounds."""
-    LATEST = "latest"
-    """For as long as the resume bounds allow: the client says itself from where it goes on."""
-
-
-@frozen
-class Policy:
-    """What a protocol keeps of what its sessions were given, beyond what is not written."""
-
-    retention: Retention = Retention.WRITTEN
-    names: frozenset[str] | None = None
-    """Events of these names alone; None is all."""
-    acknowledges: bool = field(kw_only=True)
-    """Clients show what they have, whatever is kept for it."""
-
-    @acknowledges.default
-    def _acknowledges(self) -> bool:
-        return self.retention is Retention.ACKNOWLEDGED
-
-    def keeps(self, event: Event) -> bool:
-        """Whether an event stays when it is written."""
-        return self.retention is not Retention.WRITTEN and (self.names is None or event.name in self.names)
-
-
-UNTIL_WRITTEN = Policy()
 
 
 class Source(Protocol):

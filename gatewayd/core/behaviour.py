@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
-from gatewayd.core.backlog import UNTIL_WRITTEN, Policy
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts as Counts
@@ -20,6 +19,7 @@ from gatewayd.core.events import BeatAck, Command, Heartbeat, Identify, Reply
 from gatewayd.core.grant import Claim as Claim
 from gatewayd.core.grant import Grant as Grant
 from gatewayd.core.ports import NO_REPLY, Port, Resource
+from gatewayd.core.retention import UNTIL_WRITTEN, Policy
 from gatewayd.core.session import Session
 
 

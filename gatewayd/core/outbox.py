@@ -14,8 +14,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from gatewayd.core.backlog import Backlog, Retention
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
+from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
 
 BATCH_BYTES = 65536

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
+from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.session import Session
 from gatewayd.hub.progress import Progress
 from gatewayd.hub.realm import Realm, Realms

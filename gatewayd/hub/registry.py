@@ -10,9 +10,10 @@ import secrets
 import time
 from collections.abc import Callable
 
-from gatewayd.core.backlog import Backlog, Policy
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.connection import Connection
+from gatewayd.core.retention import Policy
 from gatewayd.core.session import Session
 from gatewayd.hub.realm import Realms
 from gatewayd.hub.timers import Timers

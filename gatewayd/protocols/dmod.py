@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
-from gatewayd.core.backlog import Policy, Retention
 from gatewayd.core.behaviour import Admission, Claim, Clash
 from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.ports import NO_REPLY, BackendFailed, NoBackend, Resource
 from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.rate import Rate
 from gatewayd.core.record import MissedNotifications
+from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.dmod_applications import UNKNOWN, Applications, Options, texts
 from gatewayd.protocols.dmod_page import NOTHING_SHOWN, Page

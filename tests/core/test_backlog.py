@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.backlog import UNCLEAN_ENDS, Backlog, Policy, Retention
+from gatewayd.core.backlog import UNCLEAN_ENDS, Backlog
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
+from gatewayd.core.retention import Policy, Retention
 
 WRITTEN = Policy()
 ACKNOWLEDGED = Policy(Retention.ACKNOWLEDGED)

@@ -20,9 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gatewayd.core.backlog import Backlog, Policy, Retention
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
+from gatewayd.core.retention import Policy, Retention
 
 AHEAD = 50
 """How many sequences a run may give until it writes down again where it is."""

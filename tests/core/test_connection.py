@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core import events as e
-from gatewayd.core.backlog import Backlog, Policy
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import NO_PINGS, Connection
 from gatewayd.core.machine import State
 from gatewayd.core.outbox import Outbox
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.rate import Rate
+from gatewayd.core.retention import Policy
 from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
 from gatewayd.core.wire import Opcode

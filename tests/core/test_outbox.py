@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.backlog import Backlog, Policy, Retention
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
 from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
+from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.settings import Settings
 
 
