@@ -83,7 +83,7 @@ async def arrived(request: Request, watch: Watch, timeout: float) -> None:
     """Wait until all that is watched has arrived, for so long, or until the publisher says nothing more."""
     soon = (
         trio.lowlevel.current_trio_token().run_sync_soon
-    )  # we are told at the end of a turn, where nobody can be woken
+    )  # we are told at the end of a tick, where nobody can be woken
 
     async def look_for_the_end() -> None:
         while (await request.receive())["type"] != "http.disconnect":

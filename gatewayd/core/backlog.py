@@ -113,13 +113,10 @@ class Backlog:
         return self.written if self._behind is NOTHING else self._behind.first[0] - 1
 
     @property
-    def untold(self) -> int:
-        """How many of the lost ones its client has still to be told of."""
-        return sum(self._untold.values()) if self._untold else 0
-
-    @property
     def gaps(self) -> dict[str, int]:
-        """The same by reason. What was forgotten may count too many, where there are holes between."""
+        """How many of the lost ones its client has still to be told of, by reason; of what was forgotten it may be too
+        many, where there are holes between.
+        """
         return dict(self._untold or {})
 
     def __len__(self) -> int:

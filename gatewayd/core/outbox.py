@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from gatewayd.core.backlog import Backlog
+from gatewayd.core.backlog import NO_CLIENT, Backlog
 from gatewayd.core.events import Event
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
@@ -276,4 +276,6 @@ class Outbox:
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
         self.hand_over()
+        if self.backlog is not None and self.backlog.source is self:
+            self.backlog.attach(NO_CLIENT)  # a session that is away holds no outbox
         self.send, self.wake, self.pace, self.backlog = len, nobody, _Never, None

@@ -138,7 +138,7 @@ class State:
 
     async def committed(self) -> bool:
         """Wait until all that was done by now is on disk, or has reached its client; False when it is not."""
-        # What a socket does not take is known when this turn is over, and told in the next.
+        # What a socket does not take is known when this tick is over, and told in the next.
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
         return await self.journal.committed()

@@ -347,3 +347,12 @@ def test_what_is_given_beside_the_outbox_comes_behind_what_waits_there() -> None
     assert (backlog.given, backlog.written) == (2, 1)
     box.advance(5)
     assert (backlog.given, backlog.written, backlog.entries()) == (2, 2, [])
+
+
+def test_the_backlog_of_a_client_that_is_gone_holds_no_outbox() -> None:
+    box = outbox(max_bytes=100, max_events=10, max_age=5.0)
+    backlog = attached(box)
+    assert box.give(b"12345", event(1), 0.0)
+    box.release()
+    assert backlog.source is not box
+    assert (backlog.given, backlog.written, [sequence for sequence, _ in backlog.entries()]) == (1, 0, [1])

@@ -85,7 +85,7 @@ class Watch:
                 known.must[session.id] = said if sure else [one for one in said if one in old]
                 lives = session.resumable and LISTENERS[session.listener]["resume_window"] > 0
                 known.facts[session.id] = {
-                    "lives": lives, "lost": session.backlog.lost, "untold": session.backlog.untold,
+                    "lives": lives, "lost": session.backlog.lost, "untold": sum(session.backlog.gaps.values()),
                     "channels": set(session.channels), "metadata": dict(session.metadata),
                     "data": deepcopy(session.data),
                     "counts": (session.generation, session.resumes),
