@@ -76,7 +76,8 @@ class JournalFile:
             if batch.replaces:
                 for table in Table:
                     connection.execute(f"DELETE FROM {table}")
-            refused = sum([write(connection, changes, self.opening.limits.statement_rows) for changes in batch.changes])
+            most = self.opening.limits.statement_rows
+            refused = sum([write(connection, table, changes, most) for table, changes in batch.changes.items()])
             mark.count(connection, here)
         self._mark.write(here)
         self._note()
@@ -154,16 +155,15 @@ class JournalFile:
         self._pinned, self._mark = [], None
 
 
-def write(connection: sqlite3.Connection, changes: Changes, most: int) -> int:
+def write(connection: sqlite3.Connection, table: Table, changes: Changes, most: int) -> int:
     """Write one table's part, so many rows a statement; the answer is how many rows were left out."""
-    table = changes.table
-    for keys in chunks([columns for key in changes.deletes if (columns := columns_of(table, key)) is not None], most):
-        connection.execute(delete(table, len(keys)), list(chain.from_iterable(keys)))
-    written = [(columns_of(table, key), value) for key, value in changes.puts.items()]
-    kept = [(*columns, value) for columns, value in written if columns is not None]
-    for rows in chunks(kept, most):
-        connection.execute(upsert(table, len(rows)), list(chain.from_iterable(rows)))
-    return len(written) - len(kept)
+    rows = [(columns_of(table, key), value) for key, value in changes.items()]
+    gone = [columns for columns, value in rows if columns is not None and value is None]
+    kept = [(*columns, value) for columns, value in rows if columns is not None and value is not None]
+    for statement, found in ((delete, gone), (upsert, kept)):
+        for part in chunks(found, most):
+            connection.execute(statement(table, len(part)), list(chain.from_iterable(part)))
+    return sum(columns is None and value is not None for columns, value in rows)
 
 
 def chunks(rows: Sequence[Parameters], most: int) -> Iterator[Sequence[Parameters]]:

@@ -16,13 +16,13 @@ def apply(disk: Disk, batch: Batch) -> int:
     if batch.replaces:
         disk.clear()
     touched = 0
-    for changes in batch.changes:
-        for key in changes.deletes:
+    for table, changes in batch.changes.items():
+        for key, value in changes.items():
             touched += 1
-            disk.pop((changes.table, key), None)
-        for key, value in changes.puts.items():
-            touched += 1
-            disk[changes.table, key] = value
+            if value is None:
+                disk.pop((table, key), None)
+            else:
+                disk[table, key] = value
     return touched
 
 
@@ -51,7 +51,7 @@ def test_what_came_and_went_is_never_written() -> None:
         pending.put(Table.SESSIONS, key, b"1")
         pending.delete(Table.SESSIONS, key)
     assert (len(pending), pending.bytes) == (0, 0)
-    assert pending.take().changes == []
+    assert pending.take().changes == {}
 
 
 def test_what_may_be_on_disk_is_deleted_there() -> None:
@@ -61,8 +61,7 @@ def test_what_may_be_on_disk_is_deleted_there() -> None:
         pending.put(Table.SESSIONS, key, b"1")
         pending.delete(Table.SESSIONS, key)
     pending.delete(Table.SESSIONS, "a")  # once is enough
-    (changes,) = pending.take().changes
-    assert list(changes.deletes) == ["a"]
+    assert pending.take().changes == {Table.SESSIONS: {"a": None}}
     unknown = Pending()
     unknown.delete(Table.SESSIONS, "r")
     unknown.delete(Table.SESSIONS, "r")
@@ -80,8 +79,7 @@ def test_notifications_are_not_remembered_as_rows_of_the_disk() -> None:
     pending = learned()
     pending.put(Table.NOTIFICATIONS, ("r", "s", 1), b"1")
     pending.delete(Table.NOTIFICATIONS, ("r", "s", 1))
-    (changes,) = pending.take().changes
-    assert (changes.puts, list(changes.deletes)) == ({}, [("r", "s", 1)])
+    assert pending.take().changes == {Table.NOTIFICATIONS: {("r", "s", 1): None}}
 
 
 def test_a_snapshot_is_everything() -> None:
