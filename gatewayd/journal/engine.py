@@ -21,9 +21,9 @@ from attrs import evolve
 from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Row
 from gatewayd.journal.file import JournalFile
-from gatewayd.journal.job import Job, Round, Stats
+from gatewayd.journal.job import Job, Stats
 from gatewayd.journal.opening import Opening
-from gatewayd.journal.pending import Batch, Pending
+from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import Key, Table
 
@@ -53,14 +53,12 @@ class Journal:
         self._limits = limits
         self._retry = self._limits.first_retry
         self._pending = Pending()
-        self._round = Round()
-        self._job: Job | None = None
+        self._next = Job()
+        self._job: Job | None = None  # the one that a thread works on
         self._threads = trio.CapacityLimiter(1)  # a thread that was left alone still counts
-        self._something, self._urgent = trio.Event(), trio.Event()
         self._scope: trio.CancelScope | None = None
         self._stirred = self._closed = False
         self._deaf = False  # nothing is recorded: a snapshot has to come first
-        self._loading = True
         self._stats = Stats()
         self._said: tuple[str, float] | None = None
 
@@ -80,7 +78,7 @@ class Journal:
         for key, value in self.file.load(table):
             keys.append(key)
             yield key, value
-        if self._loading:
+        if self._source is None:
             self._pending.learn(table, keys)
 
     # --- recording --------------------------------------------------------------------------------------------
@@ -98,7 +96,7 @@ class Journal:
             self._recorded()
 
     def _recorded(self) -> None:
-        self._something.set()
+        self._next.something.set()
         if self._pending.bytes > self._limits.pending_bytes:
             self._degrade("the disk is too slow: more has to be written than may wait in memory")
 
@@ -111,7 +109,7 @@ class Journal:
         """There is something that the source will record when it is asked to."""
         if not self._deaf:
             self._stirred = True
-            self._something.set()
+            self._next.something.set()
 
     def _ask(self) -> None:
         try:
@@ -128,15 +126,12 @@ class Journal:
         if self.degraded is not None or self._closed:
             await trio.lowlevel.checkpoint()
             return False
-        if self._pending.bytes:
-            waiting = self._round
-            self._urgent.set()
-            self._something.set()
-        elif self._job is not None:
-            waiting = self._job.round
-        else:
+        waiting = self._next if self._pending.bytes else self._job
+        if waiting is None:
             await trio.lowlevel.checkpoint()
             return True
+        if waiting is self._next:
+            waiting.urgent.set()
         await waiting.over.wait()
         return waiting.committed
 
@@ -145,7 +140,6 @@ class Journal:
     async def run(self, source: Source, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what is recorded, until cancelled or closed; may be run again."""
         self._source = source
-        self._loading = False
         with trio.CancelScope() as self._scope:
             task_status.started()
             if self._job is not None:  # an earlier run was cancelled in the middle of it
@@ -156,21 +150,21 @@ class Journal:
                     await self._recover()
                     continue
                 with trio.move_on_after(self._limits.watch):
-                    await self._something.wait()
-                if self._something.is_set():
+                    await self._next.something.wait()
+                if self._next.something.is_set():
                     with trio.move_on_after(self.interval):
-                        await self._urgent.wait()
+                        await self._next.urgent.wait()
                 if self.degraded is None:
-                    await self._write(Job(self.file, *self._take()))
+                    await self._write(self._take())
 
-    def _take(self) -> tuple[Batch, Round]:
+    def _take(self) -> Job:
         """All that is recorded, at one moment."""
         self._ask()
-        taken = self._pending.take(), self._round
-        self._round, self._something, self._urgent = Round(), trio.Event(), trio.Event()
+        job, self._next = self._next, Job()
+        job.batch = self._pending.take()
         if self._stirred:  # while we asked: there is more, that only the next batch can ask for
-            self._something.set()
-        return taken
+            self._next.something.set()
+        return job
 
     async def _write(self, job: Job) -> None:
         """Have a thread do it, and look no longer than our patience lasts; a snapshot may take its time."""
@@ -179,7 +173,7 @@ class Journal:
             if not job.batch.replaces:
                 scope.deadline = trio.current_time() + self._limits.patience
             # Left alone when we are cancelled: else a disk that hangs would hang the daemon's end.
-            await trio.to_thread.run_sync(job.run, abandon_on_cancel=True, limiter=self._threads)
+            await trio.to_thread.run_sync(job.run, self.file, abandon_on_cancel=True, limiter=self._threads)
         if job.done:
             self._settle(job)
         else:
@@ -192,7 +186,7 @@ class Journal:
         self._job = None
         self._stats.commit_seconds = job.seconds
         if job.failure is not None:
-            job.round.end(committed=False)
+            job.end(committed=False)
             self._degrade(job.failure)
             return
         self._stats.size_bytes = job.size
@@ -200,8 +194,8 @@ class Journal:
         if job.refused:
             self._stats.refused += job.refused
             log.error("%d rows were left out of the journal: it cannot hold their keys", job.refused)
-        job.round.end(committed=True)
-        if job.batch.replaces and job.round.committed:  # it is False where a change since then was not recorded
+        job.end(committed=True)
+        if job.batch.replaces and job.committed:  # it is False where a change since then was not recorded
             log.warning("the journal is written again: %s holds everything there is", self.file.path)
             self.degraded = self._said = None
             self._retry = self._limits.first_retry
@@ -212,9 +206,9 @@ class Journal:
         self._stats.failures += 1
         self._pending.drop()
         self._wake_all()
-        self._round = Round()
-        self._urgent.set()
-        self._something.set()
+        self._next.urgent.set()
+        self._next.something.set()
+        self._next = Job()
         self.degraded = why
         now = time.monotonic()
         if self._said is None or self._said[0] != why or now - self._said[1] >= self._limits.remind:
@@ -223,18 +217,16 @@ class Journal:
 
     def _wake_all(self) -> None:
         """Nobody waits any longer."""
-        if self._job is not None:
-            self._job.round.end(committed=False)
-        self._round.end(committed=False)
+        for job in (self._job, self._next):
+            if job is not None:
+                job.end(committed=False)
 
     async def _recover(self) -> None:
         """Try the way back once."""
         self._retry = min(self._retry * 2, self._limits.last_retry)
         if self._job is not None:  # the one that hung; while its thread does, this ends as before
             await self._write(self._job)
-            if self._job is not None:
-                return
-        if (everything := self._everything()) is not None:
+        if self._job is None and (everything := self._everything()) is not None:
             await self._write(everything)
 
     def _everything(self) -> Job | None:
@@ -248,8 +240,7 @@ class Journal:
             self._pending.drop()
             return None
         self._deaf = False
-        self._something, self._urgent = trio.Event(), trio.Event()
-        return Job(self.file, batch, Round())
+        return Job(batch)
 
     # --- status and end ---------------------------------------------------------------------------------------
 
@@ -276,7 +267,7 @@ class Journal:
         with trio.move_on_after(self._limits.close_seconds, shield=True) as scope:
             if self._job is not None:
                 await self._write(self._job)
-            rest = Job(self.file, *self._take()) if self.degraded is None else self._everything()
+            rest = self._take() if self.degraded is None else self._everything()
             self._deaf = True
             if rest is not None:
                 await self._write(rest)

@@ -6,7 +6,7 @@ import sqlite3
 import time
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import reason
@@ -32,43 +32,39 @@ class Stats:
     """Operations left out because SQLite cannot hold their key."""
 
 
-class Round:
-    """A transaction as those see it who wait for it."""
+@define(eq=False)
+class Job:
+    """One transaction: first those who wait for it, then its batch and what comes of that."""
 
-    def __init__(self) -> None:
-        self.over = trio.Event()
-        self.committed = False
+    batch: Batch = field(factory=Batch)
+    over: trio.Event = field(factory=trio.Event)
+    committed: bool = False
+    something: trio.Event = field(factory=trio.Event)
+    """Set when there is anything to write."""
+    urgent: trio.Event = field(factory=trio.Event)
+    """Set when somebody waits for it."""
+    done: bool = False
+    failure: str | None = None
+    seconds: float = 0.0
+    size: int = 0
+    refused: int = 0
 
     def end(self, *, committed: bool) -> None:
-        """The first word counts."""
+        """Tell those who wait; the first word counts."""
         if not self.over.is_set():
             self.committed = committed
             self.over.set()
 
-
-class Job:
-    """What a thread is to write, and what came of it. Runs once, however often it is asked to."""
-
-    def __init__(self, file: JournalFile, batch: Batch, waiting: Round) -> None:
-        self.file = file
-        self.batch = batch
-        self.round = waiting
-        self.done = False
-        self.failure: str | None = None
-        self.seconds = 0.0
-        self.size = 0
-        self.refused = 0
-
-    def run(self) -> None:
-        """In a thread."""
+    def run(self, file: JournalFile) -> None:
+        """In a thread; once, however often it is asked to."""
         if self.done:
             return
         started = time.perf_counter()
         try:
             if self.batch.replaces:
-                self.file.reopen()
-            self.refused = self.file.write(self.batch)
-            self.size = self.file.size()
+                file.reopen()
+            self.refused = file.write(self.batch)
+            self.size = file.size()
         except (sqlite3.Error, OSError, JournalError) as error:
             self.failure = reason(error)
         self.seconds = time.perf_counter() - started

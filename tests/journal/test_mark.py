@@ -14,7 +14,7 @@ import pytest
 
 from gatewayd.journal import mark
 from gatewayd.journal.file import JournalFile
-from gatewayd.journal.job import Job, Round
+from gatewayd.journal.job import Job
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
@@ -243,8 +243,8 @@ def file(tmp_path: Path) -> Any:
 
 def failure(file: JournalFile) -> str | None:
     """What comes of the next look, as every commit takes one, and an idle journal from time to time."""
-    job = Job(file, Pending().take(), Round())
-    job.run()
+    job = Job(Pending().take())
+    job.run(file)
     return job.failure
 
 
