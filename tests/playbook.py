@@ -297,9 +297,9 @@ class Person:
     def _end(self, verdict: Disconnect) -> None:
         if self._closed is None:
             self._closed = (0, "")
-            said = dispatch.part(self.book.hub, self.connection, verdict)
+            closed = dispatch.part(self.book.hub, self.connection, verdict)
             self._read()
-            self._closed = (said.code or 0, said.reason)
+            self._closed = closed
 
     def _read(self) -> None:
         while self.reads and (data := self.connection.outbox.batch()):

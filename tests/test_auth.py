@@ -20,7 +20,6 @@ from websockets.sync.client import ClientConnection, connect
 from gatewayd.config.load import parse
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.behaviour import Claim, Grant
-from gatewayd.core.close import Verdict
 from gatewayd.core.session import Session
 from gatewayd.daemon.build import build
 from gatewayd.hub.grants import LOGIN_EXPIRED, settle
@@ -196,6 +195,6 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
         node.hub, session, Grant(granted=True, claim=Claim("secret", "t0ken"), expires=0.0, given=trio.current_time())
     )
     make_calls(node.hub, trio.current_time())
-    assert session.ended == Verdict(LOGIN_EXPIRED.cause, LOGIN_EXPIRED.reason)
+    assert str(session.ended) == f"auth_failed: {LOGIN_EXPIRED}"
     assert node.hub.totals.faults == 1
     assert "t0ken" not in caplog.text

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table, decode_event
 from gatewayd.core.retention import Policy, Retention
@@ -322,7 +322,7 @@ def test_the_backend_learns_of_the_gap_as_well() -> None:
     told: list[tuple[str, dict[str, int]]] = []
 
     class Backend(Observer):
-        def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+        def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
             told.append((kind, dict(lost)))
 
     talk: Playbook = Playbook(ledger.PROTOCOL, hub=Hub(lambda: talk.now, observers=(Backend(),)), resume_events=1)

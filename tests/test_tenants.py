@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gatewayd.backend.answer import Answer, Said
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.close import Cause, Refused, Verdict
+from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Command
 from gatewayd.core.ports import Resource
@@ -185,7 +185,7 @@ class Tenant:
         person = self.person(who)
         session = None if person is None else session_of(person.connection)
         if session is not None:
-            self.hub.end(session, Verdict(Cause.KICKED, "kicked"))
+            self.hub.end(session, Disconnect(Cause.KICKED, "kicked"))
 
     def stop_reading(self, who: int, what: int) -> None:
         person = self.person(who)

@@ -19,7 +19,7 @@ from gatewayd.admin.node import ListenerView, NodeView, answer_durably
 from gatewayd.admin.reach import Reach, realm_of
 from gatewayd.admin.services import services
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import LONGEST_NAME
 from gatewayd.core.ports import Resource
 from gatewayd.core.session import Session
@@ -146,7 +146,7 @@ class Routes:
         session = Reach.of(request, self.hub).session(request.path_params["id"], self.limits)
         if request.method == "DELETE":
             reason = request.query_params.get("reason", DEFAULT_REASON)
-            self.hub.end(session, Verdict(Cause.KICKED, printable(reason, 120)))
+            self.hub.end(session, Disconnect(Cause.KICKED, printable(reason, 120)))
             return await answer_durably(self.node, {"ended": session.id})
         return answer(views.session(session, self.hub.clock(), whole=True))
 

@@ -26,7 +26,7 @@ from gatewayd.backend.answer import Answer, checked
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.request import Caller, CommandRequest, Entry
 from gatewayd.core.behaviour import Counts, Unpublishable
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.depth import TOO_DEEP, too_deep
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
@@ -66,7 +66,7 @@ class Node(Protocol):
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Let it hear that channel no more."""
 
-    def end(self, session: Session, verdict: Verdict) -> None:
+    def end(self, session: Session, verdict: Disconnect) -> None:
         """End a session."""
 
 
@@ -159,7 +159,7 @@ class App:
 
     async def disconnect(self, session: str, reason: str = "") -> bool:
         """End a session and its client; False where there is no such session."""
-        verdict = Verdict(Cause.KICKED, printable(reason, 120) or Cause.KICKED.words)
+        verdict = Disconnect(Cause.KICKED, printable(reason, 120))
         return await self._to(session, lambda found: self.node.end(found, verdict))
 
     async def _to(self, session: str, act: Callable[[Session], None]) -> bool:

@@ -25,7 +25,7 @@ from gatewayd.core.observer import Observer
 from gatewayd.core.rate import Rate
 
 if TYPE_CHECKING:
-    from gatewayd.core.close import Verdict
+    from gatewayd.core.close import Disconnect
     from gatewayd.core.session import Session
 
 FAULT = "fault"
@@ -133,7 +133,7 @@ class Recorder(Observer):
         self._kinds = frozenset(kinds)
         self._wall = wall
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         """Queue a lifecycle event, if its kind is wanted."""
         if kind not in self._kinds:
             return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 MAX_REASON_BYTES = 123
 """What is left for words in a close frame (RFC 6455 §5.5: 125 bytes, less two for the code)."""
@@ -69,7 +69,7 @@ NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE,
 
 
 class Disconnect(Exception):
-    """A verdict on one client: its cause, and the words for this one case.
+    """A verdict on one client or session: its cause, and the words for this one case.
 
     `errors` and `data` are parallel lists: each error, and the value that it speaks of. `said` is the client's
     message that led here, where there is one, so that a protocol can answer it by name.
@@ -133,12 +133,3 @@ COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.INVALID_SEQUENCE: Ending(1008),
 }
 """What every protocol says alike, unless its own table has the cause."""
-
-
-@frozen
-class Verdict:
-    """How one client ended, for logs, counters and the admin surface."""
-
-    cause: Cause
-    reason: str = field(default="")
-    code: int | None = None

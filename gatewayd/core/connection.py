@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from gatewayd.core import events as e
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
@@ -312,11 +312,10 @@ class Connection:
             self.send(e.Problem(ending.payload(verdict)), now)
         return True
 
-    def farewell(self, verdict: Disconnect, now: float) -> Verdict:
+    def farewell(self, verdict: Disconnect, now: float) -> tuple[int, str]:
         """Say what goes before the close frame, and tell with which code and reason to close."""
         ending = self.wire.ending(verdict.cause)
         self.state = step(self.state, e.Closing)
         if ending.payload is not None:
             self.outbox.push(encode(ending.payload(verdict), self.variant), now, free=True)
-        code = ending.code if ending.code is not None else 1008
-        return Verdict(verdict.cause, ending.reason_for(verdict), code)
+        return 1008 if ending.code is None else ending.code, ending.reason_for(verdict)

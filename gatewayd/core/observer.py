@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from gatewayd.core.close import Verdict
+from gatewayd.core.close import Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.session import Session
 
@@ -17,7 +17,7 @@ from gatewayd.core.session import Session
 class Observer:
     """Override what you want to be told of; the rest does nothing."""
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         """A lifecycle event of an identified session: opened, detached, resumed, ended, and why.
 
         `lost` counts by reason the events that its client has not been told of; of `resumed`, those it is told of now.

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from gatewayd.core.backlog import Backlog
-from gatewayd.core.close import Verdict
+from gatewayd.core.close import Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.grant import Grant
 from gatewayd.core.rate import Timer
@@ -48,7 +48,7 @@ class Session:
     """The latest verdict of auth; `granted` are the channels heard because of it alone, `expiry` its end."""
     granted: set[str] = field(factory=set)
     expiry: Timer | None = None
-    ended: Verdict | None = None
+    ended: Disconnect | None = None
 
     @property
     def state(self) -> str:

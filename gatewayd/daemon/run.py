@@ -18,7 +18,7 @@ from gatewayd.admin import server as admin
 from gatewayd.admin.app import make_app
 from gatewayd.auth.make import closing
 from gatewayd.backend.service import Service
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.daemon import stopping, systemd, upkeep
 from gatewayd.daemon.build import Node, StartError
 from gatewayd.daemon.sockets import Sockets
@@ -153,7 +153,7 @@ class Daemon:
 
     async def _part_from(self, backend: Service) -> None:
         """What no journal keeps ends with the process; the backend learns of it, if it is there to."""
-        self.node.hub.end_all(Verdict(Cause.SHUTDOWN, Cause.SHUTDOWN.words))
+        self.node.hub.end_all(Cause.SHUTDOWN)
         await backend.finish(max(0.0, self._deadline - trio.current_time()), journaled=self.node.state is not None)
 
     def _tell_all(self) -> None:

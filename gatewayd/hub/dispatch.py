@@ -7,7 +7,7 @@ from typing import Any
 
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Clash, Handshake
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.machine import step
 from gatewayd.core.ports import BackendFailed
@@ -30,7 +30,7 @@ async def greet(
             await enter(hub, behaviour, connection, claim)
 
 
-def part(hub: Hub, connection: Connection, verdict: Disconnect) -> Verdict:
+def part(hub: Hub, connection: Connection, verdict: Disconnect) -> tuple[int, str]:
     """The client ends with the first verdict that was passed on it: settle its session, and say its farewell."""
     first = connection.verdict = connection.verdict or verdict
     hub.left(connection, first)

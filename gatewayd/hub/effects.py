@@ -9,7 +9,7 @@ from typing import Any
 from gatewayd.backend.answer import Answer
 from gatewayd.backend.errors import INVALID, BackendError
 from gatewayd.core.behaviour import Unpublishable
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.ports import NoSuchRealm
 from gatewayd.core.session import Session
 from gatewayd.core.text import printable
@@ -44,8 +44,7 @@ def apply(hub: Hub, session: Session, answer: Answer, reply: Callable[[Any], Non
             hub.drain_waiting(session)
     unpublishable = _publish(hub, session, answer)
     if answer.disconnect is not None:
-        reason = printable(answer.disconnect, 120) or Cause.KICKED.words
-        hub.end(session, Verdict(Cause.KICKED, reason))
+        hub.end(session, Disconnect(Cause.KICKED, printable(answer.disconnect, 120)))
     if overrun is not None:
         raise overrun
     return unpublishable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.grant import Grant
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gatewayd")
 
-LOGIN_EXPIRED = Verdict(Cause.AUTH_FAILED, "the login has expired")
+LOGIN_EXPIRED = "the login has expired"
 
 
 def settle(hub: Hub, session: Session, grant: Grant) -> None:
@@ -61,7 +61,7 @@ def _expired(hub: Hub, session: Session) -> Coroutine[Any, Any, None] | None:
     session.expiry = None
     if session.grant is not None and session.grant.claim is not None:
         return _judge(hub, session)
-    hub.end(session, LOGIN_EXPIRED)
+    hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
     return None
 
 
@@ -71,7 +71,7 @@ async def _judge(hub: Hub, session: Session) -> None:
     except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
         hub.totals.faults += 1
         log.exception("fault while asking about the login of session %s again", session.id)
-        hub.end(session, LOGIN_EXPIRED)
+        hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
 
 
 async def judge_again(hub: Hub, session: Session) -> None:
@@ -85,4 +85,4 @@ async def judge_again(hub: Hub, session: Session) -> None:
     if grant:
         settle(hub, session, grant)
     else:
-        hub.end(session, LOGIN_EXPIRED)
+        hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))

@@ -13,7 +13,7 @@ from typing import Any
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Admission, Behaviour, EventTooBig
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Event
@@ -32,8 +32,6 @@ from gatewayd.hub.registry import Registry
 from gatewayd.hub.stores import NotificationLimits
 from gatewayd.hub.timers import Timers
 from gatewayd.hub.totals import Tally, Totals
-
-EXPIRED = Verdict(Cause.EXPIRED, Cause.EXPIRED.words)
 
 
 class Hub:
@@ -59,7 +57,11 @@ class Hub:
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits, notifications))
         self.channels = Channels(self.realms, self.observers)
         self.registry = Registry(
-            clock, self.realms, self.timers, limit=limit, expire=partial(self.end, verdict=EXPIRED)
+            clock,
+            self.realms,
+            self.timers,
+            limit=limit,
+            expire=lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
         )
         self.delivery = Delivery(
             clock, self.realms, self.registry, self.progress, self.observers, self.totals, cut_off=self._cut_off
@@ -80,7 +82,7 @@ class Hub:
     def open(self, connection: Connection, listener: str, realm: str, remote: str) -> Session:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
         if (surplus := self.registry.surplus()) is not None:
-            self.end(surplus, Verdict(Cause.EXPIRED, "too many sessions wait to be resumed"))
+            self.end(surplus, Disconnect(Cause.EXPIRED, "too many sessions wait to be resumed"))
         policy, journaled = self.behaviours[listener].policy, self.journaling.on
         return self.registry.open(connection, listener, realm, remote, policy, journaled=journaled)
 
@@ -95,7 +97,7 @@ class Hub:
         session = self.registry.owed(fresh, admission)
         if admission.cursor is not None and not (session or fresh).backlog.covers(admission.cursor):
             raise Disconnect(Cause.INVALID_SEQUENCE)
-        replaced: Verdict | None = None
+        replaced: Disconnect | None = None
         gaps: dict[str, int] | None = None
         if session is None:
             session = fresh
@@ -114,7 +116,7 @@ class Hub:
         self.observers.changed(session)
         return gaps
 
-    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Verdict | None:
+    def _take_over(self, older: Session, fresh: Session, connection: Connection) -> Disconnect | None:
         """The verdict on the client that it is taken from, where there is still one."""
         replaced = older.connection
         if replaced is not None:
@@ -125,8 +127,7 @@ class Hub:
         if replaced is None:
             return None
         replaced.end(Disconnect(Cause.REPLACED))
-        assert replaced.verdict is not None
-        return _verdict(replaced.verdict)
+        return replaced.verdict
 
     def _part(self, session: Session, connection: Connection, tally: Tally) -> None:
         """A client goes: what its socket did not take is bounded now as what is missed."""
@@ -160,7 +161,7 @@ class Hub:
             # With a journal nothing is lost by waiting; without one, this is the last chance to say it.
             self.detach(session, flush=verdict.cause is Cause.SHUTDOWN and not session.durable)
         else:
-            self.end(session, _verdict(verdict))
+            self.end(session, verdict)
 
     def _cut_off(self, session: Session, tally: Tally) -> None:
         """The client has its verdict but is still leaving: settle now where its session goes."""
@@ -170,7 +171,7 @@ class Hub:
         if session.resumable and verdict.cause.detaches:
             self.detach(session, tally=tally)
         else:
-            self.end(session, _verdict(verdict), tally=tally)
+            self.end(session, verdict, tally=tally)
 
     def detach(self, session: Session, *, flush: bool = False, tally: Tally | None = None) -> None:
         """The session has lost its client. With `flush`, what is in the outbox is still written."""
@@ -180,11 +181,11 @@ class Hub:
         if not flush:
             self._part(session, connection, tally or Tally(self.totals))
         self.registry.wait(session, self.clock())
-        self._tell(session, "detached", None if connection.verdict is None else _verdict(connection.verdict))
+        self._tell(session, "detached", connection.verdict)
         self.observers.changed(session)
         self.behaviours[session.listener].detached(session)
 
-    def adopt(self, session: Session, channels: Iterable[str], since: float, gone: Verdict | None) -> None:
+    def adopt(self, session: Session, channels: Iterable[str], since: float, gone: Disconnect | None) -> None:
         """Take up a session of the last run, without a client; `gone` is what it lost that to, if it had one."""
         self.registry.adopt(session, since)
         for channel in channels:
@@ -193,7 +194,7 @@ class Hub:
             self._tell(session, "detached", gone)
         self.observers.changed(session)
 
-    def end(self, session: Session, verdict: Verdict, *, tally: Tally | None = None) -> None:
+    def end(self, session: Session, verdict: Disconnect, *, tally: Tally | None = None) -> None:
         """The session is over; a client that it still has is told so and has to go."""
         if session.ended is not None:
             return
@@ -209,7 +210,7 @@ class Hub:
         self.journaling.forget(session)
         self.totals.ended += session.key is not None
         if connection is not None:
-            connection.end(Disconnect(verdict.cause, verdict.reason))
+            connection.end(verdict)
         release(session)
         self.channels.leave(session)
         behaviour = self.behaviours.get(session.listener)
@@ -221,14 +222,14 @@ class Hub:
             self._tell(session, "ended", verdict)
         self.observers.over(session)
 
-    def end_all(self, verdict: Verdict) -> None:
+    def end_all(self, cause: Cause) -> None:
         """The node stops: what no journal keeps ends with it."""
         for session in tuple(self.sessions.values()):
             if not session.durable:
-                self.end(session, verdict)
+                self.end(session, Disconnect(cause))
 
     def _tell(
-        self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int] | None = None
+        self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int] | None = None
     ) -> None:
         session.lifecycle_sequence += 1
         self.observers.happened(session, kind, verdict, session.backlog.gaps if lost is None else lost)
@@ -324,10 +325,6 @@ def _cut(session: Session, connection: Connection) -> None:
     connection.outbox.cut()
     if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
         session.backlog.settle()  # a client that answers none would be said everything again
-
-
-def _verdict(verdict: Disconnect) -> Verdict:
-    return Verdict(verdict.cause, verdict.reason)
 
 
 def _is_flushed(cause: Cause) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from gatewayd.core.behaviour import Behaviour, Claim, Counts
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Command
 from gatewayd.core.grant import Grant
 from gatewayd.core.ports import DocumentStore, NotificationStore, RoomStore
@@ -61,7 +61,7 @@ class ListenerPort:
         self._hub.observers.changed(session)
 
     def end(self, session: Session, cause: Cause, reason: str = "") -> None:
-        self._hub.end(session, Verdict(cause, reason or cause.words))
+        self._hub.end(session, Disconnect(cause, reason))
 
     def find(self, identity: str) -> Session | None:
         known = self._hub.find(self.realm, self.protocol, identity)

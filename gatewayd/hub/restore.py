@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gatewayd.core.backlog import Backlog
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gatewayd.journal")
 
-WENT_DOWN = Verdict(Cause.NODE_DOWN, Cause.NODE_DOWN.words)
-NOT_SERVED = Verdict(Cause.NODE_DOWN, "its listener is no more, keeps no sessions, or is of another protocol or realm")
+NOT_SERVED = "its listener is no more, keeps no sessions, or is of another protocol or realm"
 
 
 def restore(
@@ -74,7 +73,7 @@ def restore(
         if holder in records and sequence > records[holder].written
     )
     hub.totals.drop(Drop.TOO_DEEP, len(dropped))
-    over: list[tuple[Session, Verdict]] = []
+    over: list[tuple[Session, Disconnect]] = []
     for id_, found in sorted(records.items(), key=lambda item: item[1].opened):
         entries = sorted(kept.pop(id_, ()), key=itemgetter(0))
         session, verdict = _session(hub, settings, id_, found, entries)
@@ -98,7 +97,7 @@ def restore(
 
 def _session(
     hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, entries: list[tuple[int, Event]]
-) -> tuple[Session, Verdict | None]:
+) -> tuple[Session, Disconnect | None]:
     """Take one up, and tell why it has to end again, where it has. Raises `ValueError`."""
     if [sequence for sequence, _ in entries] != sorted({sequence for sequence, _ in entries if sequence}):
         raise ValueError(f"session {id_} has events without a sequence of their own")
@@ -145,11 +144,13 @@ def _session(
     if record.grant is not None:
         session.grant = Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1])
     since = now if record.left is None else min(now, record.left - hub.journaling.before)
-    hub.adopt(session, record.channels, since, gone=None if record.detached is not None else WENT_DOWN)
+    hub.adopt(
+        session, record.channels, since, gone=None if record.detached is not None else Disconnect(Cause.NODE_DOWN)
+    )
     if not served or behaviour is None:
-        return session, NOT_SERVED
+        return session, Disconnect(Cause.NODE_DOWN, NOT_SERVED)
     behaviour.restore(session, record.data)
-    return session, None if resumable else WENT_DOWN
+    return session, None if resumable else Disconnect(Cause.NODE_DOWN)
 
 
 def _without_realm(hub: Hub, record: EventRecord, sessions: Mapping[str, SessionRecord]) -> tuple[str, str]:

@@ -186,17 +186,17 @@ def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
 
 async def _close(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
     """Settle the session at once, then close the connection; False when the client may still be sending."""
-    ending = dispatch.part(client.hub, client.connection, verdict)
-    cause = ending.cause.value
-    client.log("left", f"cause={cause} reason={printable(ending.reason)}", cause)
+    code, reason = dispatch.part(client.hub, client.connection, verdict)
+    cause = verdict.cause.value
+    client.log("left", f"cause={cause} reason={printable(reason)}", cause)
     try:
         with trio.move_on_after(client.limits.close_seconds):
             if websocket.controls.reply is not None:
                 writer.send_close(websocket.controls.reply)
                 await writer.flush()
                 return True
-            elif verdict.cause not in NEVER_SENT and ending.code is not None:
-                await websocket.close(ending.code, ending.reason)
+            elif verdict.cause not in NEVER_SENT:
+                await websocket.close(code, reason)
             else:
                 await writer.flush()
             return not writer.closing or websocket.answered

@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from gatewayd.backend.errors import BackendError
 from gatewayd.backend.lifecycle import Deliveries, MemoryQueue, Pace, Recorder, deliver
 from gatewayd.backend.request import Entry
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.rate import Rate
 from gatewayd.protocols import oxyl
 from tests.backend.conftest import Backend
@@ -114,7 +114,7 @@ def test_an_entry_says_all_of_it() -> None:
     person.leave()
     ready_again(talk)
     session.metadata["later"] = 1
-    talk.hub.end(session, Verdict(Cause.KICKED))
+    talk.hub.end(session, Disconnect(Cause.KICKED))
     common = {"session": session.id, "at": 12.5, "listener": "main", "protocol": "utilbot", "realm": "main",
               "identity": "a", "lost": {}}  # fmt: skip
     assert [attrs.asdict(item) for item in queue.peek(9)] == [
@@ -137,7 +137,7 @@ def test_what_a_session_loses_is_said() -> None:
     person.leave()
     for number in range(5):
         talk.publish("user:a", "E", number)
-    talk.hub.end(person.session, Verdict(Cause.KICKED))
+    talk.hub.end(person.session, Disconnect(Cause.KICKED))
     assert [(item.kind, item.lost) for item in queue.peek(9)] == [
         ("opened", {}),
         ("detached", {}),

@@ -15,7 +15,7 @@ from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
 from gatewayd.config.values import Secret
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause
 from gatewayd.core.events import Command
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.rate import Seconds
@@ -45,7 +45,7 @@ async def test_over_http_all_in_all(backend: Backend) -> None:
         with pytest.raises(NoBackend):
             await service.ask(session, Command(1, "unknown"), replies.append)
         nursery.cancel_scope.cancel()
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Cause.SHUTDOWN)
     await service.finish(5.0)
     await service.close()
     assert replies[0]["data"] == {"x": 1}
@@ -93,7 +93,7 @@ async def test_a_backend_that_is_away_at_the_end_is_not_waited_for_longer(
     config = BackendConfig(handlers="a:b", timeout=Seconds(1.0))
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
     ready(talk)
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Cause.SHUTDOWN)
     start = trio.current_time()
     await service.finish(3.0)
     assert trio.current_time() - start == 3.0

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.session import Session
@@ -27,7 +27,7 @@ class Ear(Observer):
     def __init__(self) -> None:
         self.sessions: dict[str, Told] = {}
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         told = self.sessions.setdefault(session.id, [])
         told.append((kind, verdict.cause.value if verdict is not None else None))
         assert session.lifecycle_sequence == len(told)
@@ -58,7 +58,7 @@ def test_the_paths_to_the_end() -> None:
     ear = Ear()
     talk = book(observers=[ear])
     paths: dict[str, Any] = {
-        "kicked": lambda person: talk.hub.end(person.session, Verdict(Cause.KICKED)),
+        "kicked": lambda person: talk.hub.end(person.session, Disconnect(Cause.KICKED)),
         "client_closed": lambda person: person.leave(Cause.CLIENT_CLOSED),
         "invalid_payload": lambda person: person.say({"op": 1, "t": 5}),
         "internal": lambda person: person.leave(Cause.INTERNAL),
@@ -67,7 +67,7 @@ def test_the_paths_to_the_end() -> None:
         person = ready(talk, cause)
         act(person)
         person.leave()  # whatever comes after is no second end
-        talk.hub.end(person.session, Verdict(Cause.KICKED))
+        talk.hub.end(person.session, Disconnect(Cause.KICKED))
         talk.advance(100.0)
         assert ear.of(person.session) == [("opened", None), ("ended", cause)]
 
@@ -130,8 +130,8 @@ def test_the_nodes_own_end_ends_all_that_is_left() -> None:
     talk = book(observers=[ear])
     there, away, stranger = ready(talk, "a"), ready(talk, "b"), talk.connect()
     away.leave(Cause.SHUTDOWN)
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Cause.SHUTDOWN)
+    talk.hub.end_all(Cause.SHUTDOWN)
     assert ear.of(there.session) == [("opened", None), ("ended", "shutdown")]
     assert ear.of(away.session) == [("opened", None), ("detached", "shutdown"), ("ended", "shutdown")]
     assert stranger.session.id not in ear.sessions
@@ -189,12 +189,12 @@ def test_whatever_happens_each_session_has_one_beginning_and_one_end(steps: list
         elif person is None:
             continue
         elif step == "kick":
-            talk.hub.end(person.session, Verdict(Cause.KICKED))
+            talk.hub.end(person.session, Disconnect(Cause.KICKED))
         elif step == "stop_reading":
             person.reads = False
         else:
             person.leave(Cause.PEER_GONE if step == "leave" else Cause.CLIENT_CLOSED)
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Cause.SHUTDOWN)
     for told in ear.sessions.values():
         kinds = [kind for kind, _ in told]
         assert kinds[0] == "opened"
@@ -218,7 +218,7 @@ class Hearing(Observer):
         self.name = name
         self.told = told
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         self.told.append((self.name, kind))
 
     def changed(self, session: Session) -> None:
@@ -278,5 +278,5 @@ def test_one_that_wants_nothing_can_be_told_everything() -> None:
 def test_without_a_backend_nobody_is_told() -> None:
     talk = Playbook(utilbot.PROTOCOL)
     session = ready(talk).session
-    talk.hub.end(session, Verdict(Cause.KICKED))
+    talk.hub.end(session, Disconnect(Cause.KICKED))
     assert session.lifecycle_sequence == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.core.backlog import Backlog
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.session import Session
 from gatewayd.core.settings import Settings
@@ -23,7 +23,7 @@ def test_its_state_is_that_of_its_client() -> None:
     assert item.state == "opened"
     item.connection = None
     assert item.state == "detached"
-    item.ended = Verdict(Cause.EXPIRED)
+    item.ended = Disconnect(Cause.EXPIRED)
     assert item.state == "ended"
 
 

@@ -15,7 +15,7 @@ import trio
 
 from gatewayd.__main__ import main
 from gatewayd.admin.idempotency import Remembered
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.protocol import Protocol
 from gatewayd.daemon.lifecycle_queue import JournalQueue
 from gatewayd.daemon.state import State
@@ -178,7 +178,7 @@ def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
         connection.commit()
     node = Node(state, FLEET, STAGING)
     assert not [text for text in warned(caplog) if "events" in text]
-    node.hub.end(node.hub.sessions["b2b2b2b2b2b2b2b2"], Verdict(Cause.KICKED, "x"))
+    node.hub.end(node.hub.sessions["b2b2b2b2b2b2b2b2"], Disconnect(Cause.KICKED, "x"))
     assert [(event.realm, event.protocol) for event in waiting(node.hub)] == [("stage", "oxyl")]
     node.journal.close()
 

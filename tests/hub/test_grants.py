@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatewayd.core.behaviour import Claim, Grant
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.protocol import Protocol
 from gatewayd.hub import grants
 from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
@@ -118,7 +118,7 @@ def test_every_protocol_passes_the_grant_on(
     assert session.state != "ended"
     talk.advance(0.1)
     assert person.closed == closed
-    assert session.ended == Verdict(Cause.AUTH_FAILED, "the login has expired")
+    assert str(session.ended) == "auth_failed: the login has expired"
     assert session.grant is None
 
 
@@ -255,9 +255,9 @@ def test_a_session_that_is_gone_is_not_judged_again() -> None:
     talk, judge = bots(yes(expires=10.0, again=True))
     person = bot(talk)
     session = person.session
-    judge.meanwhile = lambda: talk.hub.end(session, Verdict(Cause.KICKED, "x"))
+    judge.meanwhile = lambda: talk.hub.end(session, Disconnect(Cause.KICKED, "x"))
     talk.advance(10)
-    assert session.ended == Verdict(Cause.KICKED, "x")
+    assert str(session.ended) == "kicked: x"
     assert session.grant is None
     run(grants.judge_again(talk.hub, session))
     assert len(judge.asked) == 2
@@ -281,7 +281,7 @@ def test_a_client_that_was_ended_while_its_claim_was_judged_gets_no_session() ->
     talk, judge = bots(yes("user:x"))
     person = talk.connect()
     person.stay()  # its tasks have not run yet
-    judge.meanwhile = lambda: talk.hub.end(person.session, Verdict(Cause.KICKED, "kicked"))
+    judge.meanwhile = lambda: talk.hub.end(person.session, Disconnect(Cause.KICKED, "kicked"))
     person.say({"op": 1, "t": "identify", "d": {"type": "bot", "key": "k", "id": "a"}})
     assert person.closed == (4008, "kicked")
     assert talk.realm.channels == {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatewayd.config.limits import FirstReceiverLimits, HubLimits
 from gatewayd.core.behaviour import Counts, Unpublishable
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.events import Event
 from gatewayd.hub.hub import Hub
 from gatewayd.protocols import discodo, oxyl, rooms, utilbot
@@ -252,7 +252,7 @@ def test_ending_twice_is_harmless() -> None:
     person = ready(talk)
     session = person.session
     for _ in range(2):
-        talk.hub.end(session, Verdict(Cause.KICKED, "x"))
+        talk.hub.end(session, Disconnect(Cause.KICKED, "x"))
     talk.hub.detach(session)
     assert talk.hub.totals.ended == 1
     talk.hub.unsubscribe(session, "nothing")
@@ -272,5 +272,5 @@ def test_at_the_end_only_what_no_journal_keeps_is_over() -> None:
     talk = book()
     sessions = [ready(talk).session, ready(talk, "b").session]
     sessions[0].durable = True
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN, ""))
+    talk.hub.end_all(Cause.SHUTDOWN)
     assert [session.ended is None for session in sessions] == [True, False]

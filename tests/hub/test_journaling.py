@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import SessionRecord, Table, decode_event, decode_session
 from gatewayd.core.session import Session
@@ -308,7 +308,7 @@ def test_the_nodes_own_end_ends_what_it_does_not_keep() -> None:
     loose.now = talk.now
     ready(talk, "a")
     ready(loose, "b")
-    talk.hub.end_all(Verdict(Cause.SHUTDOWN))
+    talk.hub.end_all(Cause.SHUTDOWN)
     assert [session.identity for session in talk.hub.sessions.values()] == ["a"]
     disk.write(talk.hub)
     assert len(disk.keys(Table.SESSIONS)) == 1

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.observer import Observer
 from gatewayd.core.record import Table
 from gatewayd.core.session import Session
@@ -38,7 +38,7 @@ class Told(Observer):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         self.machine.tell(session, kind)
 
 
@@ -146,7 +146,7 @@ class Machine(Watch, RuleBasedStateMachine):
     @rule(name=NAMES, early=EARLY)
     def kick(self, name: str, early: bool) -> None:
         for session in self.hub.find("main", "discodo", name):
-            self.hub.end(session, Verdict(Cause.KICKED, "kicked"))
+            self.hub.end(session, Disconnect(Cause.KICKED, "kicked"))
         self.end_turn(early)
 
     @rule(times=st.integers(1, 9))

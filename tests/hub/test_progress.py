@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.rate import Rate
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.progress import Followed, Goal, Watch
@@ -153,7 +153,7 @@ def test_a_session_that_ends_gets_what_is_still_written_to_it(cause: Cause) -> N
     person.reads = False
     wait = Wait(talk)
     followed = wait.post("user:a")
-    talk.hub.end(person.session, Verdict(cause))
+    talk.hub.end(person.session, Disconnect(cause))
     assert wait.watch.left == (cause is Cause.KICKED)
     person.reads = True
     person.heard()
@@ -398,7 +398,7 @@ def test_a_session_that_ends_acknowledges_nothing() -> None:
     wait = Wait(talk, Goal.ACKNOWLEDGED)
     followed = wait.post("user:7")
     for each in (person, slow):
-        talk.hub.end(each.session, Verdict(Cause.KICKED))
+        talk.hub.end(each.session, Disconnect(Cause.KICKED))
     slow.reads = True
     slow.heard()
     assert (followed.written, followed.acknowledged, wait.watch.left) == (2, 0, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection, NoPings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.timers import SWEPT
@@ -94,7 +94,7 @@ def test_a_kick_of_a_detached_session() -> None:
     talk = book()
     person = ready(talk)
     person.leave()
-    talk.hub.end(person.session, Verdict(Cause.KICKED, "x"))
+    talk.hub.end(person.session, Disconnect(Cause.KICKED, "x"))
     assert not talk.hub.sessions
 
 

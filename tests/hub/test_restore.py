@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from gatewayd.config.limits import FirstReceiverLimits, HubLimits
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.grant import Grant
 from gatewayd.core.observer import Observer
 from gatewayd.core.protocol import Protocol
@@ -44,7 +44,7 @@ class Node(Observer):
         self.book.now = 50_000.0
         take_up(disk, self.hub, {listener: self.book.settings}, lived)
 
-    def happened(self, session: Session, kind: str, verdict: Verdict | None, lost: Mapping[str, int]) -> None:
+    def happened(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         cause = "" if verdict is None else verdict.cause.value
         self.told.append((str(session.identity), kind, cause, session.lifecycle_sequence))
 
@@ -463,7 +463,7 @@ def test_a_kick_before_the_client_is_back_is_the_only_end() -> None:
     ready(first.book)
     second = Node(first.crash())
     (session,) = second.hub.sessions.values()
-    second.hub.end(session, Verdict(Cause.KICKED, "x"))
+    second.hub.end(session, Disconnect(Cause.KICKED, "x"))
     third = Node(second.crash())
     assert second.told == [("a", "detached", "node_down", 2), ("a", "ended", "kicked", 3)]
     assert third.told == []

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from gatewayd.config.limits import ClientLimits, HubLimits, NetLimits
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Behaviour
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts
 from gatewayd.core.session import Session
@@ -70,7 +70,7 @@ async def test_a_kick_reaches_the_client_with_what_was_queued_before() -> None:
     async with serving(utilbot.PROTOCOL) as served, client(served) as bot:
         session = await identified(served, bot)
         served.hub.post("user:a", "LAST", {})
-        served.hub.end(session, Verdict(Cause.KICKED, "enough"))
+        served.hub.end(session, Disconnect(Cause.KICKED, "enough"))
         assert (await hear(bot))["t"] == "LAST"
         assert await closed(bot) == (4008, "enough")
         assert not served.hub.sessions

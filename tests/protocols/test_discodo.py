@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from gatewayd.core.behaviour import Handshake
-from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.ports import NO_REPLY, BackendFailed
 from gatewayd.protocols import discodo
 from tests.playbook import Person, Playbook, run
@@ -181,7 +181,7 @@ def test_causes_from_outside() -> None:
         person.connection.end(Disconnect(cause))
         assert person.closed == (code, cause.words)
     person = ready(book())
-    person.book.hub.end(person.session, Verdict(Cause.KICKED, "bye"))
+    person.book.hub.end(person.session, Disconnect(Cause.KICKED, "bye"))
     assert person.closed == (4006, "bye")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gatewayd.auth.static import StaticAuth
 from gatewayd.core.behaviour import Claim, Grant
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Heartbeat
 from gatewayd.core.ports import NO_REPLY, BackendFailed
@@ -131,7 +131,7 @@ def test_causes_from_outside() -> None:
         person.connection.end(Disconnect(cause))
         assert person.closed == closed
     person = ready(book())
-    person.book.hub.end(person.session, Verdict(Cause.KICKED, "why"))
+    person.book.hub.end(person.session, Disconnect(Cause.KICKED, "why"))
     assert person.closed == (1000, "Kicked")
 
 
@@ -549,7 +549,7 @@ def test_a_login_whose_client_is_gone_before_it_is_answered_asks_nobody() -> Non
     talk = book(resume_window=0.0, outbox_events=1)
     talk.hub.notify("000", 1)
     person = ready(talk)
-    talk.hub.end(person.session, Verdict(Cause.KICKED, "kicked"))
+    talk.hub.end(person.session, Disconnect(Cause.KICKED, "kicked"))
     talk.behaviour.entered(person.session, resumed=False)
     assert len(person.pings) == 1
 
@@ -820,7 +820,7 @@ def test_a_session_that_ended_while_its_claim_was_verified_is_given_nothing(payl
 
         async def verify(self, claim: Claim) -> Grant:
             if self.person is not None:
-                talk.hub.end(self.person.session, Verdict(Cause.KICKED, "kicked"))
+                talk.hub.end(self.person.session, Disconnect(Cause.KICKED, "kicked"))
             return Grant(granted=True)
 
     auth = Slow()

@@ -10,7 +10,7 @@ import pytest
 
 from gatewayd.auth.static import StaticAuth
 from gatewayd.core.behaviour import Claim, Grant
-from gatewayd.core.close import Cause, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.ports import NO_REPLY, BackendFailed
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import merged
@@ -123,7 +123,7 @@ def test_it_is_kept_with_its_member() -> None:
         session = ready(again).session
         again.behaviour.restore(session, row)
         assert {gid: item.uid for gid, item in session.data.applications.items()} == members
-        again.hub.end(session, Verdict(Cause.KICKED, "over"))
+        again.hub.end(session, Disconnect(Cause.KICKED, "over"))
     assert again.hub.timers.next == float("inf")
 
 

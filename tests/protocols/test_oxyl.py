@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from docs.samples import EXECUTE as COMMAND
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.protocols import oxyl
 from tests.playbook import Person, Playbook
 from tests.protocols import bad
@@ -396,6 +396,6 @@ def test_options_are_checked() -> None:
 def test_a_kicked_session_gives_its_block_back() -> None:
     talk = book()
     sharder = ready(talk, "sharder")
-    talk.hub.end(sharder.session, Verdict(Cause.KICKED, "out"))
+    talk.hub.end(sharder.session, Disconnect(Cause.KICKED, "out"))
     assert sharder.closed == (4008, "out")
     assert service(talk, "sharder").heard()[0]["d"] == {"shards": [0]}

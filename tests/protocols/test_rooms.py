@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from gatewayd.core.behaviour import Handshake, Unpublishable
-from gatewayd.core.close import Cause, Disconnect, Refused, Verdict
+from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.events import Identify
 from gatewayd.protocols import rooms
 from tests.playbook import OPEN, Person, Playbook
@@ -292,7 +292,7 @@ def test_causes_from_outside() -> None:
         person.connection.end(Disconnect(cause))
         assert person.closed == (code, cause.words)
     person = enter(book())
-    person.book.hub.end(person.session, Verdict(Cause.KICKED, "bye"))
+    person.book.hub.end(person.session, Disconnect(Cause.KICKED, "bye"))
     assert person.closed == (4003, "bye")
 
 

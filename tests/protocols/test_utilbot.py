@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gatewayd.core.close import Cause, Disconnect, Verdict
+from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.ports import BackendFailed
 from gatewayd.protocols import utilbot
 from tests.playbook import Person, Playbook
@@ -297,5 +297,5 @@ def test_causes_from_outside() -> None:
     assert person.heard() == [error(1000, "Unknown error.")]
     assert person.closed == (1000, "fault of the server")
     person = ready(book())
-    person.book.hub.end(person.session, Verdict(Cause.KICKED, "bye"))
+    person.book.hub.end(person.session, Disconnect(Cause.KICKED, "bye"))
     assert person.closed == (4008, "bye")
