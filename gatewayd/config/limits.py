@@ -369,11 +369,26 @@ class RoomLimits:
 
 
 @frozen(kw_only=True)
+class NotificationLimits:
+    """Notifications that wait in one realm for users who are not there; bytes with some overhead for each."""
+
+    users: int = 10_000
+    """Who have any; the one that has waited longest gives way."""
+    per_user: int = 100
+    """The oldest give way."""
+    bytes_per_user: int = 4 * 1024 * 1024
+    """`notifications_bytes` of [limits] takes its place."""
+    bytes: int = 64 * 1024 * 1024
+    """Of all users; the realm's share of `notifications_total_bytes` takes its place."""
+
+
+@frozen(kw_only=True)
 class HubLimits:
     """Sessions, what they are given, and what realms keep."""
 
     first_receiver: FirstReceiverLimits = FirstReceiverLimits()
     rooms: RoomLimits = RoomLimits()
+    notifications: NotificationLimits = NotificationLimits()
     documents: int = 100_000
     """In one realm."""
     documents_bytes: int = 64 * 1024 * 1024

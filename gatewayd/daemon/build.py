@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gatewayd.admin.idempotency import Remembered
 from gatewayd.auth import make
@@ -25,7 +25,7 @@ from gatewayd.backend.app import load
 from gatewayd.backend.lifecycle import MemoryQueue, Recorder
 from gatewayd.backend.service import Service, no_backend
 from gatewayd.config.backend import BackendConfig
-from gatewayd.config.limits import ApiLimits, BackendLimits, ForwardLimits
+from gatewayd.config.limits import ApiLimits, BackendLimits, ForwardLimits, HubLimits
 from gatewayd.config.model import Config, ListenerConfig
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.protocol import Protocol
@@ -39,7 +39,6 @@ from gatewayd.daemon.state import State
 from gatewayd.hub.effects import apply
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
-from gatewayd.hub.stores import NotificationLimits
 from gatewayd.journal.engine import Journal
 from gatewayd.journal.pinned import JournalError
 from gatewayd.net.client import Client
@@ -109,11 +108,12 @@ def forwarder_of(config: ListenerConfig, limits: ForwardLimits) -> Forwarder | N
     return Forwarder(url, max_body=config.options.rest_max_body, limits=limits) if url else None  # type: ignore[attr-defined]
 
 
-def notification_limits(config: Config) -> NotificationLimits:
-    """What may wait in one realm: an equal share of what all may take, so that none pushes out another's."""
+def hub_limits(config: Config) -> HubLimits:
+    """What notifications may take in one realm is an equal share for each, so that none pushes out another's."""
     limits, realms = config.limits, {listener.realm for listener in config.listeners}
     share = limits.notifications_total_bytes // max(1, len(realms))
-    return NotificationLimits(bytes_per_user=limits.notifications_bytes, bytes=share)
+    notifications = evolve(limits.hub.notifications, bytes_per_user=limits.notifications_bytes, bytes=share)
+    return evolve(limits.hub, notifications=notifications)
 
 
 def tls_of(config: ListenerConfig) -> ssl.SSLContext | None:
@@ -161,8 +161,7 @@ def build(
         trio.current_time,
         limit=2 * limits.max_clients,
         store=journal,
-        notifications=notification_limits(config),
-        limits=limits.hub,
+        limits=hub_limits(config),
         soon=_soon,
         observers=observers,
     )

@@ -29,7 +29,6 @@ from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.progress import Progress, Watch
 from gatewayd.hub.realm import Realm, Realms
 from gatewayd.hub.registry import Registry
-from gatewayd.hub.stores import NotificationLimits
 from gatewayd.hub.timers import Timers
 from gatewayd.hub.totals import Tally, Totals
 
@@ -43,8 +42,8 @@ class Hub:
 
     def __init__(
         self, clock: Callable[[], float], *, limit: int = 30_000, store: Store | None = None,
-        notifications: NotificationLimits | None = None, limits: HubLimits | None = None,
-        soon: Callable[[Callable[[], None]], object] = lambda call: call(), observers: Sequence[Observer] = (),
+        limits: HubLimits | None = None, soon: Callable[[Callable[[], None]], object] = lambda call: call(),
+        observers: Sequence[Observer] = (),
     ) -> None:  # fmt: skip
         store, self.limits = store or Nowhere(), limits or HubLimits()
         self.clock = clock
@@ -54,7 +53,7 @@ class Hub:
         self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
         self.progress = Progress(clock, self.timers, soon, self.limits)
         self.observers = Observers((self.journaling, self.progress, *observers))
-        self.realms = Realms(partial(Realm, self.journaling, store, self.limits, notifications))
+        self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
         self.channels = Channels(self.realms, self.observers)
         self.registry = Registry(
             clock,

@@ -20,7 +20,7 @@ from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
 from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.rooms import Rooms
-from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications, NotificationLimits
+from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications
 from gatewayd.hub.timers import Due
 
 SERVICE = "service:"
@@ -40,9 +40,7 @@ class Kept(Protocol):
 class Realm:
     """Who may hear whom. It has listeners, or is what the journal kept of a realm that has none any more."""
 
-    def __init__(
-        self, journaling: Journaling, store: Store, limits: HubLimits, notified: NotificationLimits | None, name: str
-    ) -> None:
+    def __init__(self, journaling: Journaling, store: Store, limits: HubLimits, name: str) -> None:
         self.name = name
         store = Within(store, name)
         self.channels: dict[str, dict[Session, None]] = {}
@@ -52,7 +50,7 @@ class Realm:
         """Those that wait for a client, longest first, and when their windows pass."""
         self.rooms = Rooms(store, limits.rooms)
         self.documents = MemoryDocuments(limits.documents, limits.documents_bytes, store=store)
-        self.notifications = MemoryNotifications(notified, store=store)
+        self.notifications = MemoryNotifications(limits.notifications, store=store)
         self.kept: dict[Resource, Kept] = {
             Resource.DOCUMENTS: self.documents,
             Resource.NOTIFICATIONS: self.notifications,

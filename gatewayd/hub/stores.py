@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, field
 
+from gatewayd.config.limits import NotificationLimits
 from gatewayd.core.record import Key, MissedNotifications, Nowhere, Row, Store, Table
 
 OVERHEAD = 200
@@ -79,16 +80,6 @@ class MemoryDocuments:
         """Everything, as it is kept."""
         for key, body in self._values.items():
             yield Table.DOCUMENTS, key, body
-
-
-@frozen(kw_only=True)
-class NotificationLimits:
-    """How much may wait, for one user and for all together. Sizes in bytes, with the `OVERHEAD` of each."""
-
-    users: int = 10_000
-    per_user: int = 100
-    bytes_per_user: int = 4 * 1024 * 1024
-    bytes: int = 64 * 1024 * 1024
 
 
 @define

@@ -41,6 +41,7 @@ def test_every_bound_has_a_default_and_a_reason() -> None:
         "AuthLimits.wrong_keys",
         "HubLimits.first_receiver",
         "HubLimits.rooms",
+        "HubLimits.notifications",
     )
     assert set(without_reason(module)) == set(nested)  # whose reasons are those of their classes
     assert NetLimits() == NetLimits()

@@ -16,7 +16,7 @@ from gatewayd.core.events import Command
 from gatewayd.core.grant import Claim
 from gatewayd.core.quota import FRAMING, Intake
 from gatewayd.core.record import Table
-from gatewayd.daemon.build import build, notification_limits, settings_of
+from gatewayd.daemon.build import build, hub_limits, settings_of
 from gatewayd.daemon.view import listener_view, node_view, url
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.hub.test_hub import book, ready
@@ -106,7 +106,7 @@ def test_the_url_has_the_listeners_own_path() -> None:
 def test_each_realm_has_an_equal_share_of_all_notifications() -> None:
     one = "[limits]\nnotifications_bytes = 1000\nnotifications_total_bytes = 30000\n" + TEXT
     for text, share in ((one, 30000), (one + 'realm = "staging"\n', 15000)):
-        limits = notification_limits(parse(text, "a.toml", PROTOCOLS, environ={}))
+        limits = hub_limits(parse(text, "a.toml", PROTOCOLS, environ={})).notifications
         assert (limits.bytes_per_user, limits.bytes) == (1000, share)
 
 

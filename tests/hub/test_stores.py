@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gatewayd.hub.stores import OVERHEAD, MemoryDocuments, MemoryNotifications, NotificationLimits
+from gatewayd.config.limits import NotificationLimits
+from gatewayd.hub.stores import OVERHEAD, MemoryDocuments, MemoryNotifications
 from gatewayd.journal.tables import Key, Table
 
 

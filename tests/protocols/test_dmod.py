@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from gatewayd.auth.static import StaticAuth
+from gatewayd.config.limits import NotificationLimits
 from gatewayd.core.behaviour import Claim, Grant
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
 from gatewayd.core.events import Heartbeat
 from gatewayd.core.ports import NO_REPLY, BackendFailed
-from gatewayd.hub.stores import MemoryNotifications, NotificationLimits
+from gatewayd.hub.stores import MemoryNotifications
 from gatewayd.protocols import dmod
 from gatewayd.protocols.dmod_applications import MAX_APPLICATIONS
 from tests.playbook import OPEN, Person, Playbook, notes_for
