@@ -14,8 +14,6 @@ MAX_DEPTH = 100
 TOO_DEEP = f"JSON is nested deeper than {MAX_DEPTH} levels"
 SHALLOW = 2 * MAX_DEPTH
 """Text that is no longer cannot be nested deeper."""
-OWN_DEPTH = 8
-"""How many levels more a row of the journal may have, since it wraps what came in."""
 
 _OTHER_BYTES = bytes(sorted(set(range(256)) - set(b'"[]{}')))
 _STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")

@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from gatewayd.core.depth import MAX_DEPTH, OWN_DEPTH, too_deep
+from gatewayd.core.depth import MAX_DEPTH, too_deep
 from gatewayd.core.record import EventRecord, Key, Table, decode_event
 from gatewayd.journal.engine import Journal
 from gatewayd.journal.pinned import JournalError
@@ -19,6 +19,8 @@ log = logging.getLogger("gatewayd.journal")
 
 NONSENSE = (msgspec.MsgspecError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What comes of a row that somebody has edited, or of a hook that does not know what it finds there."""
+OWN_DEPTH = 8
+"""How many levels more a row of the journal may have, since it wraps what came in."""
 
 
 def nothing() -> None:

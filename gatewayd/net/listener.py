@@ -15,12 +15,13 @@ from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
 from gatewayd.core.sampled import Sampled
-from gatewayd.core.text import printable, redacted
+from gatewayd.core.text import printable
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.client import Client, serve_client
 from gatewayd.net.gate import DRAINING, Gate, GateClosed, Ticket
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, response, switching_protocols
+from gatewayd.net.request_target import redacted
 from gatewayd.net.tls import NotTls, TlsHandshakes
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket

@@ -1,4 +1,4 @@
-"""The target of a request: path and query decoded, and whether the path has a segment "..".
+"""The target of a request: path and query decoded, whether the path has a segment "..", and how it may be shown.
 
 A target that cannot be decoded is a ValueError, whose text is one sentence for the client.
 """
@@ -6,10 +6,13 @@ A target that cannot be decoded is a ValueError, whose text is one sentence for 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SEGMENT_ENDS = re.compile(r"[/\\]")
+_PARAMETER = re.compile(r"(?<=[?&])([^=&#?]*)=[^&#]*")
+MASKED = ("token", "key", "secret", "password", "authorization", "access_token")
+"""Query parameters whose values are never shown."""
 TWICE = 2
 """Some servers decode a path more than once."""
 
@@ -47,3 +50,13 @@ def has_parent_segment(target: str) -> bool:
     for _ in range(TWICE):
         path = unquote(path)
     return any(segment.partition(";")[0] == ".." for segment in _SEGMENT_ENDS.split(path))
+
+
+def redacted(target: str) -> str:
+    """A request target with the values of secret query parameters masked."""
+    return _PARAMETER.sub(_masked, target)
+
+
+def _masked(parameter: re.Match[str]) -> str:
+    # Judged by the name that the request's reader will see: `%74oken=` is a token too.
+    return f"{parameter[1]}=********" if unquote_plus(parameter[1]).lower() in MASKED else parameter[0]
