@@ -61,7 +61,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def waiting(hub: Hub) -> list[Event]:
     """The events of all realms that wait for their first receiver."""
-    return [event for realm in hub.realms.all for event in realm.waiting]
+    return [event for realm in hub.realms.by_name.values() for event in realm.waiting]
 
 
 def make_calls(hub: Hub, now: float) -> None:

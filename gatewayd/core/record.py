@@ -49,16 +49,11 @@ class Store(Protocol):
 
 
 class Nowhere:
-    """The store of a node without a journal."""
+    """The store of a node without a journal: nothing is kept."""
 
-    def put(self, table: Table, key: Key, value: bytes) -> None:
-        """Nothing is kept."""
-
-    def delete(self, table: Table, key: Key) -> None:
-        """Nothing was kept."""
-
-    def stir(self) -> None:
-        """Nobody asks."""
+    def put(self, table: Table, key: Key, value: bytes) -> None: ...
+    def delete(self, table: Table, key: Key) -> None: ...
+    def stir(self) -> None: ...
 
 
 @frozen
@@ -83,15 +78,12 @@ class Within:
         self._realm = realm
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
-        """Keep a value under a key."""
         self._store.put(table, (self._realm, *parts(key)), value)
 
     def delete(self, table: Table, key: Key) -> None:
-        """Keep it no more."""
         self._store.delete(table, (self._realm, *parts(key)))
 
     def stir(self) -> None:
-        """There is something that the next commit has to ask for."""
         self._store.stir()
 
 

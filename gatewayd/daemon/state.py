@@ -74,8 +74,8 @@ class State:
             hub.delivery.numbers = int(meta.get(NUMBERS, 0.0))
             restore(hub, settings, sessions, events, meta.get(LIVED, 0.0), reading.gaps)
         journal.put(Table.META, NUMBERS, self._reserve())
-        for realm in hub.realms.all:
-            if not realm.behaviours and realm.keeps_anything:
+        for realm in hub.realms.by_name.values():
+            if not realm.behaviours and (any(realm.rows()) or any(realm.waiting)):
                 log.warning("realm %s has no listener: what the journal keeps for it stays there", realm.name)
         if sessions:
             log.info("%d sessions of the last run, %d of them can be resumed", len(sessions), len(hub.sessions))
@@ -121,7 +121,7 @@ class State:
         """All rows there have to be."""
         hub = self._hub
         yield from hub.journaling.rows(iter(hub.sessions.values()))
-        for realm in hub.realms.all:
+        for realm in hub.realms.by_name.values():
             yield from realm.rows()
         yield from self._remembered.rows()
         if self._queue is not None:

@@ -7,15 +7,15 @@ Law 3: what would be kept in one of several realms is kept in none of them: whoe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from typing import Any
 
 from attrs import define
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
-from gatewayd.core.record import Key, Row, Store, Within, parts
+from gatewayd.core.record import Row, Store, Within, parts
 from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
 from gatewayd.hub.journaling import Journaling
@@ -25,16 +25,6 @@ from gatewayd.hub.timers import Due
 
 SERVICE = "service:"
 """Channels in which a client reaches and sees the sessions of its own protocol alone."""
-
-
-class Kept(Protocol):
-    """What is kept of one kind, as the journal sees it; its keys do not name the realm."""
-
-    def restore(self, rows: Iterable[tuple[Key, bytes]]) -> int:
-        """Fill from what was kept; the answer is how many could not be taken."""
-
-    def rows(self) -> Iterator[Row]:
-        """All rows that there have to be."""
 
 
 class Realm:
@@ -51,7 +41,7 @@ class Realm:
         self.rooms = Rooms(store, limits.rooms)
         self.documents = MemoryDocuments(limits.documents, limits.documents_bytes, store=store)
         self.notifications = MemoryNotifications(limits.notifications, store=store)
-        self.kept: dict[Resource, Kept] = {
+        self.kept: dict[Resource, MemoryDocuments | MemoryNotifications | Rooms] = {
             Resource.DOCUMENTS: self.documents,
             Resource.NOTIFICATIONS: self.notifications,
             Resource.ROOMS: self.rooms,
@@ -140,11 +130,6 @@ class Realm:
         """Listeners whose protocol has no words for such an event, whoever has subscribed their sessions to it."""
         return {listener for listener, says in self._says.items() if not says(name)}
 
-    @property
-    def keeps_anything(self) -> bool:
-        """Whether something of it would have to be kept without a session."""
-        return any(True for _ in self.rows()) or any(True for _ in self.waiting)
-
     def rows(self) -> Iterator[Row]:
         """All rows that there have to be of what this realm keeps, sessions and events apart."""
         for kept in self.kept.values():
@@ -170,11 +155,6 @@ class Realms:
         """Those without a listener as well: the journal kept something for them."""
         self.served: dict[str, Realm] = {}
         """Those that have a listener, in the order of the listeners."""
-
-    @property
-    def all(self) -> tuple[Realm, ...]:
-        """All of them."""
-        return tuple(self.by_name.values())
 
     def make(self, name: str) -> Realm:
         """The realm of that name; one that was not there has no listener."""

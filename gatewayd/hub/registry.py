@@ -38,7 +38,7 @@ class Registry:
         """The session to end where there is no room: the longest detached of the realm that has the most of them."""
         if len(self.sessions) < self.limit:
             return None
-        fullest = max((realm.detached for realm in self._realms.all), key=len)
+        fullest = max((realm.detached for realm in self._realms.by_name.values()), key=len)
         return next(iter(fullest), None)
 
     def open(

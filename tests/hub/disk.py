@@ -85,7 +85,7 @@ def deaf(person: Person) -> None:
 def snapshot(hub: Hub) -> Rows:
     """All rows that the hub says there have to be."""
     rows: list[Row] = [*hub.journaling.rows(iter(hub.sessions.values()))]
-    rows += [row for realm in hub.realms.all for row in realm.rows() if row[0] is not Table.DOCUMENTS]
+    rows += [row for realm in hub.realms.by_name.values() for row in realm.rows() if row[0] is not Table.DOCUMENTS]
     return {(table, key): value for table, key, value in rows}
 
 

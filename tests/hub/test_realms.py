@@ -241,6 +241,6 @@ def test_a_realm_without_a_listener_is_none_that_anybody_can_mean() -> None:
     hub = Hub(lambda: 0.0)
     hub.realms.make("gone").documents.put("k", 1)
     assert not hub.realms.served
-    assert [realm.name for realm in hub.realms.all] == ["gone"]
+    assert [realm.name for realm in hub.realms.by_name.values()] == ["gone"]
     with pytest.raises(NoSuchRealm):
         hub.realms.home(Resource.DOCUMENTS, ["gone"])
