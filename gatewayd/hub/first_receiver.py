@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 from gatewayd.config.limits import FirstReceiverLimits
 from gatewayd.core.counts import Drop
+from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.hub.journaling import Journaling
 
@@ -20,12 +20,11 @@ class FirstReceiver:
     def __init__(self, journaling: Journaling, limits: FirstReceiverLimits) -> None:
         self._journaling = journaling
         self._limits = limits
-        self._places: dict[Place, deque[Event]] = {}
-        self._bytes: dict[Place, int] = {}
+        self._places: dict[Place, Entries] = {}
 
     def __iter__(self) -> Iterator[Event]:
-        for events in self._places.values():
-            yield from events
+        for waiting in self._places.values():
+            yield from waiting.events
 
     def keep(self, event: Event) -> tuple[Drop | None, int]:
         """Let it wait. Why it cannot, if so, and how many are lost for it, itself included."""
@@ -34,15 +33,12 @@ class FirstReceiver:
             return Drop.TOO_MANY_WAIT, 1
         if event.size > self._limits.bytes:
             return Drop.TOO_BIG, 1
-        events = self._places.setdefault(place, deque())
-        events.append(event)
-        self._bytes[place] = self._bytes.get(place, 0) + event.size
+        waiting = self._places.setdefault(place, Entries())
+        waiting.append(waiting.newest + 1, event)
         self._journaling.park(event)
         lost = 0
-        while len(events) > self._limits.events or self._bytes[place] > self._limits.bytes:
-            oldest = events.popleft()
-            self._bytes[place] -= oldest.size
-            self._journaling.unpark(oldest)
+        while len(waiting) > self._limits.events or waiting.bytes > self._limits.bytes:
+            self._journaling.release(waiting.popleft()[1])
             lost += 1
         return None, lost
 
@@ -52,8 +48,7 @@ class FirstReceiver:
             return []
         found: list[Event] = []
         for place in self._places.keys() & {(channel, own) for channel in channels for own in ("", protocol)}:
-            del self._bytes[place]
-            for event in self._places.pop(place):
-                self._journaling.unpark(event)
-                found.append(event)
+            found += self._places.pop(place).events
+        for event in found:
+            self._journaling.release(event)
         return sorted(found, key=lambda event: event.number)

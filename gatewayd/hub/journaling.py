@@ -143,7 +143,7 @@ class Journaling(Observer):
                 holders = self.holders[event]
                 at = holders.names.index(session.id)
                 del holders.names[at], holders.sequences[at]
-            self._release(event)
+            self.release(event)
 
     def drop(self, number: int) -> None:
         """An event of the last run that nobody keeps any more."""
@@ -155,14 +155,6 @@ class Journaling(Observer):
         """The event waits for the first receiver of its channel."""
         self._add(event, event.channel, 0)
         self._freshen(event)
-
-    def unpark(self, event: Event) -> None:
-        """It waits no more."""
-        self._release(event)
-
-    def knows(self, event: Event) -> bool:
-        """Whether anybody keeps it, as far as the journal knows."""
-        return event in self.holders
 
     # --- rows -----------------------------------------------------------------------------------------------
 
@@ -199,7 +191,7 @@ class Journaling(Observer):
             moved = backlog.written > held.written  # else what is behind something kept longer is said again
             held.written = backlog.written
             while held.entries and held.entries.first[0] <= floor:
-                self._release(held.entries.popleft()[1])
+                self.release(held.entries.popleft()[1])
                 moved = True
             if len(held.entries) > 2 * backlog.kept + SLACK:
                 self._sweep(session, held)
@@ -223,7 +215,7 @@ class Journaling(Observer):
             if sequence in kept:
                 held.entries.append(sequence, event)
             else:
-                self._release(event)
+                self.release(event)
 
     def _add(self, event: Event, holder: str, sequence: int) -> None:
         holders = self.holders.get(event)
@@ -239,7 +231,7 @@ class Journaling(Observer):
             self._store.stir()
         self._fresh[event] = None
 
-    def _release(self, event: Event) -> None:
+    def release(self, event: Event) -> None:
         """One holder less: that one's row says by its cursors that it keeps the event no more, or is gone."""
         holders = self.holders[event]
         holders.count -= 1

@@ -83,7 +83,7 @@ def restore(
         if verdict is not None:
             over.append((session, verdict))
     for event in numbers:
-        if not hub.journaling.knows(event):
+        if event not in hub.journaling.holders:
             hub.journaling.drop(event.number)
     for realm, count in moved.items():
         if count:

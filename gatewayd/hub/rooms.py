@@ -37,9 +37,6 @@ class Rooms:
         """By name, its place in the order of closing, from 1."""
         self._staying: set[str] = set()
 
-    def __len__(self) -> int:
-        return len(self._states)
-
     def state(self, room: str) -> Mapping[str, Any] | None:
         """The room's state, or None where there is no such room."""
         return self._states.get(room)

@@ -86,6 +86,7 @@ class MemoryDocuments:
 class _Box:
     """What waits for one user. `lost` counts what gave way and the user has not been told of."""
 
+    user: str
     kept: deque[tuple[int, bytes]] = field(factory=deque)
     size: int = 0
     lost: int = 0
@@ -101,79 +102,70 @@ class MemoryNotifications:
         self.store: Store = store or Nowhere()
         self._limits = limits or NotificationLimits()
         self._boxes: dict[str, _Box] = {}
-        self._order: OrderedDict[int, str] = OrderedDict()  # the user of each, oldest first
+        self._order: OrderedDict[int, _Box] = OrderedDict()  # where each is, oldest first
         self._next = 1
         self.bytes = 0
-        self.dropped = 0
 
     def waiting(self, user: str) -> MissedNotifications:
         """All that waits for the user."""
         box = self._boxes.get(user)
         if box is None:
             return MissedNotifications()
-        self._make_room(user, box, 0)
+        self._make_room(box, 0)
         last = box.kept[-1][0] if box.kept else 0
         return MissedNotifications([msgspec.Raw(body) for _, body in box.kept], last, box.lost)
 
     def keep(self, user: str, data: Any) -> tuple[bool, int]:
         """Keep one for later. Whether it is kept, and how many were lost: others that gave way, or it itself."""
-        body, limits, before = msgspec.json.encode(data), self._limits, self.dropped
-        size, box = len(body) + OVERHEAD, self._box(user)
-        fits = size <= min(limits.bytes_per_user, limits.bytes)
-        if fits:
-            self._make_room(user, box, size)
-            while self.bytes + size > limits.bytes:
-                oldest = next(iter(self._order.values()))
-                self._drop_oldest(oldest, self._boxes[oldest])
-            self.store.put(Table.NOTIFICATIONS, (user, self._next), body)
-            self._put(user, box, self._next, body)
-        else:
-            self._lose(user, box)
-        return fits, self.dropped - before
+        body, limits, lost = msgspec.json.encode(data), self._limits, 0
+        size = len(body) + OVERHEAD
+        while user not in self._boxes and len(self._boxes) >= limits.users:
+            longest = next(iter(self._boxes.values()))
+            lost += len(longest.kept)
+            self.drop(longest.user, self._next, longest.lost)
+        box = self._boxes.setdefault(user, _Box(user))
+        if size > min(limits.bytes_per_user, limits.bytes):
+            self._lose(box, 1)
+            return False, lost + 1
+        lost += self._make_room(box, size)
+        while self.bytes + size > limits.bytes:
+            lost += self._give_way(next(iter(self._order.values())))
+        self.store.put(Table.NOTIFICATIONS, (user, self._next), body)
+        self._put(box, self._next, body)
+        return True, lost
 
-    def _put(self, user: str, box: _Box, number: int, body: bytes) -> None:
+    def _put(self, box: _Box, number: int, body: bytes) -> None:
         box.kept.append((number, body))
         box.size += len(body) + OVERHEAD
         self.bytes += len(body) + OVERHEAD
         self._next = max(self._next, number + 1)
-        self._order[number] = user
+        self._order[number] = box
 
-    def _make_room(self, user: str, box: _Box, size: int) -> None:
-        limits, more = self._limits, size > 0
+    def _make_room(self, box: _Box, size: int) -> int:
+        limits, more, lost = self._limits, size > 0, 0
         while len(box.kept) + more > limits.per_user or box.size + size > limits.bytes_per_user:
-            self._drop_oldest(user, box)
+            lost += self._give_way(box)
+        return lost
 
-    def _box(self, user: str) -> _Box:
-        if user not in self._boxes:
-            while len(self._boxes) >= self._limits.users:
-                longest, box = next(iter(self._boxes.items()))
-                self.dropped += len(box.kept)
-                self.drop(longest, self._next, box.lost)
-            self._boxes[user] = _Box()
-        return self._boxes[user]
+    def _give_way(self, box: _Box) -> int:
+        self._take(box)
+        self._lose(box, 1)
+        return 1
 
-    def _drop_oldest(self, user: str, box: _Box) -> None:
-        self._take(user, box)
-        self._lose(user, box)
-
-    def _take(self, user: str, box: _Box) -> None:
+    def _take(self, box: _Box) -> None:
         """Keep the user's oldest no more."""
         number, body = box.kept.popleft()
         box.size -= len(body) + OVERHEAD
         self.bytes -= len(body) + OVERHEAD
         del self._order[number]
-        self.store.delete(Table.NOTIFICATIONS, (user, number))
+        self.store.delete(Table.NOTIFICATIONS, (box.user, number))
 
-    def _lose(self, user: str, box: _Box) -> None:
-        self.dropped += 1
-        self._count_lost(user, box, 1)
-
-    def _count_lost(self, user: str, box: _Box, more: int) -> None:
-        box.lost += more
+    def _lose(self, box: _Box, count: int) -> None:
+        box.lost += count
         if box.lost:
-            self.store.put(Table.NOTIFICATIONS, (user, LOST), b"%d" % box.lost)
+            self.store.put(Table.NOTIFICATIONS, (box.user, LOST), b"%d" % box.lost)
         else:
-            self.store.delete(Table.NOTIFICATIONS, (user, LOST))
+            self.store.delete(Table.NOTIFICATIONS, (box.user, LOST))
 
     def drop(self, user: str, last: int, lost: int) -> None:
         """The client has shown that it has all up to the number `last`, and knows that it lost so many."""
@@ -181,9 +173,9 @@ class MemoryNotifications:
         if box is None:
             return
         while box.kept and box.kept[0][0] <= last:
-            self._take(user, box)
+            self._take(box)
         if known := min(lost, box.lost):
-            self._count_lost(user, box, -known)
+            self._lose(box, -known)
         if not box.kept and not box.lost:
             del self._boxes[user]
 
@@ -197,11 +189,11 @@ class MemoryNotifications:
                 unfit += 1
         found.sort()  # as they came, so that the longest waiting user is the first again; the lost ones before that
         for number, user, body in found:
-            box = self._boxes.setdefault(user, _Box())
+            box = self._boxes.setdefault(user, _Box(user))
             if number == LOST:
                 box.lost = int(body)
             else:
-                self._put(user, box, number, body)
+                self._put(box, number, body)
         return unfit
 
     def rows(self) -> Iterator[Row]:

@@ -34,7 +34,7 @@ def test_they_are_taken_in_order_and_their_rows_go() -> None:
     disk.write(hub)
     assert disk.keys(Table.EVENTS) == {4}
     assert [item.number for item in queue] == [4]
-    assert [hub.journaling.knows(item) for item in queue] == [True]
+    assert [item in hub.journaling.holders for item in queue] == [True]
 
 
 @pytest.mark.parametrize("bound", [{"events": 2}, {"bytes": 2 * event(1).size}], ids=["events", "bytes"])

@@ -90,7 +90,6 @@ def test_notifications_wait_in_order_and_give_way() -> None:
     notes.drop("a", 1, 0)
     notes.drop("b", 99, 0)
     assert values(notes, "b") == [[]]
-    assert notes.dropped == 3
     notes.keep("c", 2)
     notes.drop("c", notes.waiting("c").last - 1, 0)
     assert values(notes, "c") == [[2]]
@@ -105,7 +104,6 @@ def test_notifications_are_bounded_in_bytes_for_each_user() -> None:
     assert (values(notes, "a"), notes.waiting("a").lost) == ([["x" * 8, "y" * 18]], 3)
     assert notes.bytes == 2 * OVERHEAD + 30
     assert notes.keep("b", "x" * 8) == (True, 0)
-    assert notes.dropped == 3
 
 
 def test_all_notifications_together_are_bounded_in_bytes_and_the_oldest_of_anybody_give_way() -> None:
