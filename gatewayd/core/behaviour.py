@@ -56,12 +56,25 @@ class Admission:
 
 @frozen
 class Handshake:
-    """What a behaviour may see of the upgrade request; header names are lower-case, the query is decoded."""
+    """What a behaviour may see of a request; header names are lower-case, the query is decoded."""
 
     path: str = "/"
     query: Mapping[str, str] = field(factory=dict)
     headers: Mapping[str, str] = field(factory=dict)
     address: str | None = None  # by which wrong keys are counted, where they are
+    method: str = "GET"
+    url: str = ""
+    """Where the client came to: `ws://` or `wss://` and the host, without path or query."""
+
+
+@frozen
+class Answer:
+    """The answer to a request that is no upgrade: `body` is sent as JSON."""
+
+    status: int
+    body: Any
+    cause: Cause | None = None
+    """Why the request was refused, where it was: it is counted and logged under this name."""
 
 
 class Unpublishable(Exception):
@@ -91,7 +104,7 @@ class Behaviour(Generic[Options]):
     policy: Policy = UNTIL_WRITTEN
     """What is kept of a session's events beyond what is not written."""
     plain: bool = False
-    """Requests that are no upgrades are taken as well: `admit_plain` judges them."""
+    """Requests that are no upgrades are taken as well: `admit_plain` answers or forwards them."""
 
     def __init__(self, listener: str, options: Options, port: Port, interval: float) -> None:
         self.listener = listener
@@ -104,8 +117,8 @@ class Behaviour(Generic[Options]):
         An `Identify` is the request's own claim: identified right after hello, unless it is `only_proof`.
         """
 
-    async def admit_plain(self, handshake: Handshake) -> None:
-        """Judge a request that is no upgrade before it is forwarded: raise `Refused` for an HTTP status."""
+    async def admit_plain(self, handshake: Handshake) -> Answer | None:
+        """Answer a request that is no upgrade, or let it be forwarded (None); raise `Refused` for an HTTP status."""
 
     def hello(self) -> Mapping[str, Any]:
         """The protocol's own fields of hello, beside the interval."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from gatewayd.config.limits import NetLimits
-from gatewayd.core.behaviour import Handshake
+from gatewayd.core.behaviour import Answer, Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
+from gatewayd.core.encode import json
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 from gatewayd.net import origin
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from gatewayd.net.tick import Tick
 
 ORIGIN_REFUSED = "this origin is not allowed: add it to the listener's origins"
+RETRY = (("Retry-After", "5"),)
 
 log = logging.getLogger("gatewayd.listener")
 
@@ -100,7 +102,7 @@ class Listener:
         except GateClosed as refused:
             self._count(refused.bound, socket.remote, refused.status, refused.reason)
             # No task waits until it has read the answer; under TLS there is no answer that it could read.
-            answer = b"" if self.tls is not None else _answer(refused)
+            answer = b"" if self.tls is not None else _closed(refused)
             socket.reject(answer, self.limits.socket.dismissed_bytes)
             return
         try:
@@ -142,21 +144,28 @@ class Listener:
         if head is None:
             return None
         remote = origin.remote(socket.remote, head.headers, self._proxies)
+        url = origin.base_url(
+            head.headers, tls=self.tls is not None, proxied=origin.is_trusted(socket.remote, self._proxies)
+        )
         if log.isEnabledFor(logging.DEBUG):
             target, agent = printable(redacted(head.target)), printable(head.user_agent or "-")
             log.debug(
                 "head listener=%s remote=%s target=%s agent=%s", self.config.name, printable(remote), target, agent
             )
         try:
-            handshake = self._handshake_of(ticket, head, remote)
+            handshake = self._handshake_of(ticket, head, remote, url)
             if not head.upgrades:
-                await self._admit_plain(head, handshake)
+                answer = await self._admit_plain(head, handshake)
+                if answer is not None:
+                    return partial(self._answer, transport, head, answer, remote)
+                if self.forwarder is None:
+                    raise Refused(404, "nothing answers this request here", Cause.NOT_ALLOWED)
                 ticket.identify()
-                return partial(self._forward, transport, head, reader.pipelined, remote)
+                return partial(self._forward, self.forwarder, transport, head, reader.pipelined, remote)
             claim = await self._admit(head, handshake)
         except GateClosed as refused:
             self._count(refused.bound, remote, refused.status, refused.reason)
-            await self._refuse(transport, _answer(refused))
+            await self._refuse(transport, _closed(refused))
             return None
         except Refused as refused:
             self._count(refused.cause.value, remote, refused.status, refused.reason, head.target)
@@ -182,17 +191,29 @@ class Listener:
     def _connection(self, address: str | None, outbox: Outbox) -> Connection:
         return Connection(self.wire, self.settings, trio.current_time(), address, outbox=outbox)
 
-    async def _forward(self, transport: SocketTransport, head: Head, pipelined: bytes, remote: str) -> None:
-        assert self.forwarder is not None, "the protocol admits plain requests, and nothing answers them"
-        failed = await self.forwarder.answer(transport, head, pipelined, remote)
+    async def _forward(
+        self, forwarder: Forwarder, transport: SocketTransport, head: Head, pipelined: bytes, remote: str
+    ) -> None:
+        failed = await forwarder.answer(transport, head, pipelined, remote)
         if failed is not None:
             self._count(failed.cause, remote, failed.status, failed.reason, head.target)
 
-    async def _admit_plain(self, head: Head, handshake: Handshake) -> None:
-        """The protocol's decision on a plain request. Raises `Refused`."""
+    async def _answer(self, transport: SocketTransport, head: Head, answer: Answer, remote: str) -> None:
+        """Send the protocol's own answer, and close. Nothing waits for the request's body."""
+        if answer.cause is not None:
+            self._count(answer.cause.value, remote, answer.status, answer.cause.words, head.target)
+        body = json(answer.body)
+        sent = response(answer.status, "", headers=RETRY if answer.status == 503 else (), body=body)
+        limits = self.limits.forward  # a client may send all of its body before it reads
+        await transport.answer_and_linger(
+            sent.removesuffix(body) if head.method == "HEAD" else sent, limits.linger_seconds, limits.refused_bytes
+        )
+
+    async def _admit_plain(self, head: Head, handshake: Handshake) -> Answer | None:
+        """The protocol's answer to a plain request; None to forward it. Raises `Refused`."""
         if not origin.allowed(head.origin, head.host, self.config.origins):
             raise Refused(403, ORIGIN_REFUSED, Cause.ORIGIN_REFUSED)
-        await self.behaviour.admit_plain(handshake)
+        return await self.behaviour.admit_plain(handshake)
 
     async def _admit(self, head: Head, handshake: Handshake) -> Identify | Disconnect | None:
         """The protocol's decision on the request: a claim, a verdict to be sent in band, or nothing yet."""
@@ -206,7 +227,7 @@ class Listener:
         except Disconnect as verdict:
             return verdict
 
-    def _handshake_of(self, ticket: Ticket, head: Head, remote: str) -> Handshake:
+    def _handshake_of(self, ticket: Ticket, head: Head, remote: str, url: str) -> Handshake:
         """Raises `GateClosed`: behind a trusted proxy only the head names the address whose bounds are judged."""
         if self.gate.draining:
             raise GateClosed(*DRAINING)
@@ -215,7 +236,7 @@ class Listener:
             ticket.set_address(address)
         # If a proxy does not name its client, one client's wrong keys must not delay the others.
         blamed = None if origin.is_trusted(remote, self._proxies) else ticket.address
-        return Handshake(head.path, head.query, head.headers, blamed)
+        return Handshake(head.path, head.query, head.headers, blamed, head.method, url)
 
     async def _refuse(self, transport: SocketTransport, answer: bytes) -> None:
         """Answer over HTTP, and close."""
@@ -231,8 +252,8 @@ class Listener:
         )  # fmt: skip
 
 
-def _answer(refused: GateClosed) -> bytes:
-    return response(refused.status, refused.reason, headers=(("Retry-After", "5"),))
+def _closed(refused: GateClosed) -> bytes:
+    return response(refused.status, refused.reason, headers=RETRY)
 
 
 async def _read_head(transport: SocketTransport, reader: HeadReader, most: int) -> Head | None:

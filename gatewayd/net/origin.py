@@ -1,4 +1,6 @@
-"""Where a request comes from: the browser's origin, judged by the listener's rule, and the address behind a proxy."""
+"""Where a request comes from, and where to: the browser's origin, judged by the listener's rule; the address behind a
+proxy; the URL that the client used.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from gatewayd.net.request_head import HOST
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+"""The WebSocket's scheme for what X-Forwarded-Proto says."""
 
 
 def allowed(origin: str | None, host: str, listed: Sequence[str] | None) -> bool:
@@ -58,6 +64,23 @@ def is_trusted(remote: str, trusted: Sequence[Network]) -> bool:
     """Whether this is a trusted proxy's own address."""
     address = _parse(remote) if trusted else None
     return address is not None and any(address in network for network in trusted)
+
+
+def base_url(headers: Mapping[str, str], *, tls: bool, proxied: bool) -> str:
+    """The URL that the client used, without a path. `proxied`: a trusted proxy sent the request, and knows better.
+
+    A proxy that does not tell the scheme is taken to end TLS. Of several values the first is the client's own.
+    """
+    host, scheme = headers["host"], "wss" if tls else "ws"
+    if proxied:
+        scheme = SCHEMES.get(_first(headers, "x-forwarded-proto").lower(), "wss")
+        told = _first(headers, "x-forwarded-host")
+        host = told if HOST.fullmatch(told.encode()) else host
+    return f"{scheme}://{host}"
+
+
+def _first(headers: Mapping[str, str], name: str) -> str:
+    return headers.get(name, "").partition(",")[0].strip()
 
 
 def host_of(remote: str) -> str | None:

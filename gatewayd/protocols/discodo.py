@@ -14,7 +14,7 @@ import msgspec
 from attrs import Attribute, Factory, field, frozen, validators
 
 from gatewayd.core import events as e
-from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Grant, Handshake
+from gatewayd.core.behaviour import Admission, Answer, Behaviour, Claim, Clash, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
@@ -172,13 +172,14 @@ class Discodo(Behaviour[Options]):
         grant = await self.port.verify(Claim("secret", password), handshake.address)
         return grant, MISSING if password is None else WRONG
 
-    async def admit_plain(self, handshake: Handshake) -> None:
+    async def admit_plain(self, handshake: Handshake) -> Answer | None:
         """The password, where there is a server to forward to."""
         if not self.options.rest:
             raise Refused(426, NO_REST, Cause.NOT_ALLOWED)
         grant, why = await self._verify(handshake)
         if not grant:
             raise Refused(401 if why is MISSING else 403, why, Cause.AUTH_FAILED)
+        return None
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
         """`{user_id, shard_id}`: the pair is the identity."""

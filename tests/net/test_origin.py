@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.net.origin import address_of, allowed, networks, remote
+from gatewayd.net.origin import address_of, allowed, base_url, networks, remote
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,28 @@ def test_remote(peer: str, forwarded: str, trusted: tuple[str, ...], found: str)
 )
 def test_what_is_one_address(remote: str, address: str | None) -> None:
     assert address_of(remote) == address
+
+
+@pytest.mark.parametrize(
+    ("headers", "tls", "proxied", "url"),
+    [
+        ({}, False, False, "ws://a:1"),
+        ({}, True, False, "wss://a:1"),
+        ({"proto": "https", "host": "b"}, False, False, "ws://a:1"),
+        ({}, False, True, "wss://a:1"),
+        ({"proto": "http"}, True, True, "ws://a:1"),
+        ({"proto": "HTTPS"}, False, True, "wss://a:1"),
+        ({"proto": "ws"}, False, True, "ws://a:1"),
+        ({"proto": "wss, http"}, False, True, "wss://a:1"),
+        ({"proto": "javascript"}, False, True, "wss://a:1"),
+        ({"host": "b.example:8443"}, False, True, "wss://b.example:8443"),
+        ({"host": "[::1]:2, c"}, False, True, "wss://[::1]:2"),
+        ({"host": ""}, False, True, "wss://a:1"),
+        ({"host": "b/path"}, False, True, "wss://a:1"),
+        ({"host": "b?x"}, False, True, "wss://a:1"),
+        ({"host": "u@b"}, False, True, "wss://a:1"),
+    ],
+)
+def test_the_url_by_which_a_client_came(headers: dict[str, str], tls: bool, proxied: bool, url: str) -> None:
+    sent = {"host": "a:1", **{f"x-forwarded-{name}": text for name, text in headers.items()}}
+    assert base_url(sent, tls=tls, proxied=proxied) == url
