@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from attrs import define, field
+
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
@@ -26,22 +28,19 @@ MOST_AROUND = 8192
 """No protocol puts as many bytes around an event's data: an event that is smaller than an outbox by more fits it."""
 
 
+@define(eq=False)
 class Delivery:
     """Gives events to sessions. `cut_off` settles where a session goes whose client has its verdict."""
 
-    def __init__(
-        self, clock: Callable[[], float], realms: Realms, registry: Registry, progress: Progress, observers: Observer,
-        totals: Totals, *, cut_off: Callable[[Session, Tally], None],
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._realms = realms
-        self._registry = registry
-        self._progress = progress
-        self._observers = observers
-        self._totals = totals
-        self._cut_off = cut_off
-        self.numbers = 0  # of the newest event
-        self._retained: set[str | None] = set()
+    _clock: Callable[[], float]
+    _realms: Realms
+    _registry: Registry
+    _progress: Progress
+    _observers: Observer
+    _totals: Totals
+    _cut_off: Callable[[Session, Tally], None]
+    numbers: int = field(default=0, init=False)  # of the newest event
+    _retained: set[str | None] = field(factory=set, init=False)
 
     def serve(self, policy: Policy) -> None:
         """A listener's protocol keeps events of these names longer than until they are written; None is all."""

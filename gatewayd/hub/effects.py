@@ -42,15 +42,6 @@ def apply(hub: Hub, session: Session, answer: Answer, reply: Callable[[Any], Non
             hub.unsubscribe(session, channel)
         if answer.subscribe:
             hub.drain_waiting(session)
-    unpublishable = _publish(hub, session, answer)
-    if answer.disconnect is not None:
-        hub.end(session, Disconnect(Cause.KICKED, printable(answer.disconnect, 120)))
-    if overrun is not None:
-        raise overrun
-    return unpublishable
-
-
-def _publish(hub: Hub, session: Session, answer: Answer) -> int:
     unpublishable = 0
     for said in answer.events:
         try:
@@ -58,4 +49,8 @@ def _publish(hub: Hub, session: Session, answer: Answer) -> int:
         except Unpublishable as exc:
             unpublishable += 1
             log.warning("an answer to session %s has an event that cannot be said: %s", session.id, exc)
+    if answer.disconnect is not None:
+        hub.end(session, Disconnect(Cause.KICKED, printable(answer.disconnect, 120)))
+    if overrun is not None:
+        raise overrun
     return unpublishable

@@ -60,18 +60,9 @@ def _expired(hub: Hub, session: Session) -> Coroutine[Any, Any, None] | None:
     """The session ends, unless auth says otherwise: who makes the hub's calls awaits the answer."""
     session.expiry = None
     if session.grant is not None and session.grant.claim is not None:
-        return _judge(hub, session)
+        return judge_again(hub, session)
     hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
     return None
-
-
-async def _judge(hub: Hub, session: Session) -> None:
-    try:
-        await judge_again(hub, session)
-    except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
-        hub.totals.faults += 1
-        log.exception("fault while asking about the login of session %s again", session.id)
-        hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
 
 
 async def judge_again(hub: Hub, session: Session) -> None:
@@ -79,10 +70,14 @@ async def judge_again(hub: Hub, session: Session) -> None:
     old = session.grant
     if old is None or old.claim is None:
         return
-    grant = await hub.behaviours[session.listener].port.verify(old.claim, None)
-    if session.grant is not old:
-        return  # it ended meanwhile, or its client came again and was judged then
-    if grant:
-        settle(hub, session, grant)
-    else:
-        hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
+    try:
+        grant = await hub.behaviours[session.listener].port.verify(old.claim, None)
+        if session.grant is not old:
+            return  # it ended meanwhile, or its client came again and was judged then
+        if grant:
+            settle(hub, session, grant)
+            return
+    except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
+        hub.totals.faults += 1
+        log.exception("fault while asking about the login of session %s again", session.id)
+    hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))

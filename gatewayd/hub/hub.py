@@ -56,14 +56,10 @@ class Hub:
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
         self.channels = Channels(self.realms, self.observers)
         self.registry = Registry(
-            clock,
-            self.realms,
-            self.timers,
-            limit=limit,
-            expire=lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
+            clock, self.realms, self.timers, limit, lambda session: self.end(session, Disconnect(Cause.EXPIRED))
         )
         self.delivery = Delivery(
-            clock, self.realms, self.registry, self.progress, self.observers, self.totals, cut_off=self._cut_off
+            clock, self.realms, self.registry, self.progress, self.observers, self.totals, self._leave
         )
         # What one part does by itself.
         self.sessions, self.find = self.registry.sessions, self.registry.find
@@ -153,34 +149,31 @@ class Hub:
         """A client is ending, with that verdict: its session waits for the next one, or ends."""
         self.totals.closed[verdict.cause.value] += 1
         session = session_of(connection)
-        if session is None or session.connection is not connection or session.ended is not None:
-            return
-        if verdict.cause.detaches and session.resumable:
+        if session is not None and session.connection is connection and session.ended is None:
             connection.verdict = connection.verdict or verdict
-            # With a journal nothing is lost by waiting; without one, this is the last chance to say it.
-            self.detach(session, flush=verdict.cause is Cause.SHUTDOWN and not session.durable)
-        else:
-            self.end(session, verdict)
+            self._leave(session)
 
-    def _cut_off(self, session: Session, tally: Tally) -> None:
-        """The client has its verdict but is still leaving: settle now where its session goes."""
+    def _leave(self, session: Session, tally: Tally | None = None) -> None:
+        """Its client has its verdict, and may still be leaving: settle now where the session goes."""
         assert session.connection is not None
         verdict = session.connection.verdict
         assert verdict is not None, "an identified client that is not open has its verdict"
-        if session.resumable and verdict.cause.detaches:
+        if verdict.cause.detaches and session.resumable:
             self.detach(session, tally=tally)
         else:
             self.end(session, verdict, tally=tally)
 
-    def detach(self, session: Session, *, flush: bool = False, tally: Tally | None = None) -> None:
-        """The session has lost its client. With `flush`, what is in the outbox is still written."""
+    def detach(self, session: Session, *, tally: Tally | None = None) -> None:
+        """The session has lost its client."""
         connection = session.connection
         if connection is None:
             return
-        if not flush:
+        verdict = connection.verdict
+        # With a journal nothing is lost by waiting; without one, this is the last chance to say it.
+        if session.durable or verdict is None or verdict.cause is not Cause.SHUTDOWN:
             self._part(session, connection, tally or Tally(self.totals))
         self.registry.wait(session, self.clock())
-        self._tell(session, "detached", connection.verdict)
+        self._tell(session, "detached", verdict)
         self.observers.changed(session)
         self.behaviours[session.listener].detached(session)
 

@@ -10,6 +10,8 @@ import secrets
 import time
 from collections.abc import Callable
 
+from attrs import define, field
+
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.behaviour import Admission, Clash
 from gatewayd.core.connection import Connection
@@ -19,20 +21,17 @@ from gatewayd.hub.realm import Realms
 from gatewayd.hub.timers import Timers
 
 
+@define(eq=False)
 class Registry:
     """`limit` bounds living and detached sessions; `expire` ends one whose resume window has passed."""
 
-    def __init__(
-        self, clock: Callable[[], float], realms: Realms, timers: Timers, *, limit: int,
-        expire: Callable[[Session], None],
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._realms = realms
-        self._timers = timers
-        self._expire = expire
-        self.limit = limit
-        self.sessions: dict[str, Session] = {}
-        self.smallest_outbox = math.inf  # bytes of the smallest that any client has had
+    _clock: Callable[[], float]
+    _realms: Realms
+    _timers: Timers
+    limit: int
+    _expire: Callable[[Session], None]
+    sessions: dict[str, Session] = field(factory=dict, init=False)
+    smallest_outbox: float = field(default=math.inf, init=False)  # bytes of the smallest that any client has had
 
     def surplus(self) -> Session | None:
         """The session to end where there is no room: the longest detached of the realm that has the most of them."""

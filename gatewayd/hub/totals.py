@@ -59,7 +59,5 @@ class Tally:
 
     def counts(self, number: int) -> Counts:
         """The answer to the publisher; `number` is the event's."""
-        reasons = self.reasons
-        if reasons is None:
-            return Counts(self.delivered, self.buffered, number=number)
+        reasons = self.reasons or {}
         return Counts(self.delivered, self.buffered, sum(reasons.values()), reasons, number)
