@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import NOTHING, Entries, Entry
@@ -26,27 +25,22 @@ UNCLEAN_ENDS = 16
 """How many unclean ends a backlog remembers the sequences of."""
 
 
-class Source(Protocol):
+class Source:
     """An outbox, as its backlog sees it: what is given to its client is counted there, and may wait there alone. A
-    publish would touch one object more for each of its receivers.
+    publish would touch one object more for each of its receivers. This one is that of a session without a client.
     """
 
-    given: int
+    __slots__ = ()
+    given = 0
     """Events that were given through it."""
-    waiting: int
+    waiting = 0
     """The newest of them, which the backlog does not keep itself."""
 
     def hand_over(self) -> None:
         """Let the backlog keep them itself (`take_back`)."""
 
 
-class _NoClient:
-    given = waiting = 0
-
-    def hand_over(self) -> None: ...
-
-
-NO_CLIENT = _NoClient()
+NO_CLIENT = Source()
 
 
 class Backlog:
@@ -105,12 +99,12 @@ class Backlog:
     @property
     def written(self) -> int:
         """A socket has taken all up to this one whole, but for what is lost."""
-        return self.given - self.source.waiting if self._ahead is NOTHING else self._ahead.first[0] - 1
+        return self._ahead.first[0] - 1 if self._ahead.events else self.given - self.source.waiting
 
     @property
     def floor(self) -> int:
         """Nothing up to this one is kept."""
-        return self.written if self._behind is NOTHING else self._behind.first[0] - 1
+        return self._behind.first[0] - 1 if self._behind.events else self.written
 
     @property
     def gaps(self) -> dict[str, int]:
@@ -146,10 +140,6 @@ class Backlog:
             return self._ahead.after(after)
         return self._behind.after(after) + self._ahead.after(after)
 
-    def missed(self) -> list[Event]:
-        """The events that are not written, in order."""
-        return [event for _, event in self.entries(self.written)]
-
     # --- given ----------------------------------------------------------------------------------------------
 
     def append(self, event: Event) -> None:
@@ -177,6 +167,12 @@ class Backlog:
             return Drop.NOT_KEPT
         return Drop.TOO_BIG if event.size > self.max_bytes else None
 
+    def retain_all(self, first: int, events: Iterable[Event]) -> None:
+        """These have been written, the first at that sequence: they are kept if the policy says so."""
+        for sequence, event in enumerate(events, first):
+            self._keep_written(sequence, event)
+        self._forget(-math.inf)
+
     def keep(self, event: Event) -> dict[Drop, int]:
         """The session is given an event while it has no client; what is lost by it, or because of it."""
         reason = self.refuses(event)
@@ -189,26 +185,17 @@ class Backlog:
             return {}
         return self.trim()
 
-    def retain_all(self, first: int, events: Iterable[Event]) -> None:
-        """These have been written, the first at that sequence: they are kept if the policy says so."""
-        for sequence, event in enumerate(events, first):
-            self._keep_written(sequence, event)
-        self._forget(-math.inf)
-
     # --- written, acknowledged ------------------------------------------------------------------------------
 
     def wrote(self, sequence: int) -> None:
         """The socket took all up to this one whole."""
-        if self._ahead is NOTHING:
-            return
         if self.policy.retention is Retention.WRITTEN:
             self._ahead.drop(sequence)
-            if not self._ahead.events:
-                self._ahead = NOTHING
-            return
         while self._ahead and self._ahead.first[0] <= sequence:
-            self._keep_written(*self._take_ahead())
+            self._keep_written(*self._ahead.popleft())
         self._forget(-math.inf)
+        if not self._ahead:
+            self._ahead = NOTHING
 
     def acknowledge(self, cursor: int) -> bool:
         """The client has all up to this one; whether that is news."""
@@ -229,27 +216,15 @@ class Backlog:
 
     def _release(self, cursor: int) -> None:
         if self.policy.retention is Retention.ACKNOWLEDGED:
-            while self._behind and self._behind.first[0] <= cursor:
-                self._drop_behind()
+            self._behind.drop(cursor)
+            if not self._behind:
+                self._behind = NOTHING
 
     def _keep_written(self, sequence: int, event: Event) -> None:
         if self.policy.keeps(event):
             if self._behind is NOTHING:
                 self._behind = Entries()
             self._behind.append(sequence, event)
-
-    def _take_ahead(self) -> Entry:
-        entry = self._ahead.popleft()
-        if not self._ahead:
-            self._ahead = NOTHING
-        return entry
-
-    def _drop_behind(self) -> int:
-        """Keep the oldest written one no more; its sequence."""
-        sequence, _ = self._behind.popleft()
-        if not self._behind:
-            self._behind = NOTHING
-        return sequence
 
     # --- bounds ---------------------------------------------------------------------------------------------
 
@@ -263,18 +238,17 @@ class Backlog:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        self._forgotten = self._drop_behind()
+        self._forgotten, _ = self._behind.popleft()
         if self.policy.retention is Retention.ACKNOWLEDGED:
             self._tell_of(Drop.FORGOTTEN, 1)
 
-    def trim(self) -> dict[Drop, int]:
-        """The client is gone: bound all that is kept; what is lost."""
-        lost = 0
+    def trim(self, lost: int = 0) -> dict[Drop, int]:
+        """The client is gone: bound all that is kept; what is lost, with so many before."""
         while self.kept > self.max_events or self._behind.bytes + self._ahead.bytes > self.max_bytes:
             if self._behind:
                 self._forget_oldest()
             else:
-                self._take_ahead()
+                self._ahead.popleft()
                 lost += 1
         return self.lose(Drop.RESUME_BUFFER_FULL, lost) if lost else {}
 
@@ -282,17 +256,11 @@ class Backlog:
         """The client goes with what its socket did not take, of which some may be too big to be kept at all: that is
         lost alone. The rest is bounded; what is lost in all.
         """
-        if self._ahead is self._behind is NOTHING:
-            return {}
-        fitting = [entry for entry in self.entries(self.written) if entry[1].size <= self.max_bytes]
+        fitting = [entry for entry in self._ahead.after(0) if entry[1].size <= self.max_bytes]
         too_big = len(self._ahead) - len(fitting)
         if too_big:
-            self._ahead = Entries() if fitting else NOTHING
-            for sequence, event in fitting:
-                self._ahead.append(sequence, event)
-            self.lose(Drop.RESUME_BUFFER_FULL, too_big)
-        lost = too_big + sum(self.trim().values())
-        return {Drop.RESUME_BUFFER_FULL: lost} if lost else {}
+            self._ahead = Entries(fitting)
+        return self.trim(too_big)
 
     def lose(self, reason: Drop, count: int) -> dict[Drop, int]:
         """So many events are lost, of which nothing is in here any more."""
@@ -321,12 +289,10 @@ class Backlog:
             acknowledged = self.policy.retention is Retention.ACKNOWLEDGED
             start = (self.acknowledged or 0) if acknowledged else self.written
         self.wrote(start)  # a run that was killed has written more than it wrote down
-        while self._behind.newest > start:
-            if self._ahead is NOTHING:
-                self._ahead = Entries()
-            self._ahead.appendleft(*self._behind.pop())
-        if not self._behind:
-            self._behind = NOTHING
+        if again := self._behind.after(start):
+            self._ahead = Entries([*again, *self._ahead.after(0)])
+            for _ in again:
+                self._behind.pop()
         known, self._untold = self._untold or {}, None
         forgotten = known.get(Drop.FORGOTTEN.value, 0)
         if cursor is None:

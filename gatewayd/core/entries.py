@@ -7,7 +7,7 @@ more for each hole.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 from gatewayd.core.events import Event
@@ -21,10 +21,12 @@ class Entries:
 
     __slots__ = ("_runs", "bytes", "events")
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.events: deque[Event] = deque()
         self._runs: list[list[int]] = []  # the first and the last sequence of each
         self.bytes = 0
+        for entry in entries:
+            self.append(*entry)
 
     def __len__(self) -> int:
         return len(self.events)
@@ -77,15 +79,6 @@ class Entries:
         else:
             runs.append([sequence, sequence])
         self.events.append(event)
-        self.bytes += event.size
-
-    def appendleft(self, sequence: int, event: Event) -> None:
-        """An older one."""
-        if self._runs and self._runs[0][0] - 1 == sequence:
-            self._runs[0][0] = sequence
-        else:
-            self._runs.insert(0, [sequence, sequence])
-        self.events.appendleft(event)
         self.bytes += event.size
 
     def popleft(self) -> Entry:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from gatewayd.core.backlog import NO_CLIENT, Backlog
+from gatewayd.core.backlog import NO_CLIENT, Backlog, Source
 from gatewayd.core.events import Event
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
@@ -50,7 +50,7 @@ def nobody() -> None:
     """There is nobody to be told."""
 
 
-class Outbox:
+class Outbox(Source):
     """`push` or `give` what is to go out, `batch` what to write next, `advance` by what the socket took.
 
     `send` writes at once and returns the bytes taken, or raises `OSError`; `wake` says that something waits.

@@ -30,7 +30,7 @@ def sign(event: Event) -> str:
 
 def not_got(session: Session) -> list[Event]:
     """What a session has not got: in its client's outbox, and behind that what it missed."""
-    return session.backlog.missed()
+    return [event for _, event in session.backlog.entries(session.backlog.written)]
 
 
 def unsaid(session: Session) -> Said:
