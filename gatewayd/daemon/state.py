@@ -109,7 +109,7 @@ class State:
             self._hub.journaling.reserve(self._hub.sessions.values())
             self.journal.put(Table.META, NUMBERS, self._reserve())
         self._hub.journaling.gather()
-        if not self.journal.idle:
+        if self.journal.pending.bytes:
             self.journal.put(Table.META, LIVED, b"%f" % self._hub.journaling.lived())
 
     def _reserve(self) -> bytes:
@@ -145,11 +145,11 @@ class State:
 
     def status(self) -> dict[str, Any]:
         """What `/v1/status` shows."""
-        stats = self.journal.stats
+        stats, pending = self.journal.stats, self.journal.pending
         return {
             "path": str(self.journal.file.path),
             "degraded": self.journal.degraded,
-            "pending": {"operations": stats.pending_operations, "bytes": stats.pending_bytes},
+            "pending": {"operations": len(pending), "bytes": pending.bytes},
             "commits": stats.commits,
             "commit_ms": round(stats.commit_seconds * 1000, 3),
             "size": stats.size_bytes,

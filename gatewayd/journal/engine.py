@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 import trio
-from attrs import evolve
 
 from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Row
@@ -52,14 +51,14 @@ class Journal:
         self._source: Source | None = None
         self._limits = limits
         self._retry = self._limits.first_retry
-        self._pending = Pending()
+        self.pending = Pending()
         self._next = Job()
         self._job: Job | None = None  # the one that a thread works on
         self._threads = trio.CapacityLimiter(1)  # a thread that was left alone still counts
         self._scope: trio.CancelScope | None = None
         self._stirred = self._closed = False
         self._deaf = False  # nothing is recorded: a snapshot has to come first
-        self._stats = Stats()
+        self.stats = Stats()
         self._said: tuple[str, float] | None = None
 
     @classmethod
@@ -79,31 +78,26 @@ class Journal:
             keys.append(key)
             yield key, value
         if self._source is None:
-            self._pending.learn(table, keys)
+            self.pending.learn(table, keys)
 
     # --- recording --------------------------------------------------------------------------------------------
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         """Record a value. Never waits and never raises; nothing happens while degraded."""
         if not self._deaf:
-            self._pending.put(table, key, value)
+            self.pending.put(table, key, value)
             self._recorded()
 
     def delete(self, table: Table, key: Key) -> None:
         """Record that a key is gone."""
         if not self._deaf:
-            self._pending.delete(table, key)
+            self.pending.delete(table, key)
             self._recorded()
 
     def _recorded(self) -> None:
         self._next.something.set()
-        if self._pending.bytes > self._limits.pending_bytes:
+        if self.pending.bytes > self._limits.pending_bytes:
             self._degrade("the disk is too slow: more has to be written than may wait in memory")
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is recorded that is not written."""
-        return not self._pending.bytes
 
     def stir(self) -> None:
         """There is something that the source will record when it is asked to."""
@@ -126,7 +120,7 @@ class Journal:
         if self.degraded is not None or self._closed:
             await trio.lowlevel.checkpoint()
             return False
-        waiting = self._next if self._pending.bytes else self._job
+        waiting = self._next if self.pending.bytes else self._job
         if waiting is None:
             await trio.lowlevel.checkpoint()
             return True
@@ -161,7 +155,7 @@ class Journal:
         """All that is recorded, at one moment."""
         self._ask()
         job, self._next = self._next, Job()
-        job.batch = self._pending.take()
+        job.batch = self.pending.take()
         if self._stirred:  # while we asked: there is more, that only the next batch can ask for
             self._next.something.set()
         return job
@@ -184,15 +178,15 @@ class Journal:
         if job is not self._job:  # `run` and `aclose` may both have waited for it
             return
         self._job = None
-        self._stats.commit_seconds = job.seconds
+        self.stats.commit_seconds = job.seconds
         if job.failure is not None:
             job.end(committed=False)
             self._degrade(job.failure)
             return
-        self._stats.size_bytes = job.size
-        self._stats.commits += bool(job.batch.changes or job.batch.replaces)
+        self.stats.size_bytes = job.size
+        self.stats.commits += bool(job.batch.changes or job.batch.replaces)
         if job.refused:
-            self._stats.refused += job.refused
+            self.stats.refused += job.refused
             log.error("%d rows were left out of the journal: it cannot hold their keys", job.refused)
         job.end(committed=True)
         if job.batch.replaces and job.committed:  # it is False where a change since then was not recorded
@@ -203,8 +197,8 @@ class Journal:
     def _degrade(self, why: str) -> None:
         """From here on nothing is recorded and nobody waits."""
         self._deaf = True
-        self._stats.failures += 1
-        self._pending.drop()
+        self.stats.failures += 1
+        self.pending.drop()
         self._wake_all()
         self._next.urgent.set()
         self._next.something.set()
@@ -234,21 +228,15 @@ class Journal:
         if self._source is None:
             return None
         try:
-            batch = self._pending.replace(self._source.snapshot())
+            batch = self.pending.replace(self._source.snapshot())
         except Exception:  # the same: half of everything must not pass for everything
             log.exception("the snapshot for the journal failed")
-            self._pending.drop()
+            self.pending.drop()
             return None
         self._deaf = False
         return Job(batch)
 
-    # --- status and end ---------------------------------------------------------------------------------------
-
-    @property
-    def stats(self) -> Stats:
-        """How the journal is doing."""
-        pending = self._pending
-        return evolve(self._stats, pending_operations=len(pending), pending_bytes=pending.bytes)
+    # --- the end ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Give the file back without writing; one in which a thread hangs ends with the process."""

@@ -18,8 +18,6 @@ from gatewayd.journal.pinned import JournalError
 class Stats:
     """How the journal is doing."""
 
-    pending_operations: int = 0
-    pending_bytes: int = 0
     commits: int = 0
     """Transactions that were written."""
     commit_seconds: float = 0.0

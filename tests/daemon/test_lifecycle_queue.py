@@ -85,7 +85,7 @@ async def test_entries_wait_over_a_restart_and_their_numbers_go_on(tmp_path: Pat
             first.queue.append(entry(number))
         assert [item.n for item in first.queue.peek(3)] == [1, 2, 3]
         await first.queue.committed()
-        assert first.journal.idle
+        assert not first.journal.pending.bytes
         first.queue.done(2)
         assert len(first.queue) == 3
         assert first.state.status()["degraded"] is None
@@ -121,7 +121,7 @@ async def test_nothing_is_handed_out_that_is_not_on_disk_with_its_session(tmp_pa
         person.leave()
         first.book.publish("user:a", "E", 1)
         await first.queue.committed()
-        assert first.journal.idle
+        assert not first.journal.pending.bytes
         with closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
             kinds = [json.loads(value)["kind"] for _, value in connection.execute("SELECT * FROM lifecycle")]
             (row,) = connection.execute("SELECT value FROM sessions").fetchone()

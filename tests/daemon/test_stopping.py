@@ -88,7 +88,7 @@ def test_while_the_journal_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixt
         journal = daemon.node.state.journal
         for number in range(9):
             journal.put(Table.DOCUMENTS, ("main", f"k{number}"), b"1")
-        journal.file.write(journal._pending.take())
+        journal.file.write(journal.pending.take())
         daemon.prepare({})
         signal.raise_signal(signal.SIGTERM)  # to this thread: those that earlier tests left hold nothing back
         trio.run(partial(daemon.run, lambda: ready.append(True)), clock=daemon.node.clock)

@@ -115,11 +115,11 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
         for number in range(3):
             journal.put(Table.NOTIFICATIONS, ("r", "s", number), b"%d" % number)
         journal.delete(Table.NOTIFICATIONS, ("r", "s", 0))
-        assert journal.stats.pending_operations == 4
-        assert journal.stats.pending_bytes == 3 * OPERATION_BYTES + 7 + 2 + OPERATION_BYTES
+        assert len(journal.pending) == 4
+        assert journal.pending.bytes == 3 * OPERATION_BYTES + 7 + 2 + OPERATION_BYTES
         assert await journal.committed()
         assert await journal.committed()
-        assert (journal.stats.pending_bytes, journal.stats.commits) == (0, 1)
+        assert (journal.pending.bytes, journal.stats.commits) == (0, 1)
         assert journal.stats.size_bytes > 0
         assert journal.stats.commit_seconds > 0
         journal.delete(Table.NOTIFICATIONS, ("r", "s", 1))
@@ -129,7 +129,7 @@ async def test_what_is_recorded_is_there_at_the_next_start(tmp_path: Path) -> No
     assert not await journal.committed()
     await journal.aclose()
     journal.put(Table.SESSIONS, "late", b"1")
-    assert journal.stats.pending_operations == 0
+    assert len(journal.pending) == 0
 
 
 async def test_it_is_written_without_anybody_waiting(tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ async def test_a_known_table_is_not_asked_for_what_was_never_there(tmp_path: Pat
     again = Journal.open(tmp_path)
     assert [key for key, _ in again.load(Table.SESSIONS)] == ["r"]
     again.delete(Table.SESSIONS, "never there")
-    assert again.stats.pending_operations == 0
+    assert len(again.pending) == 0
     again.delete(Table.META, "not loaded, so who knows")
     again.delete(Table.SESSIONS, "r")
-    assert again.stats.pending_operations == 2
+    assert len(again.pending) == 2
     async with running(again):
         await again.committed()
         assert list(again.load(Table.SESSIONS)) == []
@@ -219,7 +219,7 @@ async def test_an_input_output_error_and_the_way_back(tmp_path: Path, caplog: py
             assert not await journal.committed()
             assert journal.degraded is not None
             truth.put(Table.SESSIONS, "later")
-            assert journal.stats.pending_operations == 0
+            assert len(journal.pending) == 0
             assert not await journal.committed()
             await until(lambda: journal.stats.failures > 1)
         await until(lambda: journal.degraded is None)
@@ -323,7 +323,7 @@ async def test_too_much_waits(tmp_path: Path) -> None:
                 truth.put(Table.META, f"k{number}")
         assert waited == [False]  # at once, though the disk has not answered
         assert "too slow" in str(journal.degraded)
-        assert journal.stats.pending_bytes == 0
+        assert journal.pending.bytes == 0
         file.gate.set()
         await until(lambda: journal.degraded is None)
         assert await journal.committed()
@@ -478,9 +478,9 @@ async def test_what_a_batch_leaves_behind_is_asked_for_after_the_interval(tmp_pa
 async def test_who_waits_is_asked_first(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, interval=60)
     async with running(journal, Asked(lambda: journal.put(Table.SESSIONS, "r", b"1"))):
-        assert journal.idle
+        assert not journal.pending.bytes
         assert await journal.committed()
-        assert journal.idle
+        assert not journal.pending.bytes
         assert journal.stats.commits == 1
 
 
