@@ -178,7 +178,7 @@ def _left_over(config: Config) -> Iterator[str]:
     """What the journal keeps for realms that no listener has."""
     state_dir = config.gateway.state_dir
     realms = {listener.realm for listener in config.listeners}
-    for name, counts in rows_by_realm(Path(state_dir), config.limits.journal.busy_seconds).items() if state_dir else ():
+    for name, counts in rows_by_realm(Path(state_dir), config.limits.journal).items() if state_dir else ():
         if name not in realms:
             rows = ", ".join(f"{count} {table}" for table, count in counts.items())
             yield f"{state_dir}: warning: the journal keeps {rows} for realm {name!r}, in which there is no listener"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import chain
 
 from gatewayd.journal import mark
@@ -37,21 +37,17 @@ class JournalFile:
     def _open(self) -> None:
         """Have the directory, the lock and the database."""
         prepare(self.directory)
-        lock = self._lock or Lock(self.directory / "journal.lock")
-        pinned: list[Pinned] = []
-        try:
+        with ExitStack() as failing:  # nothing that was opened stays open
+            lock = self._lock or failing.enter_context(closing(Lock(self.directory / "journal.lock")))
+            failing.callback(self._disconnect)
             self.connection = self.opening.database(again=self._lock is not None)
             with explained(self.path):
-                for suffix in ("", "-wal", "-shm"):
-                    pinned.append(Pinned(self.path.with_name(NAME + suffix)))
+                paths = [self.path.with_name(NAME + suffix) for suffix in ("", "-wal", "-shm")]
+                pinned = [failing.enter_context(closing(Pinned(path))) for path in paths]
                 found = mark.counted(self.connection)
                 assert found is not None  # opening has seen to it
                 marked = mark.MarkFile(self.directory / mark.NAME, found)
-        except BaseException:  # whatever it is, nothing that was opened stays open
-            for file in (*pinned, *(() if self._lock else (lock,))):
-                file.close()
-            self._disconnect()
-            raise
+            failing.pop_all()
         self._unpin()
         self._lock, self._pinned, self._mark = lock, pinned, marked
         self._note()

@@ -12,7 +12,6 @@ Law 3: without a mark nothing is owed: whoever puts an older copy in place remov
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from pathlib import Path
 
@@ -63,11 +62,6 @@ def count(connection: sqlite3.Connection, mark: Mark) -> None:
         "INSERT INTO meta (key, value) VALUES (?, ?), (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (JOURNAL, str(mark.journal), COMMITS, str(mark.commits)),
     )
-
-
-def fresh() -> Mark:
-    """Of a journal that has none yet."""
-    return Mark(secrets.randbits(48), 0)
 
 
 def compare(path: Path, connection: sqlite3.Connection) -> None:

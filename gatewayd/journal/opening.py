@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -107,8 +108,14 @@ class Opening:
             return self.ready(self.attach(path))
 
     def attach(self, path: Path, mode: str = "rw") -> sqlite3.Connection:
-        """Connect to a file that exists; who holds it is waited for."""
-        return attach(path, mode, self.limits.busy_seconds)
+        """Connect to a file that exists, waiting for its lock. Any thread may use it, one at a time."""
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=self.limits.busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _create(self) -> None:
         """Make an empty journal under another name, and give it its name when it is complete."""
@@ -119,7 +126,6 @@ class Opening:
             with closing(self.attach(fresh)) as connection:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 migrate(fresh, connection, self.migrations)
-                mark.count(connection, mark.fresh())
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
             self.path.with_name(mark.NAME).unlink(missing_ok=True)  # of one that was moved away
             fresh.rename(self.path)
@@ -177,7 +183,7 @@ class Opening:
                 connection.execute(f"{select(table)} LIMIT 0").fetchall()
             with transaction(connection):  # the proof that we can write, which also brings the log into being
                 connection.execute(f"PRAGMA user_version = {len(self.migrations)}")
-                mark.count(connection, mark.counted(connection) or mark.fresh())
+                mark.count(connection, mark.counted(connection) or mark.Mark(secrets.randbits(48), 0))
         except BaseException:  # whatever it is, the connection is not left open
             connection.close()
             raise
@@ -224,17 +230,6 @@ def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Seq
             ) from error
 
 
-def attach(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
-    """Connect to a file that exists, waiting for its lock. Any thread may use it, one at a time."""
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=busy_seconds,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
 def number(connection: sqlite3.Connection, pragma: str) -> int:
     """The value of a numeric pragma."""
     return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
@@ -244,14 +239,8 @@ def number(connection: sqlite3.Connection, pragma: str) -> int:
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing."""
     connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:
         yield
-        connection.execute("COMMIT")
-    except BaseException:  # whatever it is, nothing of it may be kept
-        with suppress(sqlite3.Error):  # the error that is on its way says more
-            if connection.in_transaction:  # some errors have rolled back already
-                connection.execute("ROLLBACK")
-        raise
 
 
 @contextmanager

@@ -14,13 +14,10 @@ class JournalError(Exception):
 class Pinned:
     """Holds the file without opening it for reading, which would end SQLite's locks when it is closed again."""
 
-    def __init__(self, path: Path) -> None:
-        self._pin(path, os.open(path, os.O_PATH))
-
-    def _pin(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, flags: int = os.O_PATH) -> None:
         self.path = path
-        self._fd = fd
-        self._held = self.found = os.fstat(fd)  # what `fault` has found at the path last
+        self._fd = os.open(path, flags, 0o600)
+        self._held = self.found = os.fstat(self._fd)  # what `fault` has found at the path last
 
     def close(self) -> None:
         """Let it go."""
@@ -40,7 +37,7 @@ class Lock(Pinned):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._pin(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            super().__init__(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise JournalError(
                 f"{path}: cannot be created or written ({error.strerror}); give gatewayd a state_dir it may write, "

@@ -10,21 +10,22 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from gatewayd.config.limits import JournalLimits
 from gatewayd.core.record import Table
-from gatewayd.journal.opening import NAME, attach, looking, number
+from gatewayd.journal.opening import Opening, looking, number
 from gatewayd.journal.tables import COLUMNS
 
 _OF_EVENTS = "json_extract(iif(json_valid(value), value, '{}'), '$.realm')"
 
 
-def rows_by_realm(state_dir: Path, busy_seconds: float) -> Mapping[str, Mapping[str, int]]:
+def rows_by_realm(state_dir: Path, limits: JournalLimits = JournalLimits()) -> Mapping[str, Mapping[str, int]]:
     """By realm, how many rows there are of what; empty where there is no journal that this user can read."""
-    path = state_dir / NAME
-    if not path.exists():
+    opening = Opening(state_dir, limits=limits)
+    if not opening.path.exists():
         return {}
     found: dict[str, dict[str, int]] = {}
     try:
-        with closing(attach(path, looking(path), busy_seconds)) as connection:
+        with closing(opening.attach(opening.path, looking(opening.path))) as connection:
             if number(connection, "user_version") < 2:  # of a version without realms
                 return {}
             for table in (*(table for table in Table if COLUMNS[table][0] == "realm"), Table.EVENTS):

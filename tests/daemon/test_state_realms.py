@@ -140,14 +140,14 @@ async def test_what_is_kept_for_a_realm_without_a_listener_stays(
     older(state)
     async with Node(state, *ALL).running():
         pass
-    assert rows_by_realm(state, 5.0) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
+    assert rows_by_realm(state) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
     caplog.clear()
     without = Node(state, BOTS)
     assert warned(caplog) == ["realm stage has no listener: what the journal keeps for it stays there"]
     async with without.running():
         assert list(without.hub.realms.served) == ["prod"]
         without.journal._degrade("a test")  # all of it is written anew
-    assert rows_by_realm(state, 5.0) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
+    assert rows_by_realm(state) == {"stage": {"documents": 1, "notifications": 1, "rooms": 2, "events": 1}}
     listener = '[[listeners]]\nname = "bots"\nprotocol = "utilbot"\nbind = "127.0.0.1:0"\n'
     path = tmp_path / "gatewayd.toml"
     path.write_text(f'[gateway]\nstate_dir = "{state}"\n{listener}')
@@ -184,8 +184,8 @@ def test_an_event_that_somebody_was_to_get_alone_stays_in_its_realm(
 
 
 def test_a_journal_that_cannot_be_looked_into(tmp_path: Path) -> None:
-    assert rows_by_realm(tmp_path, 5.0) == {}
+    assert rows_by_realm(tmp_path) == {}
     (tmp_path / "journal.db").write_bytes(b"no database" * 100)
-    assert rows_by_realm(tmp_path, 5.0) == {}
+    assert rows_by_realm(tmp_path) == {}
     older(tmp_path / "state")
-    assert rows_by_realm(tmp_path / "state", 5.0) == {}
+    assert rows_by_realm(tmp_path / "state") == {}
