@@ -8,7 +8,6 @@ get somewhere.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -81,7 +80,6 @@ class Progress(Observer):
         self.events: dict[Event, Followed] = {}
         self.sessions: dict[Session, dict[int, _Mark]] = {}
         """What is still on its way, by session and sequence, in order."""
-        self._pairs: Counter[Hashable] = Counter()  # by tenant
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -91,11 +89,11 @@ class Progress(Observer):
     @property
     def pairs(self) -> int:
         """How many have still to get somewhere."""
-        return self._pairs.total()
+        return sum(watch.left for watch in self._watches)
 
     def full(self, tenant: Hashable) -> bool:
         """Whether nothing more can be followed for it now."""
-        return self._pairs[tenant] >= self._limits.watched_pairs
+        return sum(watch.left for watch in self._watches if watch.tenant == tenant) >= self._limits.watched_pairs
 
     def start(self, goal: Goal, tenant: Hashable = None) -> Watch | None:
         """Begin to wait; None when too many of that tenant do."""
@@ -131,7 +129,7 @@ class Progress(Observer):
         """One that is followed is the newest that this session was given."""
         followed = self.events[event]
         self.sessions.setdefault(session, {})[session.backlog.given] = _Mark(followed)
-        self._expect(followed)
+        followed.watch.left += 1
         self.advanced(session)
 
     def parked(self, event: Event) -> None:
@@ -139,7 +137,7 @@ class Progress(Observer):
         followed = self.events.get(event)
         if followed is not None:
             self._parked[event] = followed
-            self._expect(followed)
+            followed.watch.left += 1
 
     def again(self, old: Event, new: Event) -> None:
         """The same event goes to another receiver."""
@@ -193,10 +191,6 @@ class Progress(Observer):
         followed.events.append(event)
         self.events[event] = followed
 
-    def _expect(self, followed: Followed) -> None:
-        followed.watch.left += 1
-        self._pairs[followed.watch.tenant] += 1
-
     def _has_it(self, session: Session, sequence: int, mark: _Mark) -> None:
         followed, answers = mark.followed, session.backlog.acknowledged is not None
         mark.written = True
@@ -219,7 +213,6 @@ class Progress(Observer):
             self._arrived(followed)
 
     def _arrived(self, followed: Followed) -> None:
-        self._pairs[followed.watch.tenant] -= 1
         followed.watch.left -= 1
         if not followed.watch.left:
             followed.watch.done()
