@@ -183,7 +183,7 @@ async def test_a_fault_while_asking_again_ends_the_session_and_not_the_daemon(
     node = build(parse(text, "x", PROTOCOLS), PROTOCOLS)
     session = Session(
         id="s", listener="a", protocol="utilbot", realm="open", remote="", opened=trio.current_time(),
-        opened_wall=0.0, backlog=Backlog(max_events=1, max_bytes=1), resume_window=0.0, connection=None,
+        opened_wall=0.0, backlog=Backlog(max_events=1, max_bytes=1), connection=None,
     )  # fmt: skip
     node.hub.sessions["s"] = session
 

@@ -47,8 +47,8 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
             "generation": item.generation,
             "resumes": item.resumes,
             "resumable": item.resumable,
-            "resume_window": item.resume_window,
-            "expires_in": None if item.detached_at is None else round(item.detached_at + item.resume_window - now, 3),
+            "resume_window": item.backlog.max_age,
+            "expires_in": None if item.detached_at is None else round(item.detached_at + item.backlog.max_age - now, 3),
             "login_expires_in": None
             if item.grant is None or item.grant.until is None
             else round(item.grant.until - now, 3),

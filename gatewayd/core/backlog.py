@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import NOTHING, Entries, Entry
 from gatewayd.core.events import Event
+from gatewayd.core.record import SessionRecord
 from gatewayd.core.retention import UNTIL_WRITTEN, Policy, Retention
 
 UNCLEAN_ENDS = 16
@@ -368,32 +369,28 @@ class Backlog:
 
     # --- the journal ----------------------------------------------------------------------------------------
 
-    def restore(
-        self, entries: Iterable[Entry], *, given: int, written: int, acknowledged: int | None, mark: int,
-        lost: int, gaps: Mapping[str, int], skipped: Iterable[tuple[int, int]] = (),
-        unsure: tuple[int, int] | None = None, exact: bool = False,
-    ) -> dict[Drop, int]:  # fmt: skip
+    def restore(self, entries: Iterable[Entry], record: SessionRecord, *, exact: bool) -> dict[Drop, int]:
         """Take up what the last run has left, entries in order; what the bounds lose of it.
 
         Where that run did not end in order, it may have given more than `given`, but nothing above `mark`: that is left
         out, unless what was on disk is `exact` but for what nobody was promised.
         """
-        self.lost, self._untold, self.skipped = lost, dict(gaps) or None, tuple(skipped)
+        self.lost, self._untold, self.skipped = record.lost, dict(record.gaps) or None, record.skipped
         for sequence, event in entries:
-            if sequence > written:
+            if sequence > record.written:
                 self.given = sequence - 1
                 self.append(event)
             else:
                 self._keep_written(sequence, event)
-        self.given = max(self.given, given, written)
+        self.given = max(self.given, record.given, record.written)
         if self.acknowledged is not None:
-            self.acknowledged = min(acknowledged or 0, self.written)
+            self.acknowledged = min(record.acknowledged or 0, self.written)
             self._release(self.acknowledged)
-        self.unsure = unsure
-        if mark > self.given and exact:
-            self.unsure = unsure or (self.given, mark)
-        elif mark > self.given:
-            self._leave_out(self.given + 1, mark)
-            self.given = mark
+        self.unsure = record.unsure
+        if record.mark > self.given and exact:
+            self.unsure = self.unsure or (self.given, record.mark)
+        elif record.mark > self.given:
+            self._leave_out(self.given + 1, record.mark)
+            self.given = record.mark
             self._tell_of(Drop.UNCLEAN_END, 0)
         return self.part()

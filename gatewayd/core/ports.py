@@ -29,7 +29,6 @@ class NoSuchRealm(Exception):
     """No listener is in a realm of that name; `names` are those that there are."""
 
     def __init__(self, name: str, names: Iterable[str]) -> None:
-        self.name = name
         self.names = tuple(names)
         super().__init__(f"no listener is in realm {name!r}; there are {', '.join(self.names)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import Factory, frozen
 
 from gatewayd.core.events import Event
 
@@ -27,12 +27,8 @@ class Policy:
     retention: Retention = Retention.WRITTEN
     names: frozenset[str] | None = None
     """Events of these names alone; None is all."""
-    acknowledges: bool = field(kw_only=True)
+    acknowledges: bool = Factory(lambda self: self.retention is Retention.ACKNOWLEDGED, takes_self=True)
     """Clients show what they have, whatever is kept for it."""
-
-    @acknowledges.default
-    def _acknowledges(self) -> bool:
-        return self.retention is Retention.ACKNOWLEDGED
 
     def keeps(self, event: Event) -> bool:
         """Whether an event stays when it is written."""

@@ -27,8 +27,7 @@ class Session:
     opened: float
     opened_wall: float
     backlog: Backlog
-    """The events that it was given."""
-    resume_window: float
+    """The events that it was given; its `max_age` is the resume window."""
     connection: Connection | None
     identity: str | None = None
     key: str | None = None

@@ -58,7 +58,6 @@ class Registry:
                 policy, max_events=settings.resume_events, max_bytes=settings.resume_bytes,
                 max_age=settings.resume_window,
             ),
-            resume_window=settings.resume_window,
             connection=connection,
             durable=journaled and settings.durable,
         )  # fmt: skip
@@ -84,7 +83,7 @@ class Registry:
         """A session has an identity from now on."""
         session.key = admission.identity
         session.identity = admission.label or admission.identity
-        session.resumable = admission.identity is not None and session.resume_window > 0
+        session.resumable = admission.identity is not None and session.backlog.max_age > 0
         self._list(session)
 
     def _list(self, session: Session) -> None:
@@ -101,7 +100,7 @@ class Registry:
         older.detached_at = None
         older.generation += 1
         older.resumes += 1
-        older.listener, older.remote, older.resume_window = fresh.listener, fresh.remote, fresh.resume_window
+        older.listener, older.remote = fresh.listener, fresh.remote
         older.backlog.bound_as(fresh.backlog)
         connection.session = older
 
@@ -109,7 +108,7 @@ class Registry:
         """A session has no client; it ends when its resume window has passed."""
         session.connection = None
         session.detached_at = since
-        due = self._timers.at(since + session.resume_window, lambda: self._expire(session))
+        due = self._timers.at(since + session.backlog.max_age, lambda: self._expire(session))
         self._realms.by_name[session.realm].detached[session] = due
 
     def wait_no_more(self, session: Session) -> None:

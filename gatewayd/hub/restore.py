@@ -25,6 +25,7 @@ from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.record import EventRecord, SessionRecord
 from gatewayd.core.session import Session
+from gatewayd.hub.totals import Tally
 
 if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
@@ -103,7 +104,7 @@ def _session(
         raise ValueError(f"session {id_} has events without a sequence of their own")
     known = settings.get(record.listener)
     behaviour = hub.behaviours.get(record.listener)
-    realm = record.realm or (next(iter(hub.realms.served)) if behaviour is None else behaviour.port.realm)
+    realm = _realm(hub, record)
     same = behaviour is not None and (behaviour.port.realm, behaviour.port.protocol) == (realm, record.protocol)
     served = known is not None and known.durable and same
     window = known.resume_window if known is not None else 0.0
@@ -121,7 +122,6 @@ def _session(
         backlog=Backlog(behaviour.policy, max_events=known.resume_events, max_bytes=known.resume_bytes, max_age=window)
         if known is not None and behaviour is not None and resumable
         else Backlog(max_events=sys.maxsize, max_bytes=sys.maxsize),
-        resume_window=window,
         connection=None,
         identity=record.identity,
         key=record.key,
@@ -131,18 +131,12 @@ def _session(
         resumes=record.resumes,
         durable=True,
         metadata=dict(record.metadata),
+        granted=set(record.granted),
+        grant=record.grant and Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1]),
     )
-    losses = session.backlog.restore(
-        entries, given=record.given, written=record.written, acknowledged=record.acknowledged, mark=record.mark,
-        lost=record.lost, gaps=record.gaps, skipped=record.skipped, unsure=record.unsure,
-        exact=known is not None and known.always,
-    )  # fmt: skip
+    losses = session.backlog.restore(entries, record, exact=known is not None and known.always)
+    Tally(hub.totals).add(losses)
     hub.journaling.adopt(session)
-    for reason, count in losses.items():
-        hub.totals.drop(reason, count)
-    session.granted.update(record.granted)
-    if record.grant is not None:
-        session.grant = Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1])
     since = now if record.left is None else min(now, record.left - hub.journaling.before)
     hub.adopt(
         session, record.channels, since, gone=None if record.detached is not None else Disconnect(Cause.NODE_DOWN)
@@ -153,13 +147,17 @@ def _session(
     return session, None if resumable else Disconnect(Cause.NODE_DOWN)
 
 
+def _realm(hub: Hub, record: SessionRecord) -> str:
+    """A session's realm: what a version without realms has kept is of its listener's, or of the first."""
+    behaviour = hub.behaviours.get(record.listener)
+    return record.realm or (next(iter(hub.realms.served)) if behaviour is None else behaviour.port.realm)
+
+
 def _without_realm(hub: Hub, record: EventRecord, sessions: Mapping[str, SessionRecord]) -> tuple[str, str]:
     """Realm and protocol of an event for one receiver that a version without realms has kept."""
     for holder in record.holders:
         if holder in sessions:
-            behaviour = hub.behaviours.get(sessions[holder].listener)
-            realm = next(iter(hub.realms.served)) if behaviour is None else behaviour.port.realm
-            return sessions[holder].realm or realm, sessions[holder].protocol
+            return _realm(hub, sessions[holder]), sessions[holder].protocol
     for behaviour in hub.behaviours.values():
         if behaviour.delivers_one(record.channel, record.name):
             return behaviour.port.realm, behaviour.port.protocol

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gatewayd.core.backlog import UNCLEAN_ENDS, Backlog
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
+from gatewayd.core.record import SessionRecord
 from gatewayd.core.retention import Policy, Retention
 
 WRITTEN = Policy()
@@ -40,12 +41,18 @@ def sequences(book: Backlog, after: int = 0) -> list[int]:
     return [sequence for sequence, _ in book.entries(after)]
 
 
-def restored(policy: Policy, entries: list[tuple[int, Event]], **cursors: Any) -> Backlog:
+def record(**cursors: Any) -> SessionRecord:
+    """What the journal has of a session."""
+    return SessionRecord(
+        listener="main", protocol="p", remote="", opened=0.0, identity="a", key="a", resumable=True, generation=1,
+        lifecycle_sequence=1, resumes=0, detached=None, channels=[], metadata={},
+        **{"given": 0, "written": 0, "mark": 0, "lost": 0, **cursors},
+    )  # fmt: skip
+
+
+def restored(policy: Policy, entries: list[tuple[int, Event]], *, exact: bool = False, **cursors: Any) -> Backlog:
     book = backlog(policy, **cursors.pop("bounds", {}))
-    values: dict[str, Any] = {
-        "given": 0, "written": 0, "acknowledged": None, "mark": 0, "lost": 0, "gaps": {}, **cursors
-    }  # fmt: skip
-    book.restore(entries, **values)
+    book.restore(entries, record(**cursors), exact=exact)
     return book
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from copy import deepcopy
 from enum import Enum
-from typing import Any
 
 import pytest
 from attrs import define, field
@@ -23,7 +22,9 @@ from hypothesis.stateful import (
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
+from gatewayd.core.record import SessionRecord
 from gatewayd.core.retention import Policy, Retention
+from tests.core.test_backlog import record
 
 AHEAD = 50
 """How many sequences a run may give until it writes down again where it is."""
@@ -129,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model(self.policy)
         self.backlog = self.fresh(bounds)
         self.attached = True
-        self.row: tuple[dict[str, Any], list[tuple[int, Event]], Model, int] | None = None
+        self.row: tuple[SessionRecord, list[tuple[int, Event]], Model, int] | None = None
         self.seen: dict[int, Event] = {}
         self.numbers = 0
         self.write_down()
@@ -320,20 +321,19 @@ class Machine(RuleBasedStateMachine):
         """What the journal has of it."""
         backlog = self.backlog
         mark = backlog.given + AHEAD if self.attached else backlog.given
-        row = {
-            "given": backlog.given, "written": backlog.written, "acknowledged": backlog.acknowledged,
-            "mark": mark, "lost": backlog.lost, "gaps": backlog.gaps, "skipped": backlog.skipped,
-            "unsure": backlog.unsure,
-        }  # fmt: skip
+        written = record(
+            given=backlog.given, written=backlog.written, acknowledged=backlog.acknowledged, mark=mark,
+            lost=backlog.lost, gaps=backlog.gaps, skipped=backlog.skipped, unsure=backlog.unsure,
+        )  # fmt: skip
         events = {id(row.event): row.event for row in self.model.rows}
-        self.row = row, backlog.entries(), deepcopy(self.model, events), mark
+        self.row = written, backlog.entries(), deepcopy(self.model, events), mark
 
     @precondition(lambda self: self.row is not None)
     @rule(exact=st.booleans())
     def go_on_in_another_run(self, exact: bool) -> None:
         """Another run takes up what was written down; what happened since then is not known there."""
         assert self.row is not None
-        row, entries, self.model, mark = self.row
+        written, entries, self.model, mark = self.row
         model = self.model
         skips = mark > model.given and not exact
         if mark > model.given and exact:
@@ -344,7 +344,7 @@ class Machine(RuleBasedStateMachine):
         self.row, self.attached = None, False
         self.backlog = self.fresh(self.bounds)
         lost = self.parted()
-        assert self.backlog.restore(entries, **row, exact=exact) == ({Drop.RESUME_BUFFER_FULL: lost} if lost else {})
+        assert self.backlog.restore(entries, written, exact=exact) == ({Drop.RESUME_BUFFER_FULL: lost} if lost else {})
         if skips:
             assert self.backlog.gaps[Drop.UNCLEAN_END.value] == 0
 

@@ -54,7 +54,7 @@ def ready(connection: Connection) -> Backlog:
     backlog = Backlog(Policy(acknowledges=True), max_events=10, max_bytes=1000)
     connection.session = Session(
         id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
-        backlog=backlog, resume_window=60.0, connection=connection,
+        backlog=backlog, connection=connection,
     )  # fmt: skip
     connection.outbox.attach(backlog)
     connection.state = State.READY

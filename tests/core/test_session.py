@@ -13,7 +13,7 @@ from gatewayd.protocols import utilbot
 def session(connection: Connection | None = None) -> Session:
     return Session(
         id="s", listener="main", protocol="utilbot", realm="main", remote="", opened=0.0, opened_wall=0.0,
-        backlog=Backlog(max_events=10, max_bytes=1000), resume_window=60.0, connection=connection,
+        backlog=Backlog(max_events=10, max_bytes=1000), connection=connection,
     )  # fmt: skip
 
 
