@@ -18,15 +18,11 @@ from typing import Protocol
 import trio
 
 from gatewayd.config.limits import JournalLimits
-from gatewayd.core.record import Row
+from gatewayd.core.record import Key, Row, Table
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job, Stats
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
-from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import Key, Table
-
-__all__ = ["Journal", "JournalError", "Key", "Row", "Source", "Stats", "Table"]
 
 log = logging.getLogger("gatewayd.journal")
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
 
+from gatewayd.core.record import Key, Table
 from gatewayd.journal import mark
 from gatewayd.journal.opening import NAME, Opening, check, explained, prepare, sized, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
-from gatewayd.journal.tables import Key, Table, columns_of, delete, select, upsert
+from gatewayd.journal.tables import columns_of, delete, select, upsert
 
 Parameters = tuple[str | int | bytes, ...]
 """Of one row's part of a statement."""
@@ -121,18 +122,13 @@ class JournalFile:
             fault = pinned.fault()
             if fault is not None:
                 raise JournalError(fault)
-        for pinned, left in zip(self._pinned, self._found, strict=False):
-            now = pinned.found
-            if now.st_mtime_ns != left.st_mtime_ns or now.st_size < left.st_size:
-                self._examine()
-                return
-
-    def _examine(self) -> None:
-        """Somebody else has written: an operator perhaps, with whom nothing is wrong."""
-        sized(self.path, self._pinned[0].found.st_size)
-        with closing(self.opening.attach(self.path, "ro")) as fresh:  # which has nothing in its cache
-            check(self.path, fresh)
-        self._note()
+        found = [(pinned.found, left) for pinned, left in zip(self._pinned, self._found, strict=False)]
+        if any(now.st_mtime_ns != left.st_mtime_ns or now.st_size < left.st_size for now, left in found):
+            # Somebody else has written: an operator perhaps, with whom nothing is wrong.
+            sized(self.path, self._pinned[0].found.st_size)
+            with closing(self.opening.attach(self.path, "ro")) as fresh:  # which has nothing in its cache
+                check(self.path, fresh)
+            self._note()
 
     def _note(self) -> None:
         """Note how we leave the files."""

@@ -20,9 +20,10 @@ from pathlib import Path
 from attrs import frozen
 
 from gatewayd.config.limits import JournalLimits
+from gatewayd.core.record import Table
 from gatewayd.journal import mark
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table, select
+from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, select
 
 NAME = "journal.db"
 ANEW = 'move it away to start with an empty journal, restore a copy, or set gateway.state_dir = ""'
@@ -54,21 +55,17 @@ def reason(error: sqlite3.Error | OSError | JournalError) -> str:
 def prepare(directory: Path) -> None:
     """Have the directory; its parent must be there."""
     try:
-        if not stat.S_ISDIR(directory.stat().st_mode):
-            raise JournalError(
-                f"{directory}: state_dir is not a directory; give it another path, or move the file away"
-            )
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise JournalError(
+            f"{directory}: state_dir is not a directory; give it another path, or move the file away"
+        ) from None
     except FileNotFoundError:
-        try:
-            directory.mkdir(mode=0o700)
-        except FileNotFoundError:
-            raise JournalError(
-                f"{directory}: neither state_dir nor its parent directory exists; create {directory.parent}"
-            ) from None
-        except OSError as error:
-            raise JournalError(f"{directory}: state_dir cannot be created ({error.strerror}); create it") from error
+        raise JournalError(
+            f"{directory}: neither state_dir nor its parent directory exists; create {directory.parent}"
+        ) from None
     except OSError as error:
-        raise JournalError(f"{directory}: state_dir cannot be looked at ({error.strerror}); check the path") from error
+        raise JournalError(f"{directory}: state_dir cannot be created ({error.strerror}); create it") from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise JournalError(
             f'{directory}: state_dir cannot be written; give gatewayd the right to, or set gateway.state_dir = ""'

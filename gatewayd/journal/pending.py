@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from attrs import evolve, field, frozen
 
-from gatewayd.journal.tables import Key, Table
+from gatewayd.core.record import Key, Table
 
 OPERATION_BYTES = 64
 """What an operation weighs beside its value."""

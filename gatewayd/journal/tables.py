@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from gatewayd.core.record import Key, Table, parts
 
-__all__ = ["COLUMNS", "Key", "Table"]
-
 COLUMNS: dict[Table, tuple[str, ...]] = {
     Table.SESSIONS: ("id",),
     Table.EVENTS: ("sequence",),
@@ -97,14 +95,11 @@ def columns_of(table: Table, key: Key) -> tuple[str | int, ...] | None:
         if column == "sequence":
             if not isinstance(part, int) or not -(2**63) <= part < 2**63:
                 return None
-        elif not isinstance(part, str) or not storable(part):
-            return None
+        elif not isinstance(part, str) or (
+            not part.isascii() and any("\ud800" <= letter <= "\udfff" for letter in part)
+        ):
+            return None  # SQLite cannot hold half of a surrogate pair
     return columns
-
-
-def storable(text: str) -> bool:
-    """Whether SQLite can hold the text: it cannot hold half of a surrogate pair."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def select(table: Table) -> str:

@@ -27,7 +27,8 @@ from gatewayd.daemon.lifecycle_queue import JournalQueue
 from gatewayd.daemon.state import State
 from gatewayd.hub import dispatch
 from gatewayd.hub.hub import Hub
-from gatewayd.journal.engine import Journal, JournalError
+from gatewayd.journal.engine import Journal
+from gatewayd.journal.pinned import JournalError
 from gatewayd.net.tick import Tick
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.writer import Writer

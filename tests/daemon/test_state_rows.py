@@ -13,7 +13,7 @@ import pytest
 from gatewayd.admin import views
 from gatewayd.core.record import Table
 from gatewayd.hub.hub import Hub
-from gatewayd.journal.engine import JournalError
+from gatewayd.journal.pinned import JournalError
 from tests.daemon.test_lifecycle_queue import Node
 from tests.hub.test_hub import ready
 from tests.playbook import Playbook

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from gatewayd.config.limits import NotificationLimits
+from gatewayd.core.record import Key, Table
 from gatewayd.hub.stores import OVERHEAD, MemoryDocuments, MemoryNotifications
-from gatewayd.journal.tables import Key, Table
 
 
 class Told:

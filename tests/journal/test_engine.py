@@ -20,10 +20,12 @@ import trio.testing
 from attrs import define
 
 from gatewayd.config.limits import JournalLimits
-from gatewayd.journal.engine import Journal, JournalError, Key, Row, Source, Table
+from gatewayd.core.record import Key, Row, Table
+from gatewayd.journal.engine import Journal, Source
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import OPERATION_BYTES, Batch
+from gatewayd.journal.pinned import JournalError
 from tests.journal.disks import no_writes, small_disk
 
 

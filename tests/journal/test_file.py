@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.core.record import Key, Table
 from gatewayd.journal.file import JournalFile, chunks
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import Key, Table
 
 
 @pytest.fixture

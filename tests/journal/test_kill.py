@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.journal.engine import Journal, Table
+from gatewayd.core.record import Table
+from gatewayd.journal.engine import Journal
 
 WRITER = """
 import sys
 from pathlib import Path
 import trio
-from gatewayd.journal.engine import Journal, Table
+from gatewayd.core.record import Table
+from gatewayd.journal.engine import Journal
 
 class Nobody:
     def gather(self):

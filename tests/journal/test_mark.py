@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from gatewayd.core.record import Table
 from gatewayd.journal import mark
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import Table
 
 COMMITS = 30
 REBOOTED = "another boot"

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from gatewayd.core.record import Table, decode_event, decode_session
-from gatewayd.journal.engine import Journal, JournalError
+from gatewayd.journal.engine import Journal
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import Opening
+from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS
 from tests.journal.disks import small_disk
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.core.record import Table
 from gatewayd.journal import opening
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.opening import Opening
 from gatewayd.journal.pending import Pending
 from gatewayd.journal.pinned import JournalError
-from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS, Table
+from gatewayd.journal.tables import APPLICATION_ID, MIGRATIONS
 from tests.journal.disks import no_writes, read_only, small_disk
 
 
@@ -78,9 +79,9 @@ def test_the_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "is not a directory" in refused(tmp_path / "file")
     assert f"create {tmp_path / 'a'}" in refused(tmp_path / "a" / "b")
-    assert "cannot be looked at (Not a directory)" in refused(tmp_path / "file" / "b")
+    assert "cannot be created (Not a directory)" in refused(tmp_path / "file" / "b")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert "state_dir cannot be created" in refused(tmp_path / "link")
+    assert "is not a directory" in refused(tmp_path / "link")
     assert "state_dir cannot be written" in refused(Path("/proc/sys"))  # not even for root
 
 

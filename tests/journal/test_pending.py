@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewayd.core.record import Key, Table
 from gatewayd.journal.pending import OPERATION_BYTES, Batch, Pending
-from gatewayd.journal.tables import Key, Table
 
 Disk = dict[tuple[Table, Key], bytes]
 

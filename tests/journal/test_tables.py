@@ -8,7 +8,8 @@ from itertools import chain
 
 import pytest
 
-from gatewayd.journal.tables import COLUMNS, MIGRATIONS, Key, Table, columns_of, delete, select, upsert
+from gatewayd.core.record import Key, Table
+from gatewayd.journal.tables import COLUMNS, MIGRATIONS, columns_of, delete, select, upsert
 
 
 @pytest.mark.parametrize(
