@@ -18,7 +18,7 @@ from gatewayd.core.behaviour import Admission, Answer, Behaviour, Claim, Clash, 
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
-from gatewayd.core.text import check_url
+from gatewayd.core.text import check_base_url
 from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
 
@@ -112,9 +112,7 @@ WIRE = Wire(
 
 def _rest(instance: object, attribute: Attribute[str], value: str) -> None:
     if value:
-        check_url(value, "http://127.0.0.1:8000")
-        if "?" in value:
-            raise ValueError("a query (?…) cannot stand in front of another path; leave it out")
+        check_base_url(value, "http://127.0.0.1:8000")
 
 
 @frozen(kw_only=True)
