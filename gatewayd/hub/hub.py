@@ -56,8 +56,9 @@ class Hub:
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
         self.channels = Channels(self.realms, self.observers)
         self.registry = Registry(
-            clock, self.realms, self.timers, limit, lambda session: self.end(session, Disconnect(Cause.EXPIRED))
-        )
+            clock, self.realms, self.timers, limit, not isinstance(store, Nowhere),
+            lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
+        )  # fmt: skip
         self.delivery = Delivery(
             clock, self.realms, self.registry, self.progress, self.observers, self.totals, self._leave
         )
@@ -78,8 +79,7 @@ class Hub:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
         if (surplus := self.registry.surplus()) is not None:
             self.end(surplus, Disconnect(Cause.EXPIRED, "too many sessions wait to be resumed"))
-        policy, journaled = self.behaviours[listener].policy, self.journaling.on
-        return self.registry.open(connection, listener, realm, remote, policy, journaled=journaled)
+        return self.registry.open(connection, listener, realm, remote, self.behaviours[listener].policy)
 
     def claim(self, connection: Connection, admission: Admission) -> dict[str, int] | None:
         """Give a client the session that its identity is owed. None where that begins; where an older one goes on, what

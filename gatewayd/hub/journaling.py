@@ -21,7 +21,7 @@ from gatewayd.core.counts import Drop
 from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
-from gatewayd.core.record import EventRecord, Nowhere, Row, SessionRecord, Store, Table, encode
+from gatewayd.core.record import EventRecord, Row, SessionRecord, Store, Table, encode
 
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
@@ -51,28 +51,26 @@ class _Holders:
     sequences: array[int] = field(factory=lambda: array("Q"))
 
 
+@define(eq=False)
 class Journaling(Observer):
     """Follows the sessions of a hub. `clock` gives monotonic seconds; `data` what a session's protocol remembers.
 
     `ahead` is how many sequences a session has reserved, for the case that the run does not end in order.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float], data: Callable[[Session], Any], ahead: int) -> None:
-        self._store = store
-        self.on = not isinstance(store, Nowhere)
-        """Whether anything is kept."""
-        self._clock = clock
-        self._data = data
-        self._ahead = ahead
-        self._changed: dict[Session, None] = {}
-        self._behind: dict[Session, None] = {}
-        self._held: dict[Session, _Held] = {}
-        self._orderly = False
-        self.holders: dict[Event, _Holders] = {}
-        """Of every event that has a row."""
-        self._fresh: dict[Event, None] = {}
-        self.before = 0.0
-        """From the clock to the node's own time: what all its runs have lasted until now, down times left out."""
+    _store: Store
+    _clock: Callable[[], float]
+    _data: Callable[[Session], Any]
+    _ahead: int
+    _due: dict[Session, bool] = field(factory=dict, init=False)
+    """Who is looked at before the next write, and whether its row is out of date in any case."""
+    _held: dict[Session, _Held] = field(factory=dict, init=False)
+    _orderly: bool = field(default=False, init=False)
+    holders: dict[Event, _Holders] = field(factory=dict, init=False)
+    """Of every event that has a row."""
+    _fresh: dict[Event, None] = field(factory=dict, init=False)
+    before: float = field(default=0.0, init=False)
+    """From the clock to the node's own time: what all its runs have lasted until now, down times left out."""
 
     def lived(self) -> float:
         """The node's own time."""
@@ -83,16 +81,16 @@ class Journaling(Observer):
     def changed(self, session: Session) -> None:
         """Its row is out of date."""
         if session.durable and session.lifecycle_sequence and session.ended is None:
-            if not self._changed:
+            if not self._due:
                 self._store.stir()
-            self._changed[session] = None
+            self._due[session] = True
 
     def behind(self, session: Session) -> None:
         """It may keep what the journal does not know of; a publish may come here for thousands in a row."""
-        if session.durable and session.ended is None:
-            if not self._behind:
+        if session.durable and session.ended is None and session not in self._due:
+            if not self._due:
                 self._store.stir()
-            self._behind[session] = None
+            self._due[session] = False
 
     def advanced(self, session: Session) -> None:
         """It may keep less than the journal knows of."""
@@ -116,8 +114,7 @@ class Journaling(Observer):
         """The session is over, for the journal: its row goes, and it keeps nothing."""
         if session.durable:
             self._let_go(session)
-            self._changed.pop(session, None)
-            self._behind.pop(session, None)
+            self._due.pop(session, None)
             self._store.delete(Table.SESSIONS, session.id)
 
     def adopt(self, session: Session) -> None:
@@ -160,10 +157,9 @@ class Journaling(Observer):
 
     def gather(self) -> None:
         """Tell the store all that has changed; called when it is about to write."""
-        changed, self._changed = self._changed, {}
-        behind, self._behind = self._behind, {}
-        for session in behind | changed:
-            if self._look(session) or session in changed:
+        due, self._due = self._due, {}
+        for session, changed in due.items():
+            if self._look(session) or changed:
                 self._store.put(Table.SESSIONS, session.id, self._row(session))
         fresh, self._fresh = self._fresh, {}
         for event in fresh:
@@ -203,8 +199,7 @@ class Journaling(Observer):
             self._held[session] = held
         connection = session.connection
         if connection is not None and len(connection.outbox):  # be it no event: the next one would wait behind it
-            self._behind[session] = None
-            self._store.stir()
+            self.behind(session)
         return moved
 
     def _sweep(self, session: Session, held: _Held) -> None:

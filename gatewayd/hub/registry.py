@@ -29,6 +29,7 @@ class Registry:
     _realms: Realms
     _timers: Timers
     limit: int
+    _journaled: bool
     _expire: Callable[[Session], None]
     sessions: dict[str, Session] = field(factory=dict, init=False)
     smallest_outbox: float = field(default=math.inf, init=False)  # bytes of the smallest that any client has had
@@ -40,9 +41,7 @@ class Registry:
         fullest = max((realm.detached for realm in self._realms.by_name.values()), key=len)
         return next(iter(fullest), None)
 
-    def open(
-        self, connection: Connection, listener: str, realm: str, remote: str, policy: Policy, *, journaled: bool
-    ) -> Session:
+    def open(self, connection: Connection, listener: str, realm: str, remote: str, policy: Policy) -> Session:
         """A session for a client that is about to be greeted; it can be seen and kicked, and hears nothing yet."""
         settings = connection.settings
         self.smallest_outbox = min(self.smallest_outbox, settings.outbox_bytes)
@@ -59,7 +58,7 @@ class Registry:
                 max_age=settings.resume_window,
             ),
             connection=connection,
-            durable=journaled and settings.durable,
+            durable=self._journaled and settings.durable,
         )  # fmt: skip
         self.sessions[session.id] = session
         connection.session = session
