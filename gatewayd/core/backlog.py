@@ -14,6 +14,7 @@ Law 4: while a client reads, an event that need not be kept costs `given += 1` a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from gatewayd.core.counts import Drop
@@ -295,14 +296,13 @@ class Backlog:
             for _ in again:
                 self._behind.pop()
         known, self._untold = self._untold or {}, None
-        forgotten = known.get(Drop.FORGOTTEN.value, 0)
         if cursor is None:
-            self.lost += forgotten
+            self.lost += known.get(Drop.FORGOTTEN.value, 0)
         else:
             if self.acknowledged is not None:
                 self.acknowledge(cursor)
                 self.acknowledged = cursor  # by its own word, be it less than before
-            known = self._missing(cursor, known)
+            known = self._missing(cursor, Counter(known))
         if any(last > start for _, last in self.skipped):  # again, to a client that may not have heard of it
             known.setdefault(Drop.UNCLEAN_END.value, 0)
         return known
@@ -319,21 +319,17 @@ class Backlog:
         unsure, self.unsure = self.unsure, None
         if unsure is None or cursor is None or cursor <= unsure[0]:
             return
-        later = self.entries(unsure[0])
-        for _ in later:
-            self._ahead.pop()
-        count = cursor - unsure[0]
-        self._leave_out(unsure[0] + 1, cursor)
+        start, count = unsure[0], cursor - unsure[0]
+        self._leave_out(start + 1, cursor)
         self.given += count
-        for sequence, event in later:
-            self._ahead.append(sequence + count, event)
+        ahead = self._ahead.after(0)
+        self._ahead = Entries((number + count if number > start else number, event) for number, event in ahead)
 
-    def _missing(self, cursor: int, known: dict[str, int]) -> dict[str, int]:
+    def _missing(self, cursor: int, known: Counter[str]) -> dict[str, int]:
         """What a client that is at this cursor will never get; what is `known` of that tells why."""
-        known.pop(Drop.FORGOTTEN.value, None)  # counted here
+        del known[Drop.FORGOTTEN.value]  # counted here
         if self._told is not None and cursor < self._told[0]:
-            for reason, count in self._told[1].items():
-                known[reason] = known.get(reason, 0) + count
+            known.update(self._told[1])
         missing = self.given - cursor - len(self)
         missing -= sum(max(0, last - max(first - 1, cursor)) for first, last in self.skipped)
         told: dict[str, int] = {}

@@ -119,9 +119,6 @@ class Ending:
         return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")  # never cut inside a character
 
 
-IGNORED = Ending(None)
-"""The client stays and hears nothing of it."""
-
 COMMON_ENDINGS: Mapping[Cause, Ending] = {
     Cause.TOO_BIG: Ending(1009),
     Cause.SHUTDOWN: Ending(1001),

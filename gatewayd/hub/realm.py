@@ -189,22 +189,17 @@ class Realms:
         self, names: Collection[str] | None, channel: str, name: str, data: Any, session: Session | None
     ) -> Sequence[Aim]:
         """Where an event goes; `session` is the one that the channel names. Raises `NoSuchRealm`, `SeveralRealms`."""
-        realms = self.named(names)
-        if len(realms) == 1:
-            return (_aim(realms[0], channel, name, session),)
-        found = [_aim(realm, channel, name, session) for realm in realms]
-        hit = [aim for aim in found if _hits(aim, channel, name, data)]
-        if hit:
+        found = [
+            Aim(realm, realm.concerned(channel, session), realm.runs_once(channel, name)) for realm in self.named(names)
+        ]
+        if len(found) == 1:
+            return found
+        if hit := [aim for aim in found if _hits(aim, channel, name, data)]:
             return hit
         lasting = [aim for aim in found if aim.one or any(item.lasts(channel, name, data) for item in aim.behaviours)]
         if len(lasting) > 1:
             raise SeveralRealms(f"{name} to {channel}", (aim.realm.name for aim in lasting))
         return lasting or found  # nobody hears it, and nothing comes of it
-
-
-def _aim(realm: Realm, channel: str, name: str, session: Session | None) -> Aim:
-    here = session if session is not None and session.realm == realm.name else None
-    return Aim(realm, realm.concerned(channel, here), realm.runs_once(channel, name))
 
 
 def _hits(aim: Aim, channel: str, name: str, data: Any) -> bool:

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Behaviour, Claim, Clash, Handshake
-from gatewayd.core.close import IGNORED, Cause, Disconnect, Ending
+from gatewayd.core.close import Cause, Disconnect, Ending
 from gatewayd.core.encode import ZLIB
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
@@ -73,7 +73,7 @@ WIRE = Wire(
         e.Reply: lambda reply: {"op": 0, "d": reply.data, "t": reply.to.name},
     },
     endings={
-        Cause.NOT_IDENTIFIED: IGNORED,
+        Cause.NOT_IDENTIFIED: Ending(None),
         Cause.AUTH_FAILED: _error(4001),
         Cause.ALREADY_IDENTIFIED: MALFORMED,
         Cause.NO_OPCODE: _error(4003),
