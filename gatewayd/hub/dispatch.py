@@ -135,6 +135,6 @@ async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) 
         if older.connection is client:
             client.end(Disconnect(Cause.HEARTBEAT_MISSED, "no sign of life when another client came with its identity"))
             hub.detach(older)
-    for other in hub.find(realm, protocol, admission.identity):
-        if other.connection is not None and other.connection.open:  # somebody else came in while we waited
-            raise Disconnect(Cause.IDENTITY_IN_USE)
+    others = [other.connection for other in hub.find(realm, protocol, admission.identity)]
+    if any(other is not None and other.open for other in others):  # somebody else came in while we waited
+        raise Disconnect(Cause.IDENTITY_IN_USE)

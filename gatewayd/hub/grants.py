@@ -14,9 +14,9 @@ from attrs import evolve
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.grant import Grant
+from gatewayd.core.session import Session
 
 if TYPE_CHECKING:
-    from gatewayd.core.session import Session
     from gatewayd.hub.hub import Hub
 
 log = logging.getLogger("gatewayd")

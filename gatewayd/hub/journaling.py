@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from attrs import define, field
@@ -22,9 +22,7 @@ from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
 from gatewayd.core.record import EventRecord, Row, SessionRecord, Store, Table, encode
-
-if TYPE_CHECKING:
-    from gatewayd.core.session import Session
+from gatewayd.core.session import Session
 
 SLACK = 64
 """How many events that a session keeps no more may stay held behind one that it does."""
@@ -145,8 +143,6 @@ class Journaling(Observer):
     def drop(self, number: int) -> None:
         """An event of the last run that nobody keeps any more."""
         self._store.delete(Table.EVENTS, number)
-
-    # --- events for the first receiver ----------------------------------------------------------------------
 
     def park(self, event: Event) -> None:
         """The event waits for the first receiver of its channel."""

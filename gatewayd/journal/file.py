@@ -13,7 +13,7 @@ from itertools import chain
 
 from gatewayd.core.record import Key, Table
 from gatewayd.journal import mark
-from gatewayd.journal.opening import NAME, Opening, check, explained, prepare, sized, transaction
+from gatewayd.journal.opening import NAME, Opening, explained, prepare, transaction
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
 from gatewayd.journal.tables import columns_of, delete, select, upsert
@@ -124,11 +124,8 @@ class JournalFile:
                 raise JournalError(fault)
         found = [(pinned.found, left) for pinned, left in zip(self._pinned, self._found, strict=False)]
         if any(now.st_mtime_ns != left.st_mtime_ns or now.st_size < left.st_size for now, left in found):
-            # Somebody else has written: an operator perhaps, with whom nothing is wrong.
-            sized(self.path, self._pinned[0].found.st_size)
-            with closing(self.opening.attach(self.path, "ro")) as fresh:  # which has nothing in its cache
-                check(self.path, fresh)
-            self._note()
+            with self.opening.whole("ro"):  # somebody else has written: an operator perhaps, with whom nothing is wrong
+                self._note()
 
     def _note(self) -> None:
         """Note how we leave the files."""

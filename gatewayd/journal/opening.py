@@ -146,8 +146,7 @@ class Opening:
             raise JournalError(
                 f"{path}: cannot be written ({error.strerror}); give gatewayd the right to, or {ANEW}"
             ) from error
-        sized(path, path.stat().st_size)
-        with closing(self.attach(path, looking(path))) as connection:
+        with self.whole(looking(path)) as connection:
             found = number(connection, "application_id")
             if found != APPLICATION_ID:
                 raise JournalError(f"{path}: is a database of another program (application_id {found:#x}); {ANEW}")
@@ -157,9 +156,20 @@ class Opening:
                     f"{path}: is of version {version}, and this gatewayd knows versions up to {newest}; start the "
                     f"newer gatewayd again, or {ANEW}"
                 )
-            check(path, connection)
             if not again:
                 mark.compare(path, connection)
+
+    @contextmanager
+    def whole(self, mode: str) -> Iterator[sqlite3.Connection]:
+        """A connection with nothing in its cache, once all of the file is there, as far as its structure tells."""
+        path, size = self.path, self.path.stat().st_size
+        if size < 512:  # SQLite would remove the log
+            raise JournalError(f"{path}: is damaged, {size} bytes are less than any database has; {ANEW}")
+        with closing(self.attach(path, mode)) as connection:
+            says = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            if says != "ok":
+                raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
+            yield connection
 
     def ready(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """A connection that was opened for good, led to this version and proved to write; closed where that fails."""
@@ -196,19 +206,6 @@ def discard(fresh: Path) -> None:
     """Remove a journal that never got its name."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
-
-
-def sized(path: Path, size: int) -> None:
-    """Is it long enough to be opened? Of one that is not, SQLite would remove the log."""
-    if size < 512:
-        raise JournalError(f"{path}: is damaged, {size} bytes are less than any database has; {ANEW}")
-
-
-def check(path: Path, connection: sqlite3.Connection) -> None:
-    """Is all of it there, as far as its structure tells?"""
-    says = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if says != "ok":
-        raise JournalError(f"{path}: the file is damaged ({says.splitlines()[-1]}); {ANEW}")
 
 
 def migrate(path: Path, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:

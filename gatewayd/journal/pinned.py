@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -62,11 +63,9 @@ class Lock(Pinned):
             raise JournalError(
                 f"{self.path}: cannot be locked ({error.strerror}); put state_dir on a local file system"
             ) from error
-        try:
+        with suppress(OSError):  # a full disk: the lock is held all the same, it only does not say by whom
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-        except OSError:
-            pass  # a full disk: the lock is held all the same, it only does not say by whom
 
     def _flock(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

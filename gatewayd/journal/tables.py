@@ -25,10 +25,12 @@ APPLICATION_ID = 0x67617465
 """Stands in the file's head, "gate": whose database this is, for file(1) and for us."""
 
 
-def _keyed(table: Table, columns: str, key: str, old: str, more: str = "") -> tuple[str, ...]:
-    """Statements that give a table another key; `old` is how the rows that it has get theirs."""
+def _keyed(table: Table, *key: str, more: str = "") -> tuple[str, ...]:
+    """Statements that put another column in front of a table's key; in the rows that it has, that one is empty."""
+    columns = ", ".join(f"{name} {'INTEGER' if name == 'sequence' else 'TEXT'} NOT NULL" for name in key)
+    old = ", ".join(("''", *key[1:]))
     return (
-        f"CREATE TABLE new_{table} ({columns}, value TEXT NOT NULL, PRIMARY KEY ({key})){more}",
+        f"CREATE TABLE new_{table} ({columns}, value TEXT NOT NULL, PRIMARY KEY ({', '.join(key)})){more}",
         f"INSERT INTO new_{table} SELECT {old}, value FROM {table}",
         f"DROP TABLE {table}",
         f"ALTER TABLE new_{table} RENAME TO {table}",
@@ -48,15 +50,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
     (  # realms: "" stands for the one that the start has still to find
-        *_keyed(Table.DOCUMENTS, "realm TEXT NOT NULL, key TEXT NOT NULL", "realm, key", "'', key"),
-        *_keyed(
-            Table.NOTIFICATIONS,
-            "realm TEXT NOT NULL, user TEXT NOT NULL, sequence INTEGER NOT NULL",
-            "realm, user, sequence",
-            "'', user, sequence",
-        ),
-        *_keyed(Table.ROOMS, "realm TEXT NOT NULL, name TEXT NOT NULL", "realm, name", "'', name"),
-        *_keyed(Table.IDEMPOTENCY, "scope TEXT NOT NULL, id TEXT NOT NULL", "scope, id", "'', id", " WITHOUT ROWID"),
+        *_keyed(Table.DOCUMENTS, "realm", "key"),
+        *_keyed(Table.NOTIFICATIONS, "realm", "user", "sequence"),
+        *_keyed(Table.ROOMS, "realm", "name"),
+        *_keyed(Table.IDEMPOTENCY, "scope", "id", more=" WITHOUT ROWID"),
     ),
     (  # backlogs: sessions number their events, and have cursors; what makes no sense is left for `Reading` to name
         "CREATE TEMP TABLE cursors AS SELECT id AS session, value ->> '$.said' AS said, value ->> '$.untold' AS untold,"
