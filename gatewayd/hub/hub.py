@@ -50,7 +50,7 @@ class Hub:
         self.timers = Timers()
         self.totals = Totals()
         self.behaviours: dict[str, Behaviour[Any]] = {}  # by listener
-        self.journaling = Journaling(store, clock, self._data, self.limits.ahead)
+        self.journaling = Journaling(store, clock, self.behaviours, self.limits.ahead)
         self.progress = Progress(clock, self.timers, soon, self.limits)
         self.observers = Observers((self.journaling, self.progress, *observers))
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
@@ -107,7 +107,7 @@ class Hub:
         self.channels.claim(session, admission.channels)
         settle(self, session, admission.grant or fresh.grant or Grant(granted=True))
         session.metadata.update(admission.metadata)
-        self._tell(session, "opened" if gaps is None else "resumed", replaced, gaps)
+        self._tell(session, "opened" if gaps is None else "resumed", replaced, gaps or {})
         self.observers.changed(session)
         return gaps
 
@@ -116,9 +116,8 @@ class Hub:
         replaced = older.connection
         if replaced is not None:
             self._part(older, replaced, Tally(self.totals))
-        durable = fresh.durable
         self.registry.take_over(older, fresh, connection)
-        self.journaling.move(older, durable=durable)
+        self.journaling.move(older, durable=fresh.durable)
         if replaced is None:
             return None
         replaced.end(Disconnect(Cause.REPLACED))
@@ -173,7 +172,7 @@ class Hub:
         if session.durable or verdict is None or verdict.cause is not Cause.SHUTDOWN:
             self._part(session, connection, tally or Tally(self.totals))
         self.registry.wait(session, self.clock())
-        self._tell(session, "detached", verdict)
+        self._tell(session, "detached", verdict, session.backlog.gaps)
         self.observers.changed(session)
         self.behaviours[session.listener].detached(session)
 
@@ -183,7 +182,7 @@ class Hub:
         for channel in channels:
             self.channels.subscribe(session, channel)
         if gone is not None:
-            self._tell(session, "detached", gone)
+            self._tell(session, "detached", gone, session.backlog.gaps)
         self.observers.changed(session)
 
     def end(self, session: Session, verdict: Disconnect, *, tally: Tally | None = None) -> None:
@@ -192,7 +191,8 @@ class Hub:
             return
         connection = session.connection
         missed: list[Event] = []
-        if connection is None or not _is_flushed(verdict.cause):
+        # Else the client is still there to read what waits for it before the close frame.
+        if connection is None or verdict.cause.detaches or verdict.cause in (Cause.CLIENT_CLOSED, Cause.PROTOCOL_ERROR):
             if connection is not None:
                 _cut(session, connection)
             missed = session.backlog.close(away=connection is None or verdict.cause.detaches)
@@ -205,13 +205,13 @@ class Hub:
             connection.end(verdict)
         release(session)
         self.channels.leave(session)
-        behaviour = self.behaviours.get(session.listener)
+        own = self.behaviours.get(session.listener)
         # Else it is of the last run, and its listener is no more, or is another one now.
-        if behaviour is not None and serves(behaviour, session):
-            behaviour.ended(session)
+        if own is not None and (own.port.realm, own.port.protocol) == (session.realm, session.protocol):
+            own.ended(session)
         self.delivery.rescue(session, missed, tally or Tally(self.totals))
         if session.lifecycle_sequence:
-            self._tell(session, "ended", verdict)
+            self._tell(session, "ended", verdict, session.backlog.gaps)
         self.observers.over(session)
 
     def end_all(self, cause: Cause) -> None:
@@ -220,15 +220,9 @@ class Hub:
             if not session.durable:
                 self.end(session, Disconnect(cause))
 
-    def _tell(
-        self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int] | None = None
-    ) -> None:
+    def _tell(self, session: Session, kind: str, verdict: Disconnect | None, lost: Mapping[str, int]) -> None:
         session.lifecycle_sequence += 1
-        self.observers.happened(session, kind, verdict, session.backlog.gaps if lost is None else lost)
-
-    def _data(self, session: Session) -> Any:
-        behaviour = self.behaviours.get(session.listener)
-        return None if behaviour is None else behaviour.keep(session)
+        self.observers.happened(session, kind, verdict, lost)
 
     # --- publishing -----------------------------------------------------------------------------------------
 
@@ -306,19 +300,8 @@ class Hub:
         return tally.counts(0)
 
 
-def serves(behaviour: Behaviour[Any], session: Session) -> bool:
-    """Whether it is of the session's realm and protocol; a listener may be another one than it was in the last run."""
-    port = behaviour.port
-    return (port.realm, port.protocol) == (session.realm, session.protocol)
-
-
 def _cut(session: Session, connection: Connection) -> None:
     """Nothing more of its session's events is written to this client."""
     connection.outbox.cut()
     if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
         session.backlog.settle()  # a client that answers none would be said everything again
-
-
-def _is_flushed(cause: Cause) -> bool:
-    """Whether the client is still there to read what waits for it before the close frame."""
-    return not cause.detaches and cause not in (Cause.CLIENT_CLOSED, Cause.PROTOCOL_ERROR)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from attrs import define, field
 
+from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
@@ -51,14 +52,14 @@ class _Holders:
 
 @define(eq=False)
 class Journaling(Observer):
-    """Follows the sessions of a hub. `clock` gives monotonic seconds; `data` what a session's protocol remembers.
+    """Follows the sessions of a hub. `clock` gives monotonic seconds; `behaviours` are those of the listeners.
 
     `ahead` is how many sequences a session has reserved, for the case that the run does not end in order.
     """
 
     _store: Store
     _clock: Callable[[], float]
-    _data: Callable[[Session], Any]
+    _behaviours: Mapping[str, Behaviour[Any]]
     _ahead: int
     _due: dict[Session, bool] = field(factory=dict, init=False)
     """Who is looked at before the next write, and whether its row is out of date in any case."""
@@ -241,6 +242,7 @@ class Journaling(Observer):
             yield Table.EVENTS, event.number, self._event_row(event)
 
     def _row(self, session: Session) -> bytes:
+        behaviour = self._behaviours.get(session.listener)
         detached, grant, backlog = session.detached_at, session.grant, session.backlog
         return encode(
             SessionRecord(
@@ -269,7 +271,7 @@ class Journaling(Observer):
                 granted=list(session.granted),
                 grant=None if grant is None else (list(grant.channels), dict(grant.metadata)),
                 metadata=session.metadata,
-                data=self._data(session),
+                data=None if behaviour is None else behaviour.keep(session),
             )
         )
 
