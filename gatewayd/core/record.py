@@ -70,12 +70,12 @@ def parts(key: Key) -> tuple[str | int, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
+@frozen
 class Within:
     """The part of a store that belongs to one realm: each key there begins with the realm's name."""
 
-    def __init__(self, store: Store, realm: str) -> None:
-        self._store = store
-        self._realm = realm
+    _store: Store
+    _realm: str
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         self._store.put(table, (self._realm, *parts(key)), value)

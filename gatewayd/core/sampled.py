@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define
+from attrs import define, field
 
 
 @define
@@ -22,6 +22,7 @@ class _Period:
 Kind = tuple[logging.Logger, int, str, str]
 
 
+@define(eq=False)
 class Sampled:
     """Writes lines that strangers can cause: of each kind the first few in a period, then the last one and a count.
 
@@ -29,14 +30,10 @@ class Sampled:
     `later(when, call)` makes a call at a time of `clock`; without it, a count is only said when its kind comes again.
     """
 
-    def __init__(
-        self, clock: Callable[[], float],
-        later: Callable[[float, Callable[[], None]], object] | None = None, *, period: float = 10.0,
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._later = later
-        self._period = period
-        self._periods: dict[Kind, _Period] = {}
+    _clock: Callable[[], float]
+    _later: Callable[[float, Callable[[], None]], object] | None = None
+    _period: float = field(kw_only=True, default=10.0)
+    _periods: dict[Kind, _Period] = field(init=False, factory=dict)
 
     def log(
         self, log: logging.Logger, level: int, message: str, *args: object, kind: str = "", first: int = 10,

@@ -63,23 +63,20 @@ class _Mark:
     written: bool = False
 
 
+@define(eq=False)
 class Progress(Observer):
     """All watches of a node. `soon` calls later: what is learnt at the end of a tick cannot be acted upon there."""
 
-    def __init__(
-        self, clock: Callable[[], float], timers: Timers, soon: Callable[[Callable[[], None]], object],
-        limits: HubLimits,
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._timers = timers
-        self._soon = soon
-        self._limits = limits
-        self._watches: set[Watch] = set()
-        self._asked_later: set[Session] = set()
-        self._parked: dict[Event, Followed] = {}
-        self.events: dict[Event, Followed] = {}
-        self.sessions: dict[Session, dict[int, _Mark]] = {}
-        """What is still on its way, by session and sequence, in order."""
+    _clock: Callable[[], float]
+    _timers: Timers
+    _soon: Callable[[Callable[[], None]], object]
+    _limits: HubLimits
+    _watches: set[Watch] = field(init=False, factory=set)
+    _asked_later: set[Session] = field(init=False, factory=set)
+    _parked: dict[Event, Followed] = field(init=False, factory=dict)
+    events: dict[Event, Followed] = field(init=False, factory=dict)
+    sessions: dict[Session, dict[int, _Mark]] = field(init=False, factory=dict)
+    """What is still on its way, by session and sequence, in order."""
 
     def __len__(self) -> int:
         return len(self._watches)

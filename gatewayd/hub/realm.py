@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Behaviour
@@ -146,15 +146,15 @@ class Aim:
     one: str = ""
 
 
+@define(eq=False)
 class Realms:
     """All of them, with a listener or without; `new` makes one."""
 
-    def __init__(self, new: Callable[[str], Realm]) -> None:
-        self._new = new
-        self.by_name: dict[str, Realm] = {}
-        """Those without a listener as well: the journal kept something for them."""
-        self.served: dict[str, Realm] = {}
-        """Those that have a listener, in the order of the listeners."""
+    _new: Callable[[str], Realm]
+    by_name: dict[str, Realm] = field(init=False, factory=dict)
+    """Those without a listener as well: the journal kept something for them."""
+    served: dict[str, Realm] = field(init=False, factory=dict)
+    """Those that have a listener, in the order of the listeners."""
 
     def make(self, name: str) -> Realm:
         """The realm of that name; one that was not there has no listener."""
