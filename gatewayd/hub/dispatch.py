@@ -74,10 +74,9 @@ def hear(
 async def _finish(hub: Hub, connection: Connection, later: Coroutine[Any, Any, None]) -> None:
     """Act on what may have to wait for a backend; that one's failure ends as its protocol's table says."""
     try:
-        try:
-            await later
-        except BackendFailed as failed:
-            raise Disconnect(Cause.BACKEND_FAILED, failed.words) from failed
+        await later
+    except BackendFailed as failed:
+        _forgive(hub, connection, Disconnect(Cause.BACKEND_FAILED, failed.words))
     except Disconnect as verdict:
         _forgive(hub, connection, verdict)
     finally:

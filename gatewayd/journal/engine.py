@@ -113,13 +113,11 @@ class Journal:
     async def committed(self) -> bool:
         """Wait until all that is recorded by now is written; False when it is not, at once while degraded."""
         self._ask()
-        if self.degraded is not None or self._closed:
-            await trio.lowlevel.checkpoint()
-            return False
+        well = self.degraded is None and not self._closed
         waiting = self._next if self.pending.bytes else self._job
-        if waiting is None:
+        if waiting is None or not well:
             await trio.lowlevel.checkpoint()
-            return True
+            return well
         if waiting is self._next:
             waiting.urgent.set()
         await waiting.over.wait()

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from itertools import chain
+from typing import Any
 
 from gatewayd.core.record import Key, Table
 from gatewayd.journal import mark
@@ -17,9 +18,6 @@ from gatewayd.journal.opening import NAME, Opening, explained, prepare, transact
 from gatewayd.journal.pending import Batch, Changes
 from gatewayd.journal.pinned import JournalError, Lock, Pinned
 from gatewayd.journal.tables import columns_of, delete, select, upsert
-
-Parameters = tuple[str | int | bytes, ...]
-"""Of one row's part of a statement."""
 
 
 class JournalFile:
@@ -155,7 +153,7 @@ def write(connection: sqlite3.Connection, table: Table, changes: Changes, most: 
     return sum(columns is None and value is not None for columns, value in rows)
 
 
-def chunks(rows: Sequence[Parameters], most: int) -> Iterator[Sequence[Parameters]]:
+def chunks(rows: Sequence[tuple[Any, ...]], most: int) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Full chunks first, then halves down to one: few different statements, so that all stay prepared."""
     start, size = 0, most
     while start < len(rows):
