@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 MAX_REASON_BYTES = 123
 """What is left for words in a close frame (RFC 6455 §5.5: 125 bytes, less two for the code)."""
@@ -68,6 +68,7 @@ class Cause(Enum):
 NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE, Cause.EXPIRED, Cause.NODE_DOWN})
 
 
+@define(eq=False)
 class Disconnect(Exception):
     """A verdict on one client or session: its cause, and the words for this one case.
 
@@ -75,28 +76,26 @@ class Disconnect(Exception):
     message that led here, where there is one, so that a protocol can answer it by name.
     """
 
-    def __init__(
-        self, cause: Cause, reason: str = "", *, errors: tuple[str, ...] = (), data: tuple[Any, ...] = ()
-    ) -> None:
-        super().__init__(cause, reason)
-        self.cause = cause
-        self.reason = reason or cause.words
-        self.errors = errors
-        self.data = data
-        self.said: Mapping[str, Any] | None = None
+    cause: Cause
+    reason: str = ""
+    errors: tuple[str, ...] = field(kw_only=True, default=())
+    data: tuple[Any, ...] = field(kw_only=True, default=(), repr=False)
+    said: Mapping[str, Any] | None = field(init=False, default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.reason = self.reason or self.cause.words
 
     def __str__(self) -> str:
         return f"{self.cause.value}: {self.reason}"
 
 
+@define(eq=False)
 class Refused(Exception):
     """A handshake that is answered with an HTTP status instead of an upgrade, and a sentence that says why."""
 
-    def __init__(self, status: int, reason: str, cause: Cause) -> None:
-        super().__init__(status, reason)
-        self.status = status
-        self.reason = reason
-        self.cause = cause
+    status: int
+    reason: str
+    cause: Cause
 
 
 @frozen

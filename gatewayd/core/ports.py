@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import msgspec
+from attrs import define
 
 from gatewayd.core.close import Cause
 from gatewayd.core.counts import Counts
@@ -45,13 +46,12 @@ class NoBackend(Exception):
     """Nothing is configured that could answer this command, or what is configured does not know it."""
 
 
+@define(eq=False)
 class BackendFailed(Exception):
     """The backend did not answer a command, or not with sense: `slug` for counters and logs, `words` for a client."""
 
-    def __init__(self, slug: str, words: str = Cause.BACKEND_FAILED.words) -> None:
-        super().__init__(slug, words)
-        self.slug = slug
-        self.words = words
+    slug: str
+    words: str = Cause.BACKEND_FAILED.words
 
 
 NO_REPLY: Final = msgspec.UNSET
