@@ -1,14 +1,15 @@
 """Runs the parts of a node, and takes them down in order.
 
-Down means: stop accepting, tell every client, give them the grace, and only then cut.
+Down means: take no more clients, tell every one, give them the grace, and only then cut.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from gatewayd.daemon.view import node_view
 from gatewayd.journal.pinned import JournalError
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import BindError
+from gatewayd.net.listener import Listener
 
 log = logging.getLogger("gatewayd")
 
@@ -99,20 +101,19 @@ class Daemon:
 
     async def _serve_clients(self, signals: AsyncIterator[int]) -> None:
         node = self.node
-        listeners = {listener.config.name: listener for listener in node.listeners}
         async with trio.open_nursery() as watching:
             async with trio.open_nursery() as clients:
                 async with trio.open_nursery() as accepting:
-                    for name, sock in self.sockets.clients:
-                        acceptor = Acceptor(name, sock, node.lines, node.gate.refused, node.config.limits.net.socket)
-                        accepting.start_soon(listeners[name].serve, acceptor, clients)
+                    for listener, sock in self._bound():
+                        accepting.start_soon(listener.serve, self._acceptor(listener, sock), clients)
                     systemd.notify("READY=1", f"STATUS={self._state()}")
                     watching.start_soon(systemd.beat, self._state, self._limits.status_seconds)
                     signal_name = await told_to_stop(signals)
                     log.info("%s: stopping, %d clients are told", signal_name, node.gate.clients)
                     node.gate.drain()
                     systemd.notify("STOPPING=1", f"STATUS={self._state()}")
-                    accepting.cancel_scope.cancel()
+                    self._turn_away(watching)
+                    accepting.cancel_scope.cancel()  # closes the sockets
                 self._tell_all()
                 grace = node.config.gateway.shutdown_grace
                 self._deadline = trio.current_time() + grace
@@ -121,6 +122,24 @@ class Daemon:
                 clients.cancel_scope.deadline = self._deadline - parting
                 watching.start_soon(self._hurry, signals, clients.cancel_scope)
             watching.cancel_scope.cancel()
+
+    def _bound(self) -> Iterator[tuple[Listener, socket.socket]]:
+        listeners = {listener.config.name: listener for listener in self.node.listeners}
+        return ((listeners[name], sock) for name, sock in self.sockets.clients)
+
+    def _acceptor(self, listener: Listener, sock: socket.socket) -> Acceptor:
+        node = self.node
+        return Acceptor(listener.config.name, sock, node.lines, node.gate.refused, node.config.limits.net.socket)
+
+    def _turn_away(self, nursery: trio.Nursery) -> None:
+        """Answer who comes from now on with 503, except where another process takes the clients of this socket."""
+        for listener, sock in self._bound():
+            if listener.config.bind.kind != "systemd" and not listener.config.reuse_port:
+                try:
+                    acceptor = self._acceptor(listener, sock.dup())
+                except OSError:
+                    continue  # no descriptor is left: the port is closed early
+                nursery.start_soon(listener.serve, acceptor, nursery)
 
     def _state(self) -> str:
         """The line that `systemctl status` shows."""

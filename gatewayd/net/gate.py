@@ -57,14 +57,12 @@ class Gate:
     """Clients that were refused before their upgrade, by reason: a bound, or what the listener found."""
 
     def drain(self) -> None:
-        """Refuse every client from now on."""
+        """Refuse every client from now on, once its request was read: it would not see an earlier answer."""
         self.draining = True
 
     def issue(self, listener: ListenerConfig, address: str | None) -> Ticket:
         """A ticket for a connection that was accepted. Raises `GateClosed`, and counts nothing, if a bound is met."""
         name = listener.name
-        if self.draining:
-            raise GateClosed(*DRAINING)
         if address is not None:
             self.check_address(listener, address)
         if self.clients >= self.max_clients or self.by_listener[name] >= listener.max_clients:

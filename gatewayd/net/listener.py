@@ -139,6 +139,9 @@ class Listener:
         except BadHead as bad:
             if bad.status != 200:
                 self._count("bad_request", socket.remote, bad.status, bad.reason)
+            elif self.gate.draining:  # a proxy's probe
+                await self._refuse(transport, _closed(GateClosed(*DRAINING)))
+                return None
             await self._refuse(transport, response(bad.status, bad.reason, headers=bad.headers))
             return None
         if head is None:

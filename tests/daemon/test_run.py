@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -130,10 +130,7 @@ def test_stuck_clients_do_not_hold_the_stop(config: Path) -> None:
         host, _, port = bind_of(config).partition(":")
         stuck = [socket.create_connection((host, int(port))) for _ in range(20)]
         for sock in stuck:
-            sock.sendall(
-                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-                b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            )
+            sock.sendall(UPGRADE)
             assert sock.recv(10)
         second = threading.Timer(0.5, daemon.process.send_signal, (signal.SIGTERM,))
         second.start()
@@ -145,6 +142,75 @@ def test_stuck_clients_do_not_hold_the_stop(config: Path) -> None:
         assert code == 0
         assert time.monotonic() - start < 9
         assert "Traceback" not in log
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@contextmanager
+def stopping(daemon: Running, reach: Callable[[], socket.socket]) -> Iterator[None]:
+    """It was told to stop, and waits for a client that does not answer its close."""
+    with reach() as stuck:
+        stuck.sendall(UPGRADE)
+        heard = b""
+        while b"heartbeat" not in heard:
+            heard += stuck.recv(1000)
+        daemon.process.send_signal(signal.SIGTERM)
+        while b"\x03\xe9" not in heard:  # 1001
+            heard += stuck.recv(1000)
+        yield
+        assert daemon.process.poll() is None
+    assert daemon.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_who_comes_while_it_stops_is_told_to_come_again(config: Path, tmp_path: Path, unix: bool) -> None:
+    path = tmp_path / "bots.sock"
+    host, _, port = bind_of(config).partition(":")
+
+    def reach() -> socket.socket:
+        if not unix:
+            return socket.create_connection((host, int(port)), 5)
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(path))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    if unix:
+        config.write_text(config.read_text().replace(bind_of(config), f"unix:{path}"))
+    with running("--config", config) as daemon, stopping(daemon, reach):
+        for pause in (0.0, 0.1) * 5:  # it comes at once, or after a look at what is there
+            with reach() as late:
+                time.sleep(pause)
+                late.sendall(UPGRADE)
+                heard = b""
+                while data := late.recv(1000):
+                    heard += data
+            assert heard.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 5\r\n" in heard
+        with reach() as silent:
+            silent.sendall(UPGRADE[:20])  # holds nothing up
+
+
+def test_a_port_that_another_daemon_serves_is_left_to_it_while_it_stops(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("auth =", "reuse_port = true\nauth ="))
+    other = tmp_path / "other.toml"
+    other.write_text(config.read_text().replace("admin.sock", "other.sock"))
+    host, _, port = bind_of(config).partition(":")
+    with running("--config", config) as daemon:
+        with stopping(daemon, lambda: socket.create_connection((host, int(port)), 5)):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, int(port)), 5)
+            with running("--config", other):
+                for _ in range(20):
+                    with connect(f"ws://{host}:{port}/", proxy=None) as bot:
+                        assert identify(bot)["t"] == "bot_connect_success"
 
 
 def test_the_embedded_default_needs_nothing(tmp_path: Path) -> None:

@@ -300,5 +300,9 @@ async def test_at_shutdown_the_half_open_are_told_to_come_back() -> None:
             served.listener.drain(5)
             await stream.send_all(GOOD[-2:])
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 503 ")
-        refused = await answer(served, GOOD)
-        assert refused.startswith(b"HTTP/1.1 503 ")
+        for request in (GOOD, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
+            refused = await answer(served, request)
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 5\r\n" in refused
+        await served.settled()
+        assert served.gate.refused == {"draining": 2}

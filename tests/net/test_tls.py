@@ -74,6 +74,15 @@ async def test_what_is_pipelined_is_answered_in_order_and_so_is_the_close(contex
         assert got.endswith(frames.close(4000))
 
 
+async def test_who_comes_while_the_daemon_stops_is_told_to_come_again(contexts: Contexts) -> None:
+    server, trusting = contexts
+    async with serving(utilbot.PROTOCOL, tls=server) as served:
+        served.gate.drain()
+        async with secured(served, trusting) as stream:
+            await stream.send_all(GOOD)
+            assert (await read(stream)).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_a_slow_reader_gets_frames_larger_than_a_record_whole_and_in_order(contexts: Contexts) -> None:
     server, trusting = contexts
     async with serving(utilbot.PROTOCOL, tls=server) as served, secured(served, trusting) as stream:

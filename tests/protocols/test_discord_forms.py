@@ -352,6 +352,11 @@ def test_options_that_cannot_be(options: dict[str, Any]) -> None:
         FormOptions(**options)
 
 
+def test_an_id_of_thousands_of_digits() -> None:
+    with pytest.raises(ValueError, match="expected a bot's id"):
+        FormOptions(bot=10**5000)
+
+
 @pytest.mark.parametrize(
     "options", [{"bot": {"username": "Echo"}}, {"bot": 5}, {"resume_url": "wss://g.example:8443/x"}]
 )
