@@ -38,12 +38,8 @@ Row = tuple[Table, Key, bytes]
 class Store(Protocol):
     """Where rows go. Nothing here waits or fails; what is said between two awaits becomes durable together."""
 
-    def put(self, table: Table, key: Key, value: bytes) -> None:
-        """Keep a value under a key."""
-
-    def delete(self, table: Table, key: Key) -> None:
-        """Keep it no more."""
-
+    def put(self, table: Table, key: Key, value: bytes) -> None: ...
+    def delete(self, table: Table, key: Key) -> None: ...
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
 

@@ -73,7 +73,7 @@ class Progress(Observer):
     _limits: HubLimits
     _watches: set[Watch] = field(init=False, factory=set)
     _asked_later: set[Session] = field(init=False, factory=set)
-    _parked: dict[Event, Followed] = field(init=False, factory=dict)
+    _parked: set[Event] = field(init=False, factory=set)
     events: dict[Event, Followed] = field(init=False, factory=dict)
     sessions: dict[Session, dict[int, _Mark]] = field(init=False, factory=dict)
     """What is still on its way, by session and sequence, in order."""
@@ -82,11 +82,6 @@ class Progress(Observer):
         return len(self._watches)
 
     # --- for whoever waits ----------------------------------------------------------------------------------
-
-    @property
-    def pairs(self) -> int:
-        """How many have still to get somewhere."""
-        return sum(watch.left for watch in self._watches)
 
     def full(self, tenant: Hashable) -> bool:
         """Whether nothing more can be followed for it now."""
@@ -102,10 +97,9 @@ class Progress(Observer):
 
     def follow(self, events: Iterable[Event], watch: Watch) -> None:
         """Follow what is about to be published, at once."""
-        followed = Followed(watch)
+        followed = Followed(watch, events=list(events))
         watch.followed.append(followed)
-        for event in events:
-            self._join(event, followed)
+        self.events.update(dict.fromkeys(followed.events, followed))
 
     def stop(self, watch: Watch) -> None:
         """Wait no more; what was counted stays as it is."""
@@ -131,16 +125,16 @@ class Progress(Observer):
 
     def parked(self, event: Event) -> None:
         """It waits for its first receiver."""
-        followed = self.events.get(event)
-        if followed is not None:
-            self._parked[event] = followed
-            followed.watch.left += 1
+        if event in self.events:
+            self._parked.add(event)
+            self.events[event].watch.left += 1
 
     def again(self, old: Event, new: Event) -> None:
         """The same event goes to another receiver."""
         followed = self.events.get(old)
         if followed is not None:
-            self._join(new, followed)
+            followed.events.append(new)
+            self.events[new] = followed
             self._unpark(old)
 
     # --- as an observer -------------------------------------------------------------------------------------
@@ -184,10 +178,6 @@ class Progress(Observer):
 
     # --- where an event is ----------------------------------------------------------------------------------
 
-    def _join(self, event: Event, followed: Followed) -> None:
-        followed.events.append(event)
-        self.events[event] = followed
-
     def _has_it(self, session: Session, sequence: int, mark: _Mark) -> None:
         followed, answers = mark.followed, session.backlog.acknowledged is not None
         mark.written = True
@@ -205,9 +195,9 @@ class Progress(Observer):
         self._arrived(mark.followed)
 
     def _unpark(self, event: Event) -> None:
-        followed = self._parked.pop(event, None)
-        if followed is not None:
-            self._arrived(followed)
+        if event in self._parked:
+            self._parked.remove(event)
+            self._arrived(self.events[event])
 
     def _arrived(self, followed: Followed) -> None:
         followed.watch.left -= 1

@@ -296,7 +296,7 @@ def page(talk: Playbook) -> Person:
 async def waits(node: Api, count: int = 1) -> None:
     """Until so many publishers wait."""
     with trio.fail_after(5):
-        while len(node.talk.hub.progress) != count or (count and not node.talk.hub.progress.pairs):
+        while len(node.talk.hub.progress) != count or (count and not node.talk.hub.progress.sessions):
             await trio.sleep(0.001)
 
 
@@ -423,7 +423,7 @@ async def test_wait_over_a_resume_until_the_new_client_has_read_it(tmp_path: Pat
             await waits(node)
             first.leave()
             second = bot(node.talk, "b0")
-            assert node.talk.hub.progress.pairs == 0, "it reads what it had missed"
+            assert node.talk.hub.progress.sessions == {}, "it reads what it had missed"
             assert second.session is first.session
 
         async with trio.open_nursery() as nursery:
@@ -449,7 +449,7 @@ async def test_wait_over_a_resume_until_it_is_acknowledged(tmp_path: Path, name:
             second = page(talk)
             assert second.session is first.session
             if acknowledged:
-                assert node.talk.hub.progress.pairs == 1
+                assert len(node.talk.hub.progress.sessions) == 1
                 talk.advance(30)
                 second.say({"op": 4})
 
@@ -506,7 +506,7 @@ async def test_a_publisher_that_hangs_up_is_not_waited_for(tmp_path: Path, half:
                 await waits(node, 0)
                 assert b'"written":0' in await trio.to_thread.run_sync(sock.recv, 1000)
         await waits(node, 0)
-        assert node.talk.hub.progress.pairs == 0
+        assert node.talk.hub.progress.sessions == {}
         assert await node.get("/healthz")
 
 

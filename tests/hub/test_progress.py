@@ -42,7 +42,7 @@ class Wait:
     def stop(self) -> None:
         self.talk.hub.progress.stop(self.watch)
         following = self.talk.hub.progress
-        assert (len(following), following.pairs, following.events, following.sessions) == (0, 0, {}, {})
+        assert (len(following), following.events, following.sessions) == (0, {}, {})
 
 
 def take(person: Person, count: int) -> None:
