@@ -145,11 +145,11 @@ class Delivery:
             self.give(later, self._again(event), tally)
         return bool(later)
 
-    def keep_notification(self, realm: Realm, user: str, data: Any, tally: Tally) -> bool:
-        """A user is not there; whether the notification waits."""
+    def keep_notification(self, realm: Realm, user: str, data: Any, tally: Tally) -> None:
+        """A user is not there: the notification waits, where it can."""
         kept, lost = realm.notifications.keep(user, data)
+        tally.buffered += kept
         tally.drop(Drop.NOTIFICATIONS_FULL, lost)
-        return kept
 
     def to_one(self, event: Event, tally: Tally, *, free: bool = False) -> None:
         """Give it to the receiver with the fewest unwritten events; equals take turns. `free` is outside the bounds."""

@@ -35,7 +35,7 @@ class FirstReceiver:
             return Drop.TOO_BIG, 1
         waiting = self._places.setdefault(place, Entries())
         waiting.append(waiting.newest + 1, event)
-        self._journaling.park(event)
+        self._journaling.hold(event, event.channel, 0)
         lost = 0
         while len(waiting) > self._limits.events or waiting.bytes > self._limits.bytes:
             self._journaling.release(waiting.popleft()[1])

@@ -296,7 +296,7 @@ class Hub:
             except EventTooBig:
                 pass  # the answer to the next login can hold it
         tally = Tally(self.totals)
-        tally.buffered = int(self.delivery.keep_notification(realm, user, data, tally))
+        self.delivery.keep_notification(realm, user, data, tally)
         return tally.counts(0)
 
 

@@ -145,11 +145,6 @@ class Journaling(Observer):
         """An event of the last run that nobody keeps any more."""
         self._store.delete(Table.EVENTS, number)
 
-    def park(self, event: Event) -> None:
-        """The event waits for the first receiver of its channel."""
-        self._add(event, event.channel, 0)
-        self._freshen(event)
-
     # --- rows -----------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
@@ -190,8 +185,7 @@ class Journaling(Observer):
                 self._sweep(session, held)
         for sequence, event in backlog.entries(newest):
             held.entries.append(sequence, event)
-            self._add(event, session.id, sequence)
-            self._freshen(event)
+            self.hold(event, session.id, sequence)
         if held.entries:
             self._held[session] = held
         connection = session.connection
@@ -217,8 +211,9 @@ class Journaling(Observer):
         holders.names.append(holder)
         holders.sequences.append(sequence)
 
-    def _freshen(self, event: Event) -> None:
-        """Its row has to be written."""
+    def hold(self, event: Event, holder: str, sequence: int) -> None:
+        """One holder more, of which the event's row has to tell."""
+        self._add(event, holder, sequence)
         if not self._fresh:
             self._store.stir()
         self._fresh[event] = None

@@ -18,7 +18,9 @@ from pathlib import Path
 import msgspec
 from attrs import evolve, frozen
 
+from gatewayd.core.record import Table
 from gatewayd.journal.pinned import JournalError
+from gatewayd.journal.tables import upsert
 
 NAME = "journal.mark"
 BYTES = 192
@@ -58,10 +60,7 @@ def counted(connection: sqlite3.Connection) -> Mark | None:
 
 def count(connection: sqlite3.Connection, mark: Mark) -> None:
     """Have the database say it, within a transaction."""
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES (?, ?), (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (JOURNAL, str(mark.journal), COMMITS, str(mark.commits)),
-    )
+    connection.execute(upsert(Table.META, 2), (JOURNAL, str(mark.journal), COMMITS, str(mark.commits)))
 
 
 def compare(path: Path, connection: sqlite3.Connection) -> None:

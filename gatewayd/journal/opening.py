@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -126,9 +126,8 @@ class Opening:
                 connection.execute("PRAGMA journal_mode = WAL").fetchall()
             self.path.with_name(mark.NAME).unlink(missing_ok=True)  # of one that was moved away
             fresh.rename(self.path)
-        except BaseException:  # whatever it is, nothing half made stays behind
+        finally:  # nothing half made stays behind
             discard(fresh)
-            raise
         fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
@@ -174,7 +173,8 @@ class Opening:
     def ready(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """A connection that was opened for good, led to this version and proved to write; closed where that fails."""
         path, limits = self.path, self.limits
-        try:
+        with ExitStack() as failing:
+            failing.callback(connection.close)
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise JournalError(
@@ -191,9 +191,7 @@ class Opening:
             with transaction(connection):  # the proof that we can write, which also brings the log into being
                 connection.execute(f"PRAGMA user_version = {len(self.migrations)}")
                 mark.count(connection, mark.counted(connection) or mark.Mark(secrets.randbits(48), 0))
-        except BaseException:  # whatever it is, the connection is not left open
-            connection.close()
-            raise
+            failing.pop_all()
         return connection
 
 
