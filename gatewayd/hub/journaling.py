@@ -169,21 +169,16 @@ class Journaling(Observer):
 
     def _look(self, session: Session) -> bool:
         """Hold what it keeps, let go of what it keeps no more; whether its row has to say so."""
-        backlog, moved = session.backlog, False
-        newest = floor = backlog.floor
-        held = self._held.pop(session, None)
-        if held is None:
-            held = _Held(backlog.written)
-        else:
-            newest = max(newest, held.entries.newest)
-            moved = backlog.written > held.written  # else what is behind something kept longer is said again
-            held.written = backlog.written
-            while held.entries and held.entries.first[0] <= floor:
-                self.release(held.entries.popleft()[1])
-                moved = True
-            if len(held.entries) > 2 * backlog.kept + SLACK:
-                self._sweep(session, held)
-        for sequence, event in backlog.entries(newest):
+        backlog, floor = session.backlog, session.backlog.floor
+        held = self._held.pop(session, None) or _Held(backlog.written)
+        moved = backlog.written > held.written  # else what is behind something kept longer is said again
+        held.written = backlog.written
+        while held.entries and held.entries.first[0] <= floor:
+            self.release(held.entries.popleft()[1])
+            moved = True
+        if len(held.entries) > 2 * backlog.kept + SLACK:
+            self._sweep(session, held)
+        for sequence, event in backlog.entries(max(floor, held.entries.newest)):
             held.entries.append(sequence, event)
             self.hold(event, session.id, sequence)
         if held.entries:
