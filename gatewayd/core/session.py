@@ -60,15 +60,12 @@ class Session:
         """What it hears of its last login alone, of kinds for which the new one's `channels` say otherwise."""
         if not self.channels:
             return []
-        kinds = {_kind(channel) for channel in channels if channel not in self.channels}
-        return [channel for channel in self.channels.difference(channels, self.granted) if _kind(channel) in kinds]
+        kinds = {channel.partition(":")[0] for channel in channels if channel not in self.channels}
+        heard = self.channels.difference(channels, self.granted)
+        return [channel for channel in heard if channel.partition(":")[0] in kinds]
 
 
 def session_of(connection: Connection) -> Session | None:
     """The session of a client; None before it is greeted."""
     session = connection.session
     return session if isinstance(session, Session) else None
-
-
-def _kind(channel: str) -> str:
-    return channel.partition(":")[0]

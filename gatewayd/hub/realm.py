@@ -158,10 +158,9 @@ class Realms:
 
     def make(self, name: str) -> Realm:
         """The realm of that name; one that was not there has no listener."""
-        realm = self.by_name.get(name)
-        if realm is None:
-            realm = self.by_name[name] = self._new(name)
-        return realm
+        if name not in self.by_name:
+            self.by_name[name] = self._new(name)
+        return self.by_name[name]
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
         """Register the behaviour that serves a listener."""
@@ -170,12 +169,10 @@ class Realms:
 
     def named(self, names: Collection[str] | None) -> Sequence[Realm]:
         """The served realms of these names; None is all of them. Raises `NoSuchRealm`."""
-        if names is None:
-            return tuple(self.served.values())
-        for name in names:
-            if name not in self.served:
-                raise NoSuchRealm(name, self.served)
-        return [self.served[name] for name in names]
+        try:
+            return [self.served[name] for name in (self.served if names is None else names)]
+        except KeyError as missing:
+            raise NoSuchRealm(missing.args[0], self.served) from None
 
     def home(self, resource: Resource, names: Collection[str] | None = None) -> Realm:
         """The one realm of these that such a resource is kept in. Raises `NoSuchRealm`, `SeveralRealms`."""
