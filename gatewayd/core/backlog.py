@@ -374,11 +374,10 @@ class Backlog:
         self.lost, self._untold, self.skipped = record.lost, dict(record.gaps) or None, record.skipped
         for sequence, event in entries:
             if sequence > record.written:
-                self.given = sequence - 1
-                self.append(event)
+                self.take_back(sequence, event)
             else:
                 self._keep_written(sequence, event)
-        self.given = max(self.given, record.given, record.written)
+        self.given = max(self._ahead.newest, record.given, record.written)
         if self.acknowledged is not None:
             self.acknowledged = min(record.acknowledged or 0, self.written)
             self._release(self.acknowledged)

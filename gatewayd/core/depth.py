@@ -31,15 +31,10 @@ def too_deep(text: str | bytes, limit: int = MAX_DEPTH) -> bool:
         text = text.encode(errors="replace")
     elif text.count(b"[") + text.count(b"{") <= limit:
         return False
-    brackets = _outside_strings(text)
+    # Strings do not count. Escaped backslashes go first: the quote in \\" ends a string, the one in \" does not.
+    plain = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
+    # Two quotes side by side are an empty string, or the border of two: without them the same brackets are in strings.
+    brackets = b"".join(plain.replace(b'""', b"").split(b'"')[::2])
     if 2 * (brackets.count(b"[") + brackets.count(b"{")) != len(brackets):
         return False
     return max(accumulate(array("b", brackets.translate(_STEP))), default=0) > limit
-
-
-def _outside_strings(text: bytes) -> bytes:
-    """The brackets that are not part of a string."""
-    # Escaped backslashes go first: the quote in \\" ends a string, the one in \" does not.
-    plain = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _OTHER_BYTES)
-    # Two quotes side by side are an empty string, or the border of two: without them the same brackets are in strings.
-    return b"".join(plain.replace(b'""', b"").split(b'"')[::2])
