@@ -258,6 +258,8 @@ class Backlog:
         """The client goes with what its socket did not take, of which some may be too big to be kept at all: that is
         lost alone. The rest is bounded; what is lost in all.
         """
+        if self._ahead is self._behind is NOTHING:
+            return {}  # nearly always
         fitting = [entry for entry in self._ahead.after(0) if entry[1].size <= self.max_bytes]
         too_big = len(self._ahead) - len(fitting)
         if too_big:
