@@ -84,6 +84,7 @@ class Routes:
                 "api": {"refused": node.refused, "waiting": len(hub.progress)},
                 "totals": {"opened": totals.opened, "resumed": totals.resumed, "ended": totals.ended},
                 "closed": totals.closed,
+                "forgiven": totals.forgiven,
                 "refused": node.refused_clients,
                 "wrong_keys": node.wrong_keys(),
                 "auth": node.auth(),

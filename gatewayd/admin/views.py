@@ -61,6 +61,8 @@ def session(item: Session, now: float, *, whole: bool = False) -> dict[str, Any]
                 "last_heard_ago": round(now - client.last_heard, 3),
                 "dead_in": round(client.alive_until - now, 3) if client.judged else None,
                 "variant": client.variant,
+                "codec": None if client.codec is None else client.codec.name,
+                "codec_bytes": 0 if client.codec is None else client.codec.memory,
             },
         }
     return view

@@ -80,6 +80,7 @@ class JwtAuth(Auth):
             channels=channels(said.get("channels"), self._limits),
             metadata=metadata(said.get("metadata", said.get("meta")), self._limits),
             expires=expires,
+            subject=None if said.get("sub") is None else str(said["sub"]),
         )
 
     def _verified(self, token: str | None) -> Mapping[str, Any]:

@@ -142,6 +142,11 @@ class Backlog:
             return self._ahead.after(after)
         return self._behind.after(after) + self._ahead.after(after)
 
+    def missing(self, cursor: int, now: float) -> int:
+        """How many events behind a cursor are not kept any more: whoever goes on from there will never get them."""
+        self._forget(now)
+        return max(0, self.given - cursor - len(self.entries(cursor)) - self._left_out(cursor))
+
     # --- given ----------------------------------------------------------------------------------------------
 
     def append(self, event: Event) -> None:
@@ -316,6 +321,10 @@ class Backlog:
             (one, end), (other, newer), *rest = self.skipped
             self.skipped = ((other - (end - one + 1), newer), *rest)
 
+    def _left_out(self, cursor: int) -> int:
+        """How many sequences behind a cursor are nobody's."""
+        return sum(max(0, last - max(first - 1, cursor)) for first, last in self.skipped)
+
     def make_sure(self, cursor: int | None) -> None:
         """Where a client may have seen more than is on disk, up to `cursor`, what was given since comes behind it."""
         unsure, self.unsure = self.unsure, None
@@ -332,8 +341,7 @@ class Backlog:
         del known[Drop.FORGOTTEN.value]  # counted here
         if self._told is not None and cursor < self._told[0]:
             known.update(self._told[1])
-        missing = self.given - cursor - len(self)
-        missing -= sum(max(0, last - max(first - 1, cursor)) for first, last in self.skipped)
+        missing = self.given - cursor - len(self) - self._left_out(cursor)
         told: dict[str, int] = {}
         for reason, count in known.items():
             told[reason] = min(count, missing)

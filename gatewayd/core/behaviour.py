@@ -97,6 +97,9 @@ class Behaviour(Generic[Options]):
 
     prefixes: tuple[str, ...] = ()
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
+    hears_all: Mapping[str, str] = {}
+    """Kinds of channel that each of its sessions on another channel hears without subscribing, as far as `hears` lets
+    it: {"guild": "bot:all"}."""
     uses: tuple[Resource, ...] = ()
     """What its listeners use of what a realm keeps: where somebody names no realm, theirs is meant."""
     own: tuple[str, ...] = ()
@@ -124,8 +127,13 @@ class Behaviour(Generic[Options]):
         """The protocol's own fields of hello, beside the interval."""
         return {}
 
+    def accepted(self, connection: Connection, handshake: Handshake) -> None:
+        """Right before hello: the place to set what the request chose for this client (a codec), and to note what
+        identify has to know of it.
+        """
+
     def greeting(self, connection: Connection, handshake: Handshake) -> None:
-        """Right after hello: the place to set what the request chose for this client (a variant)."""
+        """Right after hello: the place to set what the request chose for all that follows (a variant)."""
 
     async def identify(self, connection: Connection, identify: Identify) -> Admission:
         """Say who this is, or raise `Disconnect`."""
@@ -152,7 +160,7 @@ class Behaviour(Generic[Options]):
         """Whether exactly one subscriber should get this event."""
         return False
 
-    def hears(self, session: Session, name: str, data: Any) -> bool:
+    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
         """Whether this subscriber should get this event."""
         return True
 

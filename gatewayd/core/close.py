@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from attrs import define, field, frozen
 
@@ -16,10 +16,26 @@ MAX_REASON_BYTES = 123
 """What is left for words in a close frame (RFC 6455 §5.5: 125 bytes, less two for the code)."""
 
 
-class Cause(Enum):
+class AnyCause(Enum):
     """Why a client, and perhaps its session, ended. The value is the slug in logs, metrics and the admin API; `words`
     are used where nothing more exact is known; `detaches` says whether the session stays for its resume window.
+
+    A protocol that knows others than `Cause` has a subclass of its own, and says in its table how they end.
     """
+
+    words: str
+    detaches: bool
+
+    def __new__(cls, slug: str, words: str, detaches: bool = False) -> Self:  # noqa: FBT001, FBT002, RUF100
+        member = object.__new__(cls)
+        member._value_ = slug
+        member.words = words
+        member.detaches = detaches
+        return member
+
+
+class Cause(AnyCause):
+    """Those that every protocol knows."""
 
     NOT_IDENTIFIED = ("not_identified", "not identified")
     AUTH_FAILED = ("auth_failed", "authentication failed")
@@ -54,16 +70,6 @@ class Cause(Enum):
     EXPIRED = ("expired", "resume window passed")
     NODE_DOWN = ("node_down", "the node went down", True)
 
-    words: str
-    detaches: bool
-
-    def __new__(cls, slug: str, words: str, detaches: bool = False) -> Cause:  # noqa: FBT001, FBT002, RUF100
-        member = object.__new__(cls)
-        member._value_ = slug
-        member.words = words
-        member.detaches = detaches
-        return member
-
 
 NEVER_SENT = frozenset({Cause.CLIENT_CLOSED, Cause.CLIENT_LEFT, Cause.PEER_GONE, Cause.EXPIRED, Cause.NODE_DOWN})
 
@@ -76,7 +82,7 @@ class Disconnect(Exception):
     message that led here, where there is one, so that a protocol can answer it by name.
     """
 
-    cause: Cause
+    cause: AnyCause
     reason: str = ""
     errors: tuple[str, ...] = field(kw_only=True, default=())
     data: tuple[Any, ...] = field(kw_only=True, default=(), repr=False)
@@ -118,7 +124,7 @@ class Ending:
         return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")  # never cut inside a character
 
 
-COMMON_ENDINGS: Mapping[Cause, Ending] = {
+COMMON_ENDINGS: Mapping[AnyCause, Ending] = {
     Cause.TOO_BIG: Ending(1009),
     Cause.SHUTDOWN: Ending(1001),
     Cause.INTERNAL: Ending(1011),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.codec import Codec
 from gatewayd.core.encode import TEXT, encode
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
@@ -42,16 +43,18 @@ class NoPings:
 
 
 NO_PINGS = NoPings()
+_UNMADE = ("", "")
+"""As the key of a frame: there is none that could be ready."""
 
 
 class Connection:
     """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`."""
 
     __slots__ = (
-        "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat", "_owed",
-        "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "identify_by", "last_heard", "last_life",
-        "latency", "opened", "outbox", "pings", "received", "said", "session", "settings", "state", "variant",
-        "verdict", "wire",
+        "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_mute", "_next_beat", "_owed",
+        "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by", "last_heard",
+        "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said", "session", "settings",
+        "state", "variant", "verdict", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -82,12 +85,18 @@ class Connection:
         self._quota: Quota | None = Quota(
             settings.unidentified_messages, settings.rate_limit
         )  # None where messages have no bound: after identify, without a rate
+        self.note: Any = None
+        """What its protocol keeps of this client."""
+        self.codec: Codec | None = None
+        self._mute = False  # a frame of the codec's was not sent: whatever it makes now cannot be read
         self.speak(TEXT)
 
-    def speak(self, variant: str) -> None:
-        """From here on everything is encoded in this variant."""
+    def speak(self, variant: str, codec: Codec | None = None) -> None:
+        """From here on everything is encoded in this variant, by the client's own codec where it has one."""
         self.variant = variant
-        self._frames = self.wire.key(variant)
+        self.codec = codec or self.codec
+        shared = self.codec is None and self.wire.number is None
+        self._frames = self.wire.key(variant) if shared else _UNMADE
 
     def serve(self, stop: Callable[[], None], pings: Pings) -> None:
         """The tasks that serve this client are there; `stop` ends them."""
@@ -98,33 +107,39 @@ class Connection:
     def send(self, event: e.ServerEvent, now: float) -> None:
         """Say one thing. Raises `Disconnect(SLOW_CONSUMER)` when the outbox is full, `IllegalMove` for our bugs."""
         self.state = step(self.state, type(event))
-        frame = self.wire.encode(event, self.variant)
+        frame = self.wire.encode(event, self.variant, self.codec)
         if frame is not None and not self.outbox.push(frame, now):
             raise self._overrun()
 
     def welcome(self, ready: e.Ready, now: float) -> None:
         """Answer the identify. What was missed stands in it, so it is free of the bounds, as a replay is."""
         self.state = step(self.state, e.Ready)
-        frame = self.wire.encode(ready, self.variant)
+        frame = self.wire.encode(ready, self.variant, self.codec)
         if frame is not None:
             self.outbox.push(frame, now, free=True)
 
     def replay(self, sequence: int, event: e.Event, now: float) -> None:
         """Say the next event of the backlog that is not written; it is bounded there, and by nothing else."""
         self.state = step(self.state, e.Event)
-        self.outbox.replay(self.wire.frame(event, self.variant, sequence), sequence, now)
+        self.outbox.replay(self.wire.frame(event, self.variant, sequence, self.codec), sequence, now)
 
     def deliver(self, event: e.Event, now: float) -> bool:
         """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now."""
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
-        frame = event.frames.get(self._frames) or self.wire.frame(event, self.variant, self.outbox.next)
+        frame = event.frames.get(self._frames) or self.wire.frame(event, self.variant, self.outbox.next, self.codec)
         if self.outbox.give(frame, event, now):
             return True
         self.end(self._overrun())
         return False
 
+    def cut(self) -> None:
+        """The session goes on without this client: nothing more of its events is written to it."""
+        self.outbox.cut()
+        self._mute = self.codec is not None
+
     def _overrun(self) -> Disconnect:
+        self._mute = self.codec is not None
         return Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
 
     def greet(self, now: float, extra: Mapping[str, Any] | None = None) -> None:
@@ -148,7 +163,7 @@ class Connection:
             self.last_life = now
         self.said = None
         try:
-            self.said = loads(message)
+            self.said = loads(message, binary=self.wire.binary)
             event = self.wire.decode(self.said)
         except Disconnect:
             self._count(None, now)  # a protocol may forgive it
@@ -316,6 +331,6 @@ class Connection:
         """Say what goes before the close frame, and tell with which code and reason to close."""
         ending = self.wire.ending(verdict.cause)
         self.state = step(self.state, e.Closing)
-        if ending.payload is not None:
-            self.outbox.push(encode(ending.payload(verdict), self.variant), now, free=True)
+        if ending.payload is not None and not self._mute:
+            self.outbox.push(encode(ending.payload(verdict), self.variant, self.codec), now, free=True)
         return 1008 if ending.code is None else ending.code, ending.reason_for(verdict)

@@ -1,10 +1,13 @@
-"""From a payload to the bytes of one WebSocket frame, in the two variants that exist: JSON text, and zlib."""
+"""From a payload to the bytes of one WebSocket frame: JSON text, zlib, or what a client's own codec makes of it."""
 
 from __future__ import annotations
 
 import zlib
 
 import msgspec
+
+from gatewayd.core.codec import Codec
+from gatewayd.core.frame import frame
 
 TEXT = "text"
 """Variant: JSON in a text frame."""
@@ -14,22 +17,13 @@ ZLIB = "zlib"
 json = msgspec.json.encode
 
 
-def frame(payload: bytes, *, binary: bool = False) -> bytes:
-    """One unmasked, unfragmented server frame (RFC 6455 §5.2)."""
-    first = b"\x82" if binary else b"\x81"
-    size = len(payload)
-    if size < 126:
-        return first + size.to_bytes(1, "big") + payload
-    if size < 65536:
-        return first + b"\x7e" + size.to_bytes(2, "big") + payload
-    return first + b"\x7f" + size.to_bytes(8, "big") + payload
-
-
-def encode(payload: object, variant: str) -> bytes:
+def encode(payload: object, variant: str, codec: Codec | None = None) -> bytes:
     """The frame for one payload."""
-    return packed(json(payload), variant)
+    return packed(json(payload), variant, codec)
 
 
-def packed(body: bytes, variant: str) -> bytes:
+def packed(body: bytes, variant: str, codec: Codec | None = None) -> bytes:
     """The frame for a payload that is JSON already."""
+    if codec is not None:
+        return codec.frame(body)
     return frame(zlib.compress(body), binary=True) if variant == ZLIB else frame(body)

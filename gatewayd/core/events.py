@@ -78,7 +78,10 @@ class Ready:
 
 @frozen
 class Resumed:
-    """All that was missed has been said again. Changes the state; no protocol here has a payload for it."""
+    """All that was missed has been said again, up to `sequence`; `gaps` as in `Ready`."""
+
+    sequence: int = 0
+    gaps: Mapping[str, int] = field(factory=dict)
 
 
 @frozen

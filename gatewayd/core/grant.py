@@ -34,6 +34,8 @@ class Grant:
     ask_again: bool = False
     reason: str = ""
     failure: str = ""
+    subject: str | None = None
+    """Whom auth itself knows the claim to be of."""
     given: float = 0.0
     claim: Claim | None = None
 

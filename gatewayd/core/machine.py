@@ -77,9 +77,11 @@ def step(state: State, event: type) -> State:
     after = TABLE[state].get(event)
     if after is not None:
         return after
-    cause = FAULTS.get(state, {}).get(event)
-    if cause is not None:
-        raise Disconnect(cause)
+    for kind in event.__mro__:  # a protocol may have kinds of its own
+        if (after := TABLE[state].get(kind)) is not None:
+            return after
+        if (cause := FAULTS.get(state, {}).get(kind)) is not None:
+            raise Disconnect(cause)
     raise IllegalMove(f"{event.__name__} is not possible in state {state.value}")
 
 

@@ -9,7 +9,8 @@ import msgspec
 from attrs import field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
+from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
+from gatewayd.core.codec import Codec
 from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
 from gatewayd.core.encode import encode, json, packed
 
@@ -36,7 +37,7 @@ class Wire:
     opcode_field: str
     opcodes: tuple[Opcode, ...]
     encoders: Mapping[type, Encoder]
-    endings: Mapping[Cause, Ending]
+    endings: Mapping[AnyCause, Ending]
     other: Decoder | None = None
     """Decodes string opcodes that stand in no table (discodo names its operations)."""
     before_identify: frozenset[int] | None = None
@@ -50,16 +51,21 @@ class Wire:
     """The daemon asks for a heartbeat at one interval of silence."""
     answers_beats: bool = False
     """A client's heartbeat is nothing but the answer to the daemon's: it has read what was said before that."""
+    shown: Callable[[e.Event, str], object] | None = None
+    """Where an event looks different to some clients: its payload for those of a variant, in the place of a row of
+    `encoders`. It is encoded once for each variant."""
     number: Callable[[int], bytes] | None = None
     """Where clients see the sequence of each event: the first members of its JSON object, as in `b'"s":7,'`. The rest
     is encoded once, however many receive it."""
     any_message_is_life: bool = False
-    close_detaches: bool = False
-    """Every close by the client leaves the session to be resumed, 1000 included."""
+    binary: bool = False
+    """JSON is taken in a binary message too."""
+    goodbyes: frozenset[int] = frozenset({1000})
+    """The close codes with which a client ends its session; any other leaves it to be resumed."""
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
     _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
-    _keys: dict[str, tuple[str, str]] = field(init=False, factory=dict)
+    _keys: dict[tuple[str, bool], tuple[str, str]] = field(init=False, factory=dict)
 
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
@@ -93,41 +99,52 @@ class Wire:
                 return self.other
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 
-    def encode(self, event: e.ServerEvent, variant: str) -> bytes | None:
+    def encode(self, event: e.ServerEvent, variant: str, codec: Codec | None = None) -> bytes | None:
         """The frame for what we say; None where the protocol has no payload for it."""
         kind = type(event)
-        fixed = self._fixed.get((kind, variant))
+        fixed = self._fixed.get((kind, variant)) if codec is None else None
         if fixed is not None:
             return fixed
         if type(event) is e.Event:
-            return self.frame(event, variant)
+            return self.frame(event, variant, codec=codec)
         if type(event) is e.Problem:
-            return encode(event.payload, variant)
+            return encode(event.payload, variant, codec)
         encoder = self.encoders.get(kind)
         if encoder is not None and not callable(encoder):
-            fixed = self._fixed[kind, variant] = encode(encoder, variant)
-            return fixed
+            made = encode(encoder, variant, codec)
+            if codec is None:
+                self._fixed[kind, variant] = made
+            return made
         payload = encoder(event) if encoder is not None else None
-        return None if payload is None else encode(payload, variant)
+        return None if payload is None else encode(payload, variant, codec)
 
-    def key(self, variant: str) -> tuple[str, str]:
-        """Under which an event's frame is found in `Event.frames`; one value for all connections."""
-        return self._keys.setdefault(variant, (self.name, variant))
+    def key(self, variant: str, *, bare: bool = False) -> tuple[str, str]:
+        """Under which an event's frame, or its `bare` JSON, is in `Event.frames`; one value for all connections."""
+        key = self._keys.get((variant, bare))
+        if key is None:
+            key = self._keys[variant, bare] = (self.name, f"{variant} bare" if bare else variant)
+        return key
 
-    def frame(self, event: e.Event, variant: str, sequence: int = 0) -> bytes:
-        """The frame of an event, made once a variant however many receive it; but for the number, where it has one."""
-        key = self.key("body" if self.number is not None else variant)
+    def frame(self, event: e.Event, variant: str, sequence: int = 0, codec: Codec | None = None) -> bytes:
+        """The frame of an event: made once a variant however many receive it, but for what is its client's own."""
+        bare = self.number is not None or codec is not None
+        key = self.key(variant if self.shown is not None or not bare else "", bare=bare)
         made = event.frames.get(key)
         if made is None:
-            encoder = self.encoders[e.Event]
-            assert callable(encoder)
-            payload = encoder(event)
-            made = event.frames[key] = encode(payload, variant) if self.number is None else json(payload)
-        if self.number is None:
+            payload = self._shown(event, variant)
+            made = event.frames[key] = json(payload) if bare else encode(payload, variant)
+        if not bare:
             return made
-        return packed(b"{" + self.number(sequence) + made[1:], variant)
+        return packed(made if self.number is None else b"{" + self.number(sequence) + made[1:], variant, codec)
 
-    def ending(self, cause: Cause) -> Ending:
+    def _shown(self, event: e.Event, variant: str) -> object:
+        if self.shown is not None:
+            return self.shown(event, variant)
+        encoder = self.encoders[e.Event]
+        assert callable(encoder)
+        return encoder(event)
+
+    def ending(self, cause: AnyCause) -> Ending:
         """The cell of the causes table; a cause that has none here ends as a fault of ours would."""
         return self.endings.get(cause) or COMMON_ENDINGS.get(cause) or Ending(1008)
 
@@ -135,10 +152,17 @@ class Wire:
 _decode_json = msgspec.json.Decoder().decode
 
 
-def loads(message: str | bytes) -> dict[str, Any]:
-    """A client's text as a JSON object. Binary, NaN, 1e999, lone surrogates and deep nesting are refused."""
+def loads(message: str | bytes, *, binary: bool = False) -> dict[str, Any]:
+    """A client's message as a JSON object; what is `binary` only where that is allowed. NaN, 1e999, lone surrogates and
+    deep nesting are refused.
+    """
     if not isinstance(message, str):
-        raise Disconnect(Cause.NOT_JSON, "expected JSON text, got a binary message")
+        if not binary:
+            raise Disconnect(Cause.NOT_JSON, "expected JSON text, got a binary message")
+        try:
+            message = message.decode()
+        except UnicodeDecodeError:
+            raise Disconnect(Cause.NOT_JSON, "not JSON: its bytes are not UTF-8") from None
     if len(message) > SHALLOW and too_deep(message):
         raise Disconnect(Cause.INVALID_PAYLOAD, TOO_DEEP)
     try:

@@ -13,7 +13,7 @@ from gatewayd.ctl.views import at, dig, duration, number, size
 PROMPT = 1  # a line for the shell's prompt below the output
 FEWEST = 3  # lines of the table of listeners that stay on the screen: heading, a row, and how many more
 KNOWN = ("node", "version", "pid", "started", "uptime", "draining", "clients", "sessions", "events", "memory", "faults")
-SECTIONS = ("totals", "closed", "refused", "wrong_keys", "auth", "backend", "journal", "api", "loop")
+SECTIONS = ("totals", "closed", "forgiven", "refused", "wrong_keys", "auth", "backend", "journal", "api", "loop")
 
 
 def status(out: Screen, value: Any, listeners: Sequence[Any] = ()) -> None:

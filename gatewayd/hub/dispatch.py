@@ -19,6 +19,7 @@ async def greet(
     hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake, claim: e.Identify | None
 ) -> None:
     """Say hello; a claim that the request itself made counts as identify right after it."""
+    behaviour.accepted(connection, handshake)
     connection.greet(hub.clock(), behaviour.hello())
     behaviour.greeting(connection, handshake)
     if claim is not None:
@@ -56,7 +57,7 @@ def hear(
             behaviour.heartbeat(connection, session, event)
             if event.acked:
                 behaviour.acknowledge(connection, event)
-        elif type(event) is e.Identify:
+        elif isinstance(event, e.Identify):
             later = enter(hub, behaviour, connection, event)
         elif isinstance(event, e.Command):
             later = behaviour.command(connection, session, event)
@@ -90,6 +91,7 @@ def _forgive(hub: Hub, connection: Connection, verdict: Disconnect) -> None:
     if connection.verdict is not None or not connection.stays(verdict, hub.clock()):
         connection.said = None
         raise verdict
+    hub.totals.forgiven[verdict.cause.value] += 1
 
 
 async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, identify: e.Identify) -> None:
@@ -104,18 +106,17 @@ async def enter(hub: Hub, behaviour: Behaviour[Any], connection: Connection, ide
         raise connection.verdict
     # No await from here to Resumed: nothing newer can come between a session and what it missed.
     gaps = hub.claim(connection, admission)
-    resumed = gaps is not None
     session = session_of(connection)
     assert session is not None
-    data = behaviour.ready(session, resumed=resumed)
-    connection.welcome(e.Ready(data, resumed, gaps or {}), hub.clock())
-    if resumed:
+    data = behaviour.ready(session, resumed=gaps is not None)
+    connection.welcome(e.Ready(data, gaps is not None, gaps or {}), hub.clock())
+    if gaps is not None:
         for sequence, event in session.backlog.entries(session.backlog.written):
             connection.replay(sequence, event, hub.clock())
         hub.observers.advanced(session)
-        connection.send(e.Resumed(), hub.clock())
+        connection.send(e.Resumed(session.backlog.given, gaps), hub.clock())
     hub.drain_waiting(session)
-    behaviour.entered(session, resumed=resumed)
+    behaviour.entered(session, resumed=gaps is not None)
 
 
 async def _settle_clash(hub: Hub, connection: Connection, admission: Admission) -> None:

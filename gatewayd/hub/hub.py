@@ -240,12 +240,11 @@ class Hub:
         session = self.sessions.get(channel.removeprefix("session:")) if channel.startswith("session:") else None
         found = self.realms.aims(realms, channel, name, data, session)
         for aim in found:
-            for behaviour in aim.behaviours:
-                behaviour.check(channel, name, data)
+            aim.check(channel, name, data)
         events: list[Event] = []
         receivers: list[Session] = []
         for aim in found:
-            hearing = aim.realm.receivers(channel, name, data, besides, aim.one)
+            hearing = aim.realm.receivers(channel, name, data, besides, aim.one, aim.deaf)
             if aim.one:
                 events.append(delivery.event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
                 delivery.refuse_too_big(events[-1], hearing)
@@ -302,6 +301,6 @@ class Hub:
 
 def _cut(session: Session, connection: Connection) -> None:
     """Nothing more of its session's events is written to this client."""
-    connection.outbox.cut()
+    connection.cut()
     if connection.wire.answers_beats and not connection.beats and not session.backlog.acknowledged:
         session.backlog.settle()  # a client that answers none would be said everything again

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, field
 
 from gatewayd.config.limits import HubLimits
-from gatewayd.core.behaviour import Behaviour
+from gatewayd.core.behaviour import Behaviour, Unpublishable
 from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
 from gatewayd.core.record import Row, Store, Within, parts
 from gatewayd.core.session import Session
@@ -51,7 +51,8 @@ class Realm:
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
         self._says: dict[str, Callable[[str], bool]] = {}
-        self._filters: dict[str, Callable[[Session, str, Any], bool]] = {}
+        self._filters: dict[str, Callable[[Session, str, str, Any], bool]] = {}
+        self._wider: dict[str, dict[str, None]] = {}  # by kind of channel, the channels whose sessions hear all of it
         self._shared: dict[Hashable, Any] = {}
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
@@ -61,6 +62,8 @@ class Realm:
             known = self._by_prefix.setdefault(prefix, [])
             known.append(behaviour)
             self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
+        for kind, wide in behaviour.hears_all.items():
+            self._wider.setdefault(kind, {})[wide] = None
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
         if type(behaviour).says is not Behaviour.says:
@@ -97,13 +100,31 @@ class Realm:
                 return behaviour.port.protocol
         return ""
 
+    def hearing(self, channel: str) -> Collection[Session]:
+        """Who has subscribed to a channel, and who hears all of its kind."""
+        subscribers: Collection[Session] = self.channels.get(channel, ())
+        wider = self._wider and self._wider.get(channel.partition(":")[0])
+        if not wider:
+            return subscribers
+        others = (session for wide in wider for session in self.channels.get(wide, ()))
+        more = [session for session in others if self._hears_all(session, channel) and session not in subscribers]
+        return [*subscribers, *more] if more else subscribers
+
+    def _hears_all(self, session: Session, channel: str) -> bool:
+        behaviour = self.behaviours.get(session.listener)
+        wide = behaviour.hears_all.get(channel.partition(":")[0]) if behaviour is not None else None
+        return wide is not None and wide in session.channels
+
     def receivers(
-        self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = ""
-    ) -> list[Session]:
-        """Who hears an event; a copy, since a receiver that is full is unsubscribed on the way."""
-        subscribers = self.channels.get(channel, ())
+        self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = "",
+        deaf: Collection[str] = (),
+    ) -> list[Session]:  # fmt: skip
+        """Who hears an event, but for sessions of `deaf` protocols; a copy, since a receiver that is full is
+        unsubscribed on the way.
+        """
+        subscribers = self.hearing(channel)
         filters, mute = self._filters, self._mute(name)
-        if not filters and not mute and besides is None and not protocol:
+        if not filters and not mute and besides is None and not protocol and not deaf:
             return list(subscribers)
         return [
             session
@@ -111,7 +132,8 @@ class Realm:
             if session is not besides
             and session.listener not in mute
             and (not protocol or session.protocol == protocol)
-            and ((hears := filters.get(session.listener)) is None or hears(session, name, data))
+            and session.protocol not in deaf
+            and ((hears := filters.get(session.listener)) is None or hears(session, channel, name, data))
         ]
 
     def present(self, channel: str, name: str, protocol: str = "") -> list[tuple[int, Session]]:
@@ -139,11 +161,29 @@ class Realm:
 
 @define(eq=False)
 class Aim:
-    """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody."""
+    """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody.
+    `deaf` protocols cannot say it.
+    """
 
     realm: Realm
     behaviours: tuple[Behaviour[Any], ...]
     one: str = ""
+    deaf: frozenset[str] = frozenset()
+
+    def check(self, channel: str, name: str, data: Any) -> None:
+        """Find the protocols that cannot say it. Raises the `Unpublishable` of the first if none of them can."""
+        deaf: dict[Behaviour[Any], Unpublishable] = {}
+        for behaviour in self.behaviours:
+            try:
+                behaviour.check(channel, name, data)
+            except Unpublishable as why:
+                deaf[behaviour] = why
+        if not deaf:
+            return
+        if len(deaf) == len(self.behaviours):
+            raise deaf[self.behaviours[0]]
+        self.behaviours = tuple(behaviour for behaviour in self.behaviours if behaviour not in deaf)
+        self.deaf = frozenset(behaviour.port.protocol for behaviour in deaf)
 
 
 @define(eq=False)
@@ -203,4 +243,4 @@ def _hits(aim: Aim, channel: str, name: str, data: Any) -> bool:
     """Whether anybody hears it there now, or it has effects there."""
     if aim.one:
         return bool(aim.realm.present(channel, name, aim.one))
-    return channel in aim.realm.channels or any(item.concerns(channel, name, data) for item in aim.behaviours)
+    return bool(aim.realm.hearing(channel)) or any(item.concerns(channel, name, data) for item in aim.behaviours)

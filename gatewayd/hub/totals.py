@@ -27,6 +27,8 @@ class Totals:
     ended: int = 0
     faults: int = 0
     closed: Counter[str] = field(factory=Counter)
+    forgiven: Counter[str] = field(factory=Counter)
+    """Messages that were refused while their client stayed, by cause."""
 
     def drop(self, reason: Drop, count: int = 1) -> None:
         """Whatever is dropped, by whom and for whom ever, is counted here."""

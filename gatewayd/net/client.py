@@ -107,7 +107,7 @@ class Client:
     def _opcode(self, message: str | bytes) -> str:
         wire = self.connection.wire
         try:
-            payload = loads(message)
+            payload = loads(message, binary=wire.binary)
         except Disconnect:
             return "none"
         return printable(str(payload.get(wire.opcode_field)), 40)

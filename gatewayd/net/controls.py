@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Controls:
-    """Of one client, `most` in a second. `close_detaches`: every close, 1000 included, leaves its session resumable."""
+    """Of one client, `most` in a second; with one of the codes in `goodbyes` it ends its session."""
 
     __slots__ = (
-        "_close_detaches", "_count", "_end", "_most", "_pings", "_pong", "_since", "_unanswered", "_writer",
+        "_count", "_end", "_goodbyes", "_most", "_pings", "_pong", "_since", "_unanswered", "_writer",
         "reply",
     )  # fmt: skip
 
     def __init__(
-        self, writer: Writer, most: int, end: Callable[[Disconnect], None], *, close_detaches: bool
+        self, writer: Writer, most: int, end: Callable[[Disconnect], None], goodbyes: frozenset[int]
     ) -> None:  # fmt: skip
         self._writer = writer
         self._most = most
-        self._close_detaches = close_detaches
+        self._goodbyes = goodbyes
         self._count = 0
         self._since = 0.0
         self._pings = 0
@@ -90,8 +90,7 @@ class Controls:
             return None
         self.reply = frames.close(None if code == 1005 else code)
         words = printable(payload[2:].decode())
-        leaves = code != 1000 or self._close_detaches
-        cause = Cause.CLIENT_LEFT if leaves else Cause.CLIENT_CLOSED
+        cause = Cause.CLIENT_CLOSED if code in self._goodbyes else Cause.CLIENT_LEFT
         verdict = Disconnect(cause, f"closed by the client with {code}" + (f": {words}" if words else ""))
         if self._end is not None:
             self._end(verdict)

@@ -67,9 +67,7 @@ class WebSocket:
         self._partial_text: frames.Utf8Check | None = None  # of a text frame that is incomplete
         self._in_a_row = 0
         self._valid = True  # no violation so far
-        self.controls = Controls(
-            writer, limits.control_frames, connection.end, close_detaches=connection.wire.close_detaches
-        )
+        self.controls = Controls(writer, limits.control_frames, connection.end, connection.wire.goodbyes)
         self.answered = False
         """The client has sent its own close frame, or closed the connection."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect, Ending
+from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
 from gatewayd.core.machine import diagram
 from gatewayd.core.protocol import Protocol
 
@@ -65,12 +65,13 @@ def endings(protocol: Protocol) -> Table:
     return Table(("cause", "close", "reason"), rows)
 
 
-def causes(protocol: Protocol) -> list[tuple[Cause, Ending]]:
+def causes(protocol: Protocol) -> list[tuple[AnyCause, Ending]]:
     """Every cause that is said on the wire, with what the protocol makes of it."""
     table = {**COMMON_ENDINGS, **protocol.wire.endings}
     if protocol.wire.number is None:  # its clients never see a sequence
         table.pop(Cause.INVALID_SEQUENCE, None)
-    return [(cause, table[cause]) for cause in Cause if cause in table]
+    own = (cause for cause in table if not isinstance(cause, Cause))
+    return [(cause, table[cause]) for cause in (*Cause, *own) if cause in table]
 
 
 def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -89,7 +90,7 @@ def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
     return lines
 
 
-def _told(cause: Cause, ending: Ending) -> tuple[str, str]:
+def _told(cause: AnyCause, ending: Ending) -> tuple[str, str]:
     if ending.code is None:
         return "-", "ignored" if ending.payload is None else "error reply, the client stays"
     reasons = " or ".join((ending.reason or Disconnect(cause).reason, *ending.words))

@@ -106,7 +106,7 @@ WIRE = Wire(
     },
     other=_command,
     any_message_is_life=True,
-    close_detaches=True,
+    goodbyes=frozenset(),
 )
 
 

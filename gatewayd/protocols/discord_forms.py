@@ -17,10 +17,10 @@ import base64
 import binascii
 import re
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import Attribute, define, field, frozen, validators
@@ -29,6 +29,7 @@ from gatewayd.core.behaviour import Answer, Claim, Handshake
 from gatewayd.core.close import Cause
 from gatewayd.core.ports import Port
 from gatewayd.core.text import check_base_url
+from gatewayd.protocols.discord_intents import bits
 
 IDENTIFY_SECONDS = 5.0
 DAY = 86_400.0
@@ -85,6 +86,23 @@ class FormOptions:
     """Identifies of one bot in 5 seconds."""
     session_starts: int = field(default=1000, validator=validators.gt(0))
     """Identifies of one bot in a day."""
+
+
+@frozen(kw_only=True)
+class Options(FormOptions):
+    """Options of a discord listener."""
+
+    intents: Mapping[str, Any] = field(factory=dict, validator=lambda _, __, value: [*map(bits, value.values())])
+    """Events of one's own, and the intents of which one lets them pass: a number, or names."""
+    disallowed_intents: Any = field(default=0, validator=lambda _, __, value: bits(value))
+    """Who identifies with one of these is refused with 4014: a number, or names."""
+    message_content: Literal["always", "intent"] = "always"
+    """Whether bots without the intent MESSAGE_CONTENT see what others write."""
+    payload_compression: bool = False
+    """Whether `compress: true` in an identify has an effect, where the transport is not compressed."""
+    compress_level: int = field(default=6, validator=[validators.ge(1), validators.le(9)])
+    window_bits: int = field(default=12, validator=[validators.ge(9), validators.le(15)])
+    """Of a compressed stream: 12 takes 32 KB for each client, 15 (Discord's own) 256 KB."""
 
 
 def bot_id(token: str) -> str | None:
@@ -184,6 +202,19 @@ def _user(user: str, name: str) -> dict[str, Any]:
     return {
         "id": user, "username": name, "discriminator": "0000", "global_name": None, "avatar": None, "bot": False,
         "flags": 0, "public_flags": 0, "mfa_enabled": False, "verified": True,
+    }  # fmt: skip
+
+
+def ready(
+    port: Port, options: FormOptions, token: str, session: str, url: str, shard: Sequence[int] | None
+) -> dict[str, Any]:
+    """The data of READY; `url` is where the session is resumed."""
+    user = user_of(port, options, token)
+    application = application_of(port, options, user)
+    return {
+        "v": 10, "user": user, "guilds": [], "session_id": session, "session_type": "normal", "resume_gateway_url": url,
+        "application": {name: application[name] for name in ("id", "flags")},
+        **({} if shard is None else {"shard": shard}),
     }  # fmt: skip
 
 

@@ -218,7 +218,7 @@ class Dmod(Applications):
             self._leave(session)
         self.reply(connection, command, {"success": connected})
 
-    def hears(self, session: Session, name: str, data: Any) -> bool:
+    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
         """A change of privileges is for the user whose they are."""
         if name != "GUILD_PRIVILEGE_UPDATE":
             return True

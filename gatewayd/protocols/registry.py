@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from gatewayd.core.protocol import Protocol
-from gatewayd.protocols import discodo, dmod, oxyl, rooms, utilbot
+from gatewayd.protocols import discodo, discord, dmod, oxyl, rooms, utilbot
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "oxyl": oxyl.PROTOCOL,
@@ -14,6 +14,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "dmod": dmod.PROTOCOL,
     "discodo": discodo.PROTOCOL,
     "utilbot": utilbot.PROTOCOL,
+    "discord": discord.PROTOCOL,
 }
 
 

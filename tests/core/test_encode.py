@@ -7,7 +7,8 @@ import zlib
 
 import pytest
 
-from gatewayd.core.encode import TEXT, ZLIB, encode, frame
+from gatewayd.core.encode import TEXT, ZLIB, encode
+from gatewayd.core.frame import frame
 
 
 @pytest.mark.parametrize(("size", "head"), [(125, 2), (126, 4), (65535, 4), (65536, 10)])

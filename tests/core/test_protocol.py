@@ -22,30 +22,30 @@ from tests.playbook import frames
 
 X = "stays"
 TABLE: dict[Cause, tuple[Any, ...]] = {
-    #                        oxyl  rooms dmod  discodo utilbot; None: not in that column
-    Cause.NOT_IDENTIFIED: (4000, None, "Unknown data", X, X),
-    Cause.AUTH_FAILED: (4001, None, "Invalid token", 1008, 4001),
-    Cause.ALREADY_IDENTIFIED: (4002, None, "Unknown data", X, 4005),
-    Cause.NO_OPCODE: (4005, 4002, "Unknown data", X, 4003),
-    Cause.UNKNOWN_OPCODE: (4003, 4002, "Unknown data", X, 4004),
-    Cause.NOT_JSON: (4004, 4002, "Unknown data", 1007, 4005),
-    Cause.INVALID_PAYLOAD: (4005, 4002, "Missing authentication data", X, 4005),
-    Cause.NOT_ALLOWED: (4006, 4002, "Unknown data", X, 4004),
-    Cause.HEARTBEAT_MISSED: (4007, 4001, "No heartbeat", 4000, 4006),
-    Cause.IDENTIFY_TIMEOUT: (4000, None, "Authentication timeout", 4001, 4001),
-    Cause.WRONG_VERSION: (None, None, None, None, 4000),
-    Cause.IDENTITY_IN_USE: (None, None, None, None, 4002),
-    Cause.REPLACED: (None, 4005, None, 4005, None),
-    Cause.KICKED: (4008, 4003, "Kicked", 4006, 4008),
-    Cause.ROOM_CLOSED: (None, 4004, None, None, None),
-    Cause.RATE_LIMITED: (4009, 4006, "Rate Limited", 4009, 4009),
-    Cause.INVALID_SEQUENCE: (1008, 1008, 1008, 1008, 1008),
-    Cause.SLOW_CONSUMER: (4010, 4007, "Slow consumer", 4010, 4010),
-    Cause.ORIGIN_REFUSED: (None, None, "CORS", None, None),
-    Cause.TOO_BIG: (1009, 1009, 1009, 1009, 1009),
-    Cause.SHUTDOWN: (1001, 1001, 1001, 1001, 1001),
-    Cause.INTERNAL: (1011, 1011, 1011, 1011, 1000),
-    Cause.BACKEND_FAILED: (1011, 1011, X, X, 1000),
+    #                        oxyl  rooms dmod  discodo utilbot discord; None: not in that column
+    Cause.NOT_IDENTIFIED: (4000, None, "Unknown data", X, X, 4003),
+    Cause.AUTH_FAILED: (4001, None, "Invalid token", 1008, 4001, 4004),
+    Cause.ALREADY_IDENTIFIED: (4002, None, "Unknown data", X, 4005, 4005),
+    Cause.NO_OPCODE: (4005, 4002, "Unknown data", X, 4003, 4001),
+    Cause.UNKNOWN_OPCODE: (4003, 4002, "Unknown data", X, 4004, 4001),
+    Cause.NOT_JSON: (4004, 4002, "Unknown data", 1007, 4005, 4002),
+    Cause.INVALID_PAYLOAD: (4005, 4002, "Missing authentication data", X, 4005, 4002),
+    Cause.NOT_ALLOWED: (4006, 4002, "Unknown data", X, 4004, None),
+    Cause.HEARTBEAT_MISSED: (4007, 4001, "No heartbeat", 4000, 4006, 4009),
+    Cause.IDENTIFY_TIMEOUT: (4000, None, "Authentication timeout", 4001, 4001, 4009),
+    Cause.WRONG_VERSION: (None, None, None, None, 4000, 4012),
+    Cause.IDENTITY_IN_USE: (None, None, None, None, 4002, None),
+    Cause.REPLACED: (None, 4005, None, 4005, None, 4000),
+    Cause.KICKED: (4008, 4003, "Kicked", 4006, 4008, 4000),
+    Cause.ROOM_CLOSED: (None, 4004, None, None, None, None),
+    Cause.RATE_LIMITED: (4009, 4006, "Rate Limited", 4009, 4009, 4008),
+    Cause.INVALID_SEQUENCE: (1008, 1008, 1008, 1008, 1008, 4007),
+    Cause.SLOW_CONSUMER: (4010, 4007, "Slow consumer", 4010, 4010, 4000),
+    Cause.ORIGIN_REFUSED: (None, None, "CORS", None, None, None),
+    Cause.TOO_BIG: (1009, 1009, 1009, 1009, 1009, 4002),
+    Cause.SHUTDOWN: (1001, 1001, 1001, 1001, 1001, 1012),
+    Cause.INTERNAL: (1011, 1011, 1011, 1011, 1000, 4000),
+    Cause.BACKEND_FAILED: (1011, 1011, X, X, 1000, X),
 }
 
 
@@ -126,7 +126,7 @@ async def test_what_a_behaviour_does_when_it_says_nothing(monkeypatch: pytest.Mo
     assert quiet.heartbeat(None, None, None) is None
     assert (quiet.check("c", "n", 1), quiet.published("c", "n", 1)) == (None, None)
     assert not quiet.delivers_one("c", "n")
-    assert quiet.hears(None, "n", 1)
+    assert quiet.hears(None, "c", "n", 1)
     assert Admission(identity=None).channels == ()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from gatewayd.core.behaviour import Unpublishable
 from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
@@ -244,3 +246,48 @@ def test_a_realm_without_a_listener_is_none_that_anybody_can_mean() -> None:
     assert [realm.name for realm in hub.realms.by_name.values()] == ["gone"]
     with pytest.raises(NoSuchRealm):
         hub.realms.home(Resource.DOCUMENTS, ["gone"])
+
+
+# --- protocols that share a kind of channel -----------------------------------------------------------------
+
+
+class Strict(utilbot.Utilbot):
+    """Speaks on rooms' channels too, and has words for one event alone."""
+
+    prefixes = ("room", "user")
+
+    def check(self, channel: str, name: str, data: Any) -> None:
+        if name != "ONLY":
+            raise Unpublishable("there is only ONLY")
+
+
+def test_a_protocol_that_cannot_say_an_event_does_not_keep_others_from_it() -> None:
+    guests = Playbook(rooms.PROTOCOL, options={"ad_hoc": True})
+    bots = Playbook(evolve(utilbot.PROTOCOL, behaviour=Strict), beside=guests, listener="bots")
+    ann, robot = guest(guests), bot(bots, "a")
+    bots.hub.subscribe(robot.session, "room:r")
+    ann.heard(), robot.heard()
+    assert guests.publish("room:r", "ONLY", {}) == (1, 0, 0)
+    assert (ann.heard(), events(robot)) == ([], [("ONLY", {})])
+    assert guests.publish("room:r", "room_update", {"roomLocked": True}) == (1, 0, 0)
+    assert (len(ann.heard()), events(robot)) == (1, [])
+    assert guests.realm.rooms.state("r") == {"roomLocked": True}
+    with pytest.raises(Unpublishable, match="there is only ONLY|rooms has no event"):
+        guests.publish("room:r", "NEITHER", {})
+
+
+def test_some_hear_all_channels_of_a_kind() -> None:
+    class Everywhere(utilbot.Utilbot):
+        hears_all: Mapping[str, str] = {"guild": "service:bot"}
+
+    talk = Playbook(evolve(utilbot.PROTOCOL, behaviour=Everywhere))
+    plain = Playbook(utilbot.PROTOCOL, beside=talk, listener="plain")
+    all_, worker, other = bot(talk, "a"), bot(talk, "b", "worker"), bot(plain, "c")
+    talk.hub.subscribe(other.session, "guild:5")
+    talk.hub.subscribe(all_.session, "guild:5")
+    for person in (all_, worker, other):
+        person.heard()
+    assert talk.publish("guild:5", "E", 1) == (2, 0, 0)  # each once
+    assert talk.publish("guild:6", "E", 2) == (1, 0, 0)
+    assert (events(all_), events(worker), events(other)) == ([("E", 1), ("E", 2)], [], [("E", 1)])
+    assert talk.realm.subscribers("guild:6") == []

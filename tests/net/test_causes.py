@@ -12,7 +12,7 @@ from trio_websocket import ConnectionClosed as LibraryClosed
 from trio_websocket import wrap_client_stream
 from websockets.exceptions import ConnectionClosed
 
-from gatewayd.core.close import COMMON_ENDINGS, Cause, Disconnect
+from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Disconnect
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.server import client, serving
 
@@ -24,6 +24,7 @@ IDENTIFY: dict[str, Any] = {
     "dmod": {"op": 1, "d": {"token": "user-token", "uid": "000"}},
     "discodo": {"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}},
     "utilbot": {"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}},
+    "discord": {"op": 2, "d": {"token": "s3cret", "intents": 0}},
 }
 OPTIONS = {"rooms": {"ad_hoc": True}}
 CELLS = [
@@ -39,7 +40,7 @@ def headers(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "cause"), CELLS, ids=[f"{name}-{cause.value}" for name, cause in CELLS])
-async def test_every_cell_that_closes(name: str, cause: Cause) -> None:
+async def test_every_cell_that_closes(name: str, cause: AnyCause) -> None:
     wire = PROTOCOLS[name].wire
     ending = wire.ending(cause)
     async with serving(PROTOCOLS[name], options=OPTIONS.get(name)) as served:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import socket
 import struct
@@ -11,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 from websockets.exceptions import ConnectionClosed
 
 from gatewayd.config.limits import ClientLimits, HubLimits, NetLimits
@@ -19,13 +21,14 @@ from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.counts import Counts
+from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session
 from gatewayd.hub.hub import Hub
 from gatewayd.net import frames
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
-from gatewayd.protocols import utilbot
+from gatewayd.protocols import discord, utilbot
 from tests.net.test_listener import GOOD, masked
 from tests.server import Served, client, hear, say, serving
 
@@ -89,6 +92,28 @@ async def test_the_clients_own_close() -> None:
         await served.settled()
         assert session.state == "detached"
         assert served.hub.totals.closed == {"client_closed": 1, "client_left": 1}
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012, 4000])
+@pytest.mark.parametrize("cause", [Cause.SHUTDOWN, Cause.HEARTBEAT_MISSED, Cause.SLOW_CONSUMER])
+@pytest.mark.parametrize("protocol", [utilbot.PROTOCOL, discord.PROTOCOL], ids=["utilbot", "discord"])
+async def test_the_answer_to_our_own_close_is_no_goodbye(protocol: Protocol, code: int, cause: Cause) -> None:
+    claim: dict[str, Any] = {"op": 1, "t": "identify", "d": {"type": "x", "key": "s3cret", "id": "a"}}
+    if protocol is discord.PROTOCOL:
+        claim = {"op": 2, "d": {"token": "s3cret", "intents": 0}}
+    async with serving(protocol) as served:
+        stream = await raw_client(served)
+        await stream.send_all(masked(json.dumps(claim).encode()))
+        while b"READY" not in (said := bytes(await stream.receive_some())) and b"bot_connect" not in said:
+            pass
+        (session,) = served.hub.sessions.values()
+        assert session.connection is not None
+        session.connection.end(Disconnect(cause))
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(masked(code.to_bytes(2, "big"), 8))
+        await served.settled()
+        assert session.state == "detached"
+        await stream.aclose()
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "half-close"])

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from gatewayd.config.limits import ClientLimits
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.close import AnyCause, Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
 from gatewayd.net.websocket import WebSocket
@@ -26,7 +26,7 @@ class Poll:
     def __init__(self, data: bytes, connection: Connection) -> None:
         self.data = data
         self.connection = connection
-        self.seen: list[Cause] | None = None
+        self.seen: list[AnyCause] | None = None
 
     async def read(self, on_data: Callable[[bytes], bool]) -> None:
         data, self.data = self.data, b""
@@ -38,7 +38,7 @@ class Poll:
         assert not goes_on, "somebody has to deal with the close"
 
 
-async def seen(data: bytes) -> tuple[list[Cause] | None, Cause]:
+async def seen(data: bytes) -> tuple[list[AnyCause] | None, AnyCause]:
     """What was known of the end as soon as the bytes were read, and how it ended."""
     said: Any = Said()
     settings = Settings(interval=1.0, patience=1.0, identify_timeout=None, resume_window=0.0)

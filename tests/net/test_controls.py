@@ -18,7 +18,7 @@ from tests.server import client, hear, say, serving
 
 def controls() -> tuple[Controls, list[bytes]]:
     said: Any = Said()
-    return Controls(said, 10, lambda verdict: None, close_detaches=False), said.frames
+    return Controls(said, 10, lambda verdict: None, frozenset({1000})), said.frames
 
 
 def test_a_pong_answers_its_ping_and_all_before_it() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
 from gatewayd.config.limits import ClientLimits
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.close import AnyCause, Cause, Disconnect
 from gatewayd.core.connection import Connection
 from gatewayd.core.quota import Intake
 from gatewayd.core.settings import Settings
@@ -22,7 +22,7 @@ from gatewayd.net import frames
 from gatewayd.net.websocket import WebSocket
 from gatewayd.protocols import utilbot
 
-CODES = {
+CODES: dict[AnyCause, int] = {
     Cause.PROTOCOL_ERROR: 1002, Cause.INVALID_TEXT: 1007, Cause.FLOOD: 1008, Cause.TOO_BIG: 1009, Cause.PEER_GONE: 1006,
 }  # fmt: skip
 LIMITS = ClientLimits()

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from gatewayd.config.limits import ClientLimits
-from gatewayd.core.close import Cause
+from gatewayd.core.close import AnyCause, Cause
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
 from gatewayd.net.client import watch
@@ -20,7 +20,7 @@ SETTINGS = Settings(interval=10.0, patience=15.0, identify_timeout=20.0, resume_
 IDENTIFY = '{"op":1,"t":"identify","d":{"type":"bot","key":"k","id":"a"}}'
 
 
-async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[Cause, float]:
+async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[AnyCause, float]:
     """Watch a client from its hello on: why it was ended, and how many seconds later."""
     begun = trio.current_time()
     connection.greet(begun)

@@ -1,0 +1,75 @@
+"""Compression of one client's own: a context that goes on from message to message, so that each is told from the last.
+
+Law 1: a frame that was made has to be sent: whatever is made later cannot be read without it.
+Law 2: each message can be read as soon as all of it is here; all of them are binary.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+import zstandard
+
+from gatewayd.core.frame import frame
+
+
+class Codec(Protocol):
+    """Makes the frames of one client. `memory` is what it takes for that, in bytes."""
+
+    name: str
+    memory: int
+
+    def frame(self, payload: bytes) -> bytes:
+        """The frame of one payload."""
+
+
+class ZlibStream:
+    """One zlib stream (RFC 1950) for all messages; each ends with the empty block of a sync flush, 00 00 FF FF.
+
+    `window_bits` of 9 to 15 and `level` of 1 to 9 say how well it compresses, and what that takes.
+    """
+
+    __slots__ = ("_compress", "_flush", "memory")
+    name = "zlib-stream"
+
+    def __init__(self, level: int, window_bits: int) -> None:
+        effort = min(9, max(1, window_bits - 7))  # zlib's own proportion: 15 bits go with 8
+        stream = zlib.compressobj(level, zlib.DEFLATED, window_bits, effort)
+        self._compress, self._flush = stream.compress, stream.flush
+        self.memory = (1 << (window_bits + 2)) + (1 << (effort + 9))  # zconf.h
+
+    def frame(self, payload: bytes) -> bytes:
+        return frame(self._compress(payload) + self._flush(zlib.Z_SYNC_FLUSH), binary=True)
+
+
+class ZstdStream:
+    """One Zstandard frame (RFC 8878) for all messages, each of which ends with its block."""
+
+    __slots__ = ("_compress", "_flush", "memory")
+    name = "zstd-stream"
+
+    def __init__(self, level: int, window_bits: int) -> None:
+        bits = max(10, window_bits)  # zstd has no smaller window, and sizes its tables for the source
+        chosen = zstandard.ZstdCompressionParameters.from_level(level, source_size=1 << bits, window_log=bits)
+        stream = zstandard.ZstdCompressor(compression_params=chosen).compressobj()
+        self._compress, self._flush = stream.compress, stream.flush
+        self.memory = chosen.estimated_compression_context_size()
+
+    def frame(self, payload: bytes) -> bytes:
+        body = self._compress(payload) + self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        return frame(body, binary=True)
+
+
+class ZlibPayloads:
+    """Each message is a zlib stream of its own: nothing goes on, and nothing is kept."""
+
+    __slots__ = ("_level",)
+    name = "zlib"
+    memory = 0
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+
+    def frame(self, payload: bytes) -> bytes:
+        return frame(zlib.compress(payload, self._level), binary=True)

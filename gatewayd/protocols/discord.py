@@ -1,0 +1,272 @@
+"""discord: bots with their real libraries: sessions of their own, numbered events, intents, shards.
+
+The gateway of Discord, version 10 in JSON (docs.discord.com/developers/events/gateway). docs/protocols/discord.md says
+what is served, and what was chosen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from gatewayd.core import events as e
+from gatewayd.core.behaviour import Admission, Answer, Behaviour, Claim, Grant, Handshake
+from gatewayd.core.close import AnyCause, Cause, Disconnect, Ending, Refused
+from gatewayd.core.codec import Codec, ZlibPayloads, ZlibStream, ZstdStream
+from gatewayd.core.encode import TEXT
+from gatewayd.core.ports import NO_REPLY, NoBackend, Port, Resource
+from gatewayd.core.protocol import Protocol, Timing
+from gatewayd.core.rate import Rate
+from gatewayd.core.retention import Policy, Retention
+from gatewayd.core.session import Session, session_of
+from gatewayd.core.wire import FIGURE, Opcode, Wire, need
+from gatewayd.protocols import discord_forms as forms
+from gatewayd.protocols import discord_intents as intents
+
+if TYPE_CHECKING:
+    from gatewayd.core.connection import Connection
+
+HIDDEN = "hidden "
+"""Variant of a bot that may not see what others write: followed by its id."""
+STREAMS: Mapping[str, Callable[[int, int], Codec]] = {"zlib-stream": ZlibStream, "zstd-stream": ZstdStream}
+REPLIES = {"REQUEST_GUILD_MEMBERS": "GUILD_MEMBERS_CHUNK", "REQUEST_SOUNDBOARD_SOUNDS": "SOUNDBOARD_SOUNDS"}
+"""The event that the backend's reply to a command is, where that is not the command's own name."""
+
+
+class Own(AnyCause):
+    """Why a client is refused that no other protocol knows."""
+
+    INVALID_SESSION = ("invalid_session", "no session can be resumed so")
+    TOO_MANY_STARTS = ("too_many_starts", "too many identifies: wait before the next one")
+    INVALID_SHARD = ("invalid_shard", "shard is [number, count], with number < count")
+    INVALID_INTENTS = ("invalid_intents", "intents is a number")
+    DISALLOWED_INTENTS = ("disallowed_intents", "these intents are not allowed here")
+
+
+@frozen
+class Resume(e.Identify):
+    """An identify that goes on with an older session."""
+
+
+def _data(payload: Mapping[str, Any]) -> dict[str, Any]:
+    data = payload.get("d")
+    if type(data) is not dict:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d is an object")
+    return data
+
+
+def _heartbeat(payload: Mapping[str, Any]) -> e.ClientEvent:
+    seen = payload.get("d")
+    if seen is not None and type(seen) is not int:
+        raise Disconnect(Cause.INVALID_PAYLOAD, "d is the last sequence, or null")
+    return e.Heartbeat(seen=seen)
+
+
+def _command(op: int, name: str) -> Opcode:
+    called = name.replace("_", " ").lower()
+    return Opcode(op, called, "client", lambda payload: e.Command(op, name, _data(payload)))
+
+
+def _shown(event: e.Event, variant: str) -> object:
+    body: Any = event.body
+    if variant != TEXT and event.name in intents.MESSAGES:
+        body = intents.without_content(event.data, variant.removeprefix(HIDDEN))
+    return {"op": 0, "t": event.name, "d": body}
+
+
+def _resumed(resumed: e.Resumed) -> object:
+    return {"op": 0, "t": "RESUMED", "s": resumed.sequence, "d": {"gaps": resumed.gaps} if resumed.gaps else {}}
+
+
+CODES = {
+    4000: (Cause.KICKED, Cause.SLOW_CONSUMER, Cause.INTERNAL),
+    4001: (Cause.UNKNOWN_OPCODE, Cause.NO_OPCODE),
+    4002: (Cause.NOT_JSON, Cause.INVALID_PAYLOAD, Cause.TOO_BIG),
+    4003: (Cause.NOT_IDENTIFIED,),
+    4004: (Cause.AUTH_FAILED,),
+    4005: (Cause.ALREADY_IDENTIFIED,),
+    4007: (Cause.INVALID_SEQUENCE,),
+    4008: (Cause.RATE_LIMITED,),
+    4009: (Cause.HEARTBEAT_MISSED, Cause.IDENTIFY_TIMEOUT),
+    4010: (Own.INVALID_SHARD,),
+    4012: (Cause.WRONG_VERSION,),
+    4013: (Own.INVALID_INTENTS,),
+    4014: (Own.DISALLOWED_INTENTS,),
+}
+ANEW: Callable[[Disconnect], object] = lambda _: {"op": 9, "d": False}  # noqa: E731
+WIRE = Wire(
+    name="discord",
+    opcode_field="op",
+    opcodes=(
+        Opcode(0, "dispatch", "server"),
+        Opcode(1, "heartbeat", "both", _heartbeat),
+        Opcode(2, "identify", "client", lambda payload: e.Identify(_data(payload))),
+        _command(3, "PRESENCE_UPDATE"),
+        _command(4, "VOICE_STATE_UPDATE"),
+        Opcode(6, "resume", "client", lambda payload: Resume(_data(payload))),
+        Opcode(7, "reconnect", "server"),
+        _command(8, "REQUEST_GUILD_MEMBERS"),
+        Opcode(9, "invalid session", "server"),
+        Opcode(10, "hello", "server"),
+        Opcode(11, "heartbeat acknowledgement", "server"),
+        _command(31, "REQUEST_SOUNDBOARD_SOUNDS"),
+    ),
+    encoders={
+        e.Hello: lambda hello: {"op": 10, "d": {"heartbeat_interval": round(hello.interval * 1000)}},
+        e.Resumed: _resumed,
+        e.BeatRequest: {"op": 1, "d": None},
+        e.BeatAck: {"op": 11},
+    },
+    shown=_shown,
+    number=lambda sequence: b'"s":%d,' % sequence,
+    endings={
+        **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
+        Own.INVALID_SESSION: Ending(None, payload=ANEW),
+        Own.TOO_MANY_STARTS: Ending(None, payload=ANEW),
+        Cause.REPLACED: Ending(4000, payload=ANEW),  # a resume would take the session back, and so on for ever
+        Cause.SHUTDOWN: Ending(1012, payload=lambda verdict: {"op": 7, "d": None}),
+        Cause.BACKEND_FAILED: Ending(None),
+    },
+    probes=True,
+    binary=True,
+    goodbyes=frozenset({1000, 1001}),
+)
+
+
+class Discord(Behaviour[forms.Options]):
+    """Bots by token; each identify opens a session, and only a resume goes on with one."""
+
+    prefixes = ("bot", "guild", "user")
+    hears_all: Mapping[str, str] = {"guild": "bot:all"}
+    uses = (Resource.DOCUMENTS,)
+    own = ("bot", "owner", "intents", "shard")
+    policy = Policy(Retention.ACKNOWLEDGED)
+    plain = True
+
+    def __init__(self, listener: str, options: forms.Options, port: Port, interval: float) -> None:
+        super().__init__(listener, options, port, interval)
+        self._filter = intents.Filter({name: intents.bits(value) for name, value in options.intents.items()})
+        self._starts = forms.starts_of(port, options)
+
+    async def admit(self, handshake: Handshake) -> e.Identify | None:
+        """Version, encoding and compression."""
+        query = handshake.query
+        if query.get("encoding", "json") != "json":
+            raise Refused(400, "this gateway speaks JSON: connect with encoding=json", Cause.INVALID_PAYLOAD)
+        if query.get("compress", "") not in ("", "zlib-stream", "zstd-stream"):
+            raise Refused(400, "compress is zlib-stream or zstd-stream", Cause.INVALID_PAYLOAD)
+        if query.get("v", "10") != "10":
+            raise Disconnect(Cause.WRONG_VERSION, "this gateway speaks version 10: connect with v=10")
+        return None
+
+    async def admit_plain(self, handshake: Handshake) -> Answer | None:
+        """What libraries ask before they connect."""
+        return await forms.answer(self.port, self.options, self._starts, handshake)
+
+    def accepted(self, connection: Connection, handshake: Handshake) -> None:
+        """All that is said is compressed, hello included, where the query asks for it."""
+        connection.note = forms.gateway_url(self.options, handshake.url)
+        stream = STREAMS.get(handshake.query.get("compress", ""))
+        if stream is not None:
+            connection.speak(TEXT, stream(self.options.compress_level, self.options.window_bits))
+
+    async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
+        """A session of its own, or with op 6 the one that is named."""
+        claim = identify.claim
+        need(claim, {"token": (str,)})
+        token = claim["token"].removeprefix("Bot ")
+        grant = await self.port.verify(Claim("secret", token, forms.bot_id(token)), connection.address)
+        if not grant:
+            raise Disconnect(Cause.AUTH_FAILED)
+        owner = grant.subject or forms.owner_of(token)
+        if isinstance(identify, Resume):
+            return self._resume(claim, owner, grant)
+        return self._open(connection, claim, token, owner, grant)
+
+    def _open(
+        self, connection: Connection, claim: Mapping[str, Any], token: str, owner: str, grant: Grant
+    ) -> Admission:
+        wanted, shard = claim.get("intents"), claim.get("shard")
+        if type(wanted) is not int or not 0 <= wanted < FIGURE:
+            raise Disconnect(Own.INVALID_INTENTS)
+        if wanted & intents.bits(self.options.disallowed_intents):
+            raise Disconnect(Own.DISALLOWED_INTENTS)
+        if shard is not None and not intents.is_shard(shard):
+            raise Disconnect(Own.INVALID_SHARD)
+        if not self._starts.allow(owner, self.port.now()):
+            raise Disconnect(Own.TOO_MANY_STARTS)
+        if claim.get("compress") is True and self.options.payload_compression and connection.codec is None:
+            connection.speak(TEXT, ZlibPayloads(self.options.compress_level))
+        session = session_of(connection)
+        assert session is not None, "a client is given a session before it can identify"
+        ready = forms.ready(self.port, self.options, token, session.id, connection.note, shard)
+        connection.note = ready
+        known = {"bot": ready["user"]["id"], "owner": owner, "intents": wanted, "shard": shard}
+        return self._admission(session.id, known, grant)
+
+    def _resume(self, claim: Mapping[str, Any], owner: str, grant: Grant) -> Admission:
+        """Raises `INVALID_SESSION` too where what the client has not got is not kept any more: it has to know."""
+        need(claim, {"session_id": (str,), "seq": (int,)})
+        session, cursor = self.port.find(claim["session_id"]), claim["seq"]
+        if session is None or session.metadata["owner"] != owner or not session.backlog.covers(cursor):
+            raise Disconnect(Own.INVALID_SESSION)
+        if session.backlog.missing(cursor, self.port.now()):
+            raise Disconnect(Own.INVALID_SESSION, "what came after this sequence is not kept any more")
+        return self._admission(claim["session_id"], session.metadata, grant, cursor)
+
+    def _admission(
+        self, identity: str, metadata: Mapping[str, Any], grant: Grant, cursor: int | None = None
+    ) -> Admission:
+        bot, shard = metadata["bot"], metadata["shard"]
+        hidden = self.options.message_content == "intent" and not metadata["intents"] & intents.MESSAGE_CONTENT
+        return Admission(
+            identity=identity,
+            label=bot if shard is None else f"{bot}/{shard[0]}",
+            channels=("bot:all", f"user:{bot}"),
+            metadata=metadata,
+            variant=f"{HIDDEN}{bot}" if hidden else TEXT,
+            grant=grant,
+            cursor=cursor,
+        )
+
+    def entered(self, session: Session, *, resumed: bool) -> None:
+        """READY is the first event of a session, and is kept as all are."""
+        if not resumed and session.connection is not None:
+            ready, session.connection.note = session.connection.note, None
+            self.port.tell(session, "READY", ready)
+
+    async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
+        """The backend's: its reply is an event like any. Without one nothing is answered, as Discord often does."""
+        assert session is not None
+
+        def reply(data: Any) -> None:
+            if isinstance(data, dict) and data.keys() == {"t", "d"} and type(data["t"]) is str:
+                self.port.tell(session, data["t"], data["d"])
+            elif data is not NO_REPLY:
+                self.port.tell(session, REPLIES.get(command.name, command.name), data)
+
+        try:
+            await self.port.ask(session, command, reply)
+        except NoBackend:
+            return
+
+    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
+        """What its intents let pass, of the guilds of its shard."""
+        return self._filter.passes(session.metadata, channel, name, data)
+
+
+PROTOCOL = Protocol(
+    name="discord",
+    wire=WIRE,
+    timing=Timing(
+        interval=41.25, patience=lambda i: i * 1.5, identify_timeout=20.0, resume_window=120.0,
+        max_message_bytes=4096, rate_limit=Rate(120, 60.0),
+    ),
+    options=forms.Options,
+    behaviour=Discord,
+    summary="bots with Discord's own libraries: version 10 in JSON",
+    path="/?v=10&encoding=json",
+    login="token {secret}",
+)  # fmt: skip

@@ -1,0 +1,139 @@
+"""Which events a session gets: Discord's intents (docs.discord.com/developers/events/gateway#gateway-intents) and the
+guilds of its shard; and what a message is without its content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MESSAGES = "MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE"
+_REACTIONS = "MESSAGE_REACTION_ADD MESSAGE_REACTION_REMOVE MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI"
+_POLLS = "MESSAGE_POLL_VOTE_ADD MESSAGE_POLL_VOTE_REMOVE"
+
+INTENTS: Mapping[str, tuple[int, str]] = {
+    "GUILDS": (
+        0,
+        "GUILD_CREATE GUILD_UPDATE GUILD_DELETE GUILD_ROLE_CREATE GUILD_ROLE_UPDATE GUILD_ROLE_DELETE CHANNEL_CREATE "
+        "CHANNEL_UPDATE CHANNEL_DELETE CHANNEL_PINS_UPDATE THREAD_CREATE THREAD_UPDATE THREAD_DELETE THREAD_LIST_SYNC "
+        "THREAD_MEMBER_UPDATE THREAD_MEMBERS_UPDATE STAGE_INSTANCE_CREATE STAGE_INSTANCE_UPDATE STAGE_INSTANCE_DELETE",
+    ),
+    "GUILD_MEMBERS": (1, "GUILD_MEMBER_ADD GUILD_MEMBER_UPDATE GUILD_MEMBER_REMOVE THREAD_MEMBERS_UPDATE"),
+    "GUILD_MODERATION": (2, "GUILD_AUDIT_LOG_ENTRY_CREATE GUILD_BAN_ADD GUILD_BAN_REMOVE"),
+    "GUILD_EXPRESSIONS": (
+        3,
+        "GUILD_EMOJIS_UPDATE GUILD_STICKERS_UPDATE GUILD_SOUNDBOARD_SOUND_CREATE GUILD_SOUNDBOARD_SOUND_UPDATE "
+        "GUILD_SOUNDBOARD_SOUND_DELETE GUILD_SOUNDBOARD_SOUNDS_UPDATE",
+    ),
+    "GUILD_INTEGRATIONS": (4, "GUILD_INTEGRATIONS_UPDATE INTEGRATION_CREATE INTEGRATION_UPDATE INTEGRATION_DELETE"),
+    "GUILD_WEBHOOKS": (5, "WEBHOOKS_UPDATE"),
+    "GUILD_INVITES": (6, "INVITE_CREATE INVITE_DELETE"),
+    "GUILD_VOICE_STATES": (7, "VOICE_CHANNEL_EFFECT_SEND VOICE_STATE_UPDATE"),
+    "GUILD_PRESENCES": (8, "PRESENCE_UPDATE"),
+    "GUILD_MESSAGES": (9, f"{_MESSAGES} MESSAGE_DELETE_BULK"),
+    "GUILD_MESSAGE_REACTIONS": (10, _REACTIONS),
+    "GUILD_MESSAGE_TYPING": (11, "TYPING_START"),
+    "DIRECT_MESSAGES": (12, f"{_MESSAGES} CHANNEL_PINS_UPDATE"),
+    "DIRECT_MESSAGE_REACTIONS": (13, _REACTIONS),
+    "DIRECT_MESSAGE_TYPING": (14, "TYPING_START"),
+    "MESSAGE_CONTENT": (15, ""),
+    "GUILD_SCHEDULED_EVENTS": (
+        16,
+        "GUILD_SCHEDULED_EVENT_CREATE GUILD_SCHEDULED_EVENT_UPDATE GUILD_SCHEDULED_EVENT_DELETE "
+        "GUILD_SCHEDULED_EVENT_USER_ADD GUILD_SCHEDULED_EVENT_USER_REMOVE",
+    ),
+    "AUTO_MODERATION_CONFIGURATION": (
+        20,
+        "AUTO_MODERATION_RULE_CREATE AUTO_MODERATION_RULE_UPDATE AUTO_MODERATION_RULE_DELETE",
+    ),
+    "AUTO_MODERATION_EXECUTION": (21, "AUTO_MODERATION_ACTION_EXECUTION"),
+    "GUILD_MESSAGE_POLLS": (24, _POLLS),
+    "DIRECT_MESSAGE_POLLS": (25, _POLLS),
+}
+"""The bit of each, and its events."""
+
+GUILD_EVENTS = frozenset({"GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE"})
+"""Their `id` is the guild's."""
+MOST_SHARDS = 1 << 16
+"""Of one bot; the largest have some thousands."""
+MESSAGES = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
+MESSAGE_CONTENT = 1 << INTENTS["MESSAGE_CONTENT"][0]
+_CONTENT: Mapping[str, Any] = {"content": "", "embeds": [], "attachments": [], "components": []}
+
+
+def _events() -> dict[str, tuple[int, int]]:
+    found: dict[str, list[int]] = {}
+    for name, (bit, events) in INTENTS.items():
+        for event in events.split():
+            found.setdefault(event, [0, 0])[name.startswith("DIRECT_")] |= 1 << bit
+    return {event: (in_guild, direct) for event, (in_guild, direct) in found.items()}
+
+
+EVENTS: Mapping[str, tuple[int, int]] = _events()
+"""The intents of which one lets an event pass: in a guild, and outside of any; where the latter is 0, everywhere."""
+
+
+def bits(value: object) -> int:
+    """Intents as a number: given so, or as a name, or as a list of names. Raises `ValueError`."""
+    if type(value) is int and value >= 0:
+        return value
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(  # noqa: TRY004  # configuration is judged by it
+            "intents are a number of 0 or more, a name like GUILD_MESSAGES, or a list of names"
+        )
+    total = 0
+    for name in names:
+        if not isinstance(name, str) or name not in INTENTS:
+            raise ValueError(f"there is no intent {name!r}; there are {', '.join(INTENTS)}")
+        total |= 1 << INTENTS[name][0]
+    return total
+
+
+def without_content(message: Any, bot: str) -> Any:
+    """A message as a bot gets it without the intent MESSAGE_CONTENT: blank, unless it is its own, direct, or for it."""
+    if type(message) is not dict or message.get("guild_id") is None:
+        return message
+    author, mentions = message.get("author"), message.get("mentions")
+    people = [author, *(mentions if isinstance(mentions, list) else ())]
+    if any(isinstance(person, dict) and str(person.get("id")) == bot for person in people):
+        return message
+    blank = {name: empty for name, empty in _CONTENT.items() if name in message}
+    return {**{name: value for name, value in message.items() if name != "poll"}, **blank}
+
+
+class Filter:
+    """Lets events pass to sessions by what these have identified with; `more` are the intents of further events."""
+
+    def __init__(self, more: Mapping[str, int]) -> None:
+        self._events = {**EVENTS, **{name: (mask, 0) for name, mask in more.items()}}
+
+    def passes(self, known: Mapping[str, Any], channel: str, name: str, data: Any) -> bool:
+        """Whether a session with these `intents` and `shard` gets an event; unknown ones pass."""
+        masks, guild = self._events.get(name), guild_of(channel, name, data)
+        if masks is not None:
+            in_guild, direct = masks
+            if not known["intents"] & (direct if guild is None and direct else in_guild):
+                return False
+            if guild is None and direct:
+                guild = 0  # direct messages are for the first shard
+        shard = known["shard"]
+        return shard is None or guild is None or channel[:8] == "session:" or (guild >> 22) % shard[1] == shard[0]
+
+
+def guild_of(channel: str, name: str, data: Any) -> int | None:
+    """The guild that an event is of: as it says itself, or as its channel does."""
+    said = data.get("id" if name in GUILD_EVENTS else "guild_id") if type(data) is dict else None
+    if said is None and channel.startswith("guild:"):
+        said = channel[6:]
+    if type(said) is str:
+        return int(said) if said.isdecimal() and len(said) <= 20 else None
+    return said if type(said) is int else None
+
+
+def is_shard(value: Any) -> bool:
+    """Whether it is `[number, count]`, of a count that any bot could have."""
+    if type(value) is not list or [type(item) for item in value] != [int, int]:
+        return False
+    number, count = value
+    return bool(0 <= number < count <= MOST_SHARDS)
