@@ -272,7 +272,7 @@ def test_a_protocol_that_cannot_say_an_event_does_not_keep_others_from_it() -> N
     assert guests.publish("room:r", "room_update", {"roomLocked": True}) == (1, 0, 0)
     assert (len(ann.heard()), events(robot)) == (1, [])
     assert guests.realm.rooms.state("r") == {"roomLocked": True}
-    with pytest.raises(Unpublishable, match="there is only ONLY|rooms has no event"):
+    with pytest.raises(Unpublishable, match=r"there is only ONLY|rooms has no event"):
         guests.publish("room:r", "NEITHER", {})
 
 

@@ -51,6 +51,12 @@ SAID: dict[str, list[Any]] = {
         {"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}},
         {"op": 1, "t": "send_servers", "d": {"guilds": 1000, "guildMembers": 55555, "cachedGuildMembers": 32000}},
     ],
+    "discord": [
+        {"op": 1, "d": None},
+        {"op": 6, "d": {"token": "s3cret", "session_id": "none", "seq": 1}},
+        {"op": 2, "d": {"token": "s3cret", "intents": 0}},
+        *({"op": op, "d": {}} for op in (3, 4, 8, 31)),
+    ],
 }
 PUBLISHED: dict[str, list[tuple[str, str, Any]]] = {
     "oxyl": [("service:sharder", "NEWS", {})],
@@ -63,10 +69,12 @@ PUBLISHED: dict[str, list[tuple[str, str, Any]]] = {
     "dmod": [("user:000", "GUILD_PRIVILEGE_UPDATE", {"id": "000", "permissions": "0"})],
     "discodo": [],
     "utilbot": [],
+    "discord": [],
 }
 ONLY_ELSEWHERE: dict[str, set[Any]] = {
     "discodo": {"FORBIDDEN", "RESUMED"},  # a wrong password and a second connection: below
     "utilbot": {-1},  # an error, which is the end: below
+    "discord": {7},  # the end: test_causes.py
 }
 
 

@@ -17,6 +17,7 @@ IDENTIFY: dict[str, dict[str, Any]] = {
     "dmod": {"op": 1, "d": {"token": "user-token", "uid": "000"}},
     "discodo": {"op": "IDENTIFY", "d": {"user_id": "a", "shard_id": None}},
     "utilbot": {"op": 1, "t": "identify", "d": {"type": "bot", "key": "s3cret", "id": "a"}},
+    "discord": {"op": 2, "d": {"token": "s3cret", "intents": 0}},
 }
 SAYS: dict[str, dict[str, Any]] = {
     "oxyl": {"op": 1},
@@ -24,6 +25,7 @@ SAYS: dict[str, dict[str, Any]] = {
     "dmod": {"op": 4},
     "discodo": {"op": "HEARTBEAT"},
     "utilbot": {"op": 10},
+    "discord": {"op": 3},
 }
 
 
@@ -40,7 +42,10 @@ def identified(name: str, **more: Any) -> Person:
 
 def deep(name: str, levels: int) -> str:
     """A message that has so many levels in all."""
-    return json.dumps({**SAYS[name], "d": 0})[:-2] + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    start, inner = json.dumps({**SAYS[name], "d": 0})[:-2], levels - 1
+    if name == "discord":  # whose data is always an object
+        return f'{start}{{"x":{"[" * (inner - 1)}{"]" * (inner - 1)}}}}}'
+    return f"{start}{'[' * inner}{']' * inner}}}"
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))
