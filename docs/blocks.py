@@ -33,14 +33,17 @@ def markdown(table: describe.Table) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def sent(protocol: Protocol, what: e.ServerEvent | Disconnect) -> dict[str, object]:
-    """The payload that a client receives: encoded by the protocol's own wire value, and read back."""
+def sent(protocol: Protocol, what: e.ServerEvent | Disconnect, sequence: int = 1) -> dict[str, object]:
+    """The payload that a client receives: encoded by the protocol's own wire value, and read back.
+
+    `sequence` is that of an event, where clients see it.
+    """
     wire = protocol.wire
     if isinstance(what, Disconnect):
         build = wire.ending(what.cause).payload
         assert build is not None
         what = e.Problem(build(what))
-    frame = wire.encode(what, TEXT)
+    frame = wire.frame(what, TEXT, sequence) if isinstance(what, e.Event) else wire.encode(what, TEXT)
     assert frame is not None
     payload: dict[str, object] = json.loads(frame[2:] if frame[1] < 126 else frame[4:])
     return payload
@@ -66,9 +69,10 @@ def from_client(protocol: Protocol) -> str:
 
 def from_daemon(protocol: Protocol) -> str:
     """What the daemon sends; every example is encoded by the code."""
-    rows = []
+    rows, sequence = [], 0
     for words, what in SAMPLES[protocol.name].daemon:
-        payload = sent(protocol, what)
+        sequence += isinstance(what, e.Event)
+        payload = sent(protocol, what, sequence)
         rows.append((str(payload[protocol.wire.opcode_field]), words, _shown(payload)))
     return markdown(describe.Table((protocol.wire.opcode_field, "what", "example"), rows))
 

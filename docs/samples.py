@@ -11,6 +11,7 @@ from attrs import frozen
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.record import MissedNotifications
+from gatewayd.protocols.discord import Own
 from gatewayd.protocols.registry import PROTOCOLS
 
 
@@ -216,4 +217,47 @@ UTILBOT = Samples(
     ),
 )
 
-SAMPLES: Mapping[str, Samples] = {"oxyl": OXYL, "rooms": ROOMS, "dmod": DMOD, "discodo": DISCODO, "utilbot": UTILBOT}
+MESSAGE = {"id": "111", "channel_id": "42", "guild_id": "41", "author": {"id": "7", "username": "ann"}, "content": "hi"}
+READY = {
+    "v": 10, "user": {"id": "100", "username": "bot", "bot": True}, "guilds": [], "session_id": "…",
+    "resume_gateway_url": "ws://127.0.0.1:7106", "application": {"id": "100", "flags": 0},
+}  # fmt: skip
+INTENTS = {"intents": 33281, "properties": {"os": "linux", "browser": "my-bot", "device": "my-bot"}}
+
+DISCORD = Samples(
+    client=(
+        ("heartbeat; `d` is the last `s`, or null", {"op": 1, "d": 2}),
+        ("identify", {"op": 2, "d": {"token": "…", **INTENTS}}),
+        ("identify as a shard", {"op": 2, "d": {"token": "…", **INTENTS, "shard": [0, 2]}}),
+        ("resume", {"op": 6, "d": {"token": "…", "session_id": "…", "seq": 2}}),
+        (
+            "own presence; the backend's",
+            {"op": 3, "d": {"since": None, "activities": [], "status": "online", "afk": False}},
+        ),
+        (
+            "own voice state; the backend's",
+            {"op": 4, "d": {"guild_id": "41", "channel_id": "42", "self_mute": False, "self_deaf": False}},
+        ),
+        ("ask for members; the backend's", {"op": 8, "d": {"guild_id": "41", "query": "", "limit": 0}}),
+        ("ask for soundboard sounds; the backend's", {"op": 31, "d": {"guild_ids": ["41"]}}),
+    ),
+    daemon=(
+        ("hello", _hello("discord")),
+        ("heartbeat acknowledged", e.BeatAck()),
+        ("heartbeat wanted", e.BeatRequest()),
+        ("identified; the user is longer", _event("READY", READY)),
+        ("event", _event("MESSAGE_CREATE", MESSAGE)),
+        ("resumed; `s` is the last one again", e.Resumed(2)),
+        ("the daemon stops: reconnect, and resume", Disconnect(Cause.SHUTDOWN)),
+        ("there is nothing to resume: identify anew", Disconnect(Own.INVALID_SESSION)),
+    ),
+)
+
+SAMPLES: Mapping[str, Samples] = {
+    "oxyl": OXYL,
+    "rooms": ROOMS,
+    "dmod": DMOD,
+    "discodo": DISCODO,
+    "utilbot": UTILBOT,
+    "discord": DISCORD,
+}

@@ -75,7 +75,7 @@ def typed(line: str, environ: dict[str, str]) -> str:
 
 
 async def clients(table: str, nursery: trio.Nursery) -> None:
-    """Two services, three participants of a room, a page, a player, and a bot that leaves to come back."""
+    """Two services, three participants of a room, a page, a player, and two bots, one of which leaves to come back."""
     secret = {row.split()[0]: row.split()[-1] for row in table.splitlines() if "ws://" in row}
 
     async def opened(url: str, headers: list[tuple[bytes, bytes]], task_status: trio.TaskStatus[object]) -> None:
@@ -100,6 +100,8 @@ async def clients(table: str, nursery: trio.Nursery) -> None:
     await join("ws://127.0.0.1:7103/", {"op": 1, "d": {"token": secret["dmod"], "uid": "1"}})
     who = {"user_id": "my-player", "shard_id": None}
     await join("ws://127.0.0.1:7104/ws", {"op": "IDENTIFY", "d": who}, header=secret["discodo"])
+    token = {"token": secret["discord"], "intents": 513, "properties": {}}
+    await join("ws://127.0.0.1:7106/", {"op": 2, "d": token})
     key = {"type": "bot", "key": secret["utilbot"], "id": "my-bot"}
     bot = await join("ws://127.0.0.1:7105/?v=1", {"op": 1, "t": "identify", "d": key})
     await bot.aclose(code=1001)

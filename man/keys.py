@@ -58,6 +58,7 @@ _WORDS = {
     Bind: "address",
     Secret: "secret",
     FileMode: "octal string",
+    Any: "value",
     Kinds: "boolean or array of strings",
 }
 _OF_THE_PROTOCOL = (

@@ -37,7 +37,7 @@ def test_protocols(capsys: pytest.CaptureFixture[str]) -> None:
 def test_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "default"]) == 0
     listeners = tomllib.loads(capsys.readouterr().out)["listeners"]
-    assert [listener.get("heartbeat") for listener in listeners] == [None, None, "lenient", None, None]
+    assert [listener.get("heartbeat") for listener in listeners] == [None, None, "lenient", None, None, None]
     example = str(ROOT / "config/gatewayd.toml")
     assert main(["config", "show", "--config", example]) == 0
     assert tomllib.loads(capsys.readouterr().out)["listeners"]

@@ -81,7 +81,7 @@ def pasted(name: str, ports: dict[str, str]) -> Iterator[Pasted]:
     )
     with process:
         assert process.stdin is not None
-        process.stdin.write("change-me\n")
+        process.stdin.write("MTAw.change-me\n" if name == "discord" else "change-me\n")
         process.stdin.close()
         try:
             yield Pasted(process)
@@ -128,6 +128,11 @@ def test_the_tour(daemon: Running, ports: dict[str, str], tmp_path: Path) -> Non
     with pasted("utilbot", ports) as bot:
         bot.says('"t":"GREETING"')
         assert '"resumed":true' in bot.said
+    with pasted("discord", ports) as bot:
+        bot.says("elsewhere")
+        assert publish(tmp_path, bot.said) == "delivered 1, buffered 0, dropped 0"
+        bot.says('{"op":11}')
+        assert "'s': 2" in bot.said
     with pasted("rooms", ports) as room:
         room.says("elsewhere")
         assert publish(tmp_path, room.said) == "delivered 2, buffered 0, dropped 0"

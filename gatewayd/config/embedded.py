@@ -1,5 +1,6 @@
-"""What the daemon does without a configuration file: five listeners on loopback, with secrets made for this start."""
+"""What the daemon does without a configuration file: six listeners on loopback, with secrets made for this start."""
 
+import base64
 import secrets
 from collections.abc import Mapping
 
@@ -10,8 +11,10 @@ from gatewayd.config.model import AdminConfig, Config, GatewayConfig, LimitsConf
 from gatewayd.config.show import plain
 from gatewayd.config.spec import ProtocolSpec
 
-NAMES = ("oxyl", "rooms", "dmod", "discodo", "utilbot")
+NAMES = ("oxyl", "rooms", "dmod", "discodo", "utilbot", "discord")
 FIRST_PORT = 7101
+BOT = "100"
+"""The id of the bot that the token of the discord listener names: a short one, so that its line fits 80 columns."""
 
 _HEAD = """\
 # The defaults of gatewayd.  Change every secret before anyone else can reach a listener.
@@ -25,13 +28,24 @@ def embedded_default(protocols: Mapping[str, ProtocolSpec]) -> tuple[Config, dic
     The dict is for the table that is printed at the start; nothing else may show a secret.  The dmod listener also
     takes its secret for user "1" and guild "1".
     """
-    fresh = {name: secrets.token_urlsafe(16) for name in NAMES}
+    fresh = {name: _fresh(name) for name in NAMES}
     return parse(_toml(fresh), "embedded default", protocols), fresh
 
 
 def default_toml() -> str:
     """What `gatewayd config default` prints: the same listeners, with "change-me" for every secret."""
-    return _HEAD + "\n" + _toml(dict.fromkeys(NAMES, "change-me"))
+    return _HEAD + "\n" + _toml({**dict.fromkeys(NAMES, "change-me"), "discord": _token("change-me")})
+
+
+def _fresh(name: str) -> str:
+    if name == "discord":
+        return _token(f"{secrets.token_urlsafe(4)}.{secrets.token_urlsafe(9)}")
+    return secrets.token_urlsafe(16)
+
+
+def _token(rest: str) -> str:
+    """A token of Discord's shape, in which libraries look for the bot's id."""
+    return f"{base64.b64encode(BOT.encode()).decode().rstrip('=')}.{rest}"
 
 
 def _toml(keys: Mapping[str, str]) -> str:
@@ -56,6 +70,8 @@ def _listener(name: str, port: int, key: str) -> str:
     if name == "oxyl":
         # Its clients write guild: and member: documents, and dmod serves those.
         lines += ["", "[listeners.options]", 'documents = "oxyl:"']
+    if name == "discord":
+        lines += ["", "[listeners.options]", 'documents = "discord:"   # before "bot", "application", "gateway"']
     if name == "rooms":
         lines += ["", "[listeners.options]", "ad_hoc = true   # any roomId is a room"]
     return "\n".join(lines) + "\n"

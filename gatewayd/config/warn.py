@@ -26,7 +26,10 @@ from gatewayd.config.values import Secret
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _PLACEHOLDERS = (
-    (re.compile(r"change[-_ ]?me", re.IGNORECASE).match, "starts with change-me, as in the documentation"),
+    (
+        re.compile(r"(?:^|\.)change[-_ ]?me", re.IGNORECASE).search,  # behind a dot: in a token of Discord's shape
+        "has change-me in it, as in the documentation",
+    ),
     (re.compile(r"\$\{").search, "holds ${, which is not expanded"),
 )
 

@@ -94,7 +94,7 @@ def _told(cause: AnyCause, ending: Ending) -> tuple[str, str]:
     if ending.code is None:
         return "-", "ignored" if ending.payload is None else "error reply, the client stays"
     reasons = " or ".join((ending.reason or Disconnect(cause).reason, *ending.words))
-    return str(ending.code), reasons if ending.payload is None else f"{reasons}, after an error payload"
+    return str(ending.code), reasons if ending.payload is None else f"{reasons}, after a payload that says so"
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -267,6 +267,5 @@ PROTOCOL = Protocol(
     options=forms.Options,
     behaviour=Discord,
     summary="bots with Discord's own libraries: version 10 in JSON",
-    path="/?v=10&encoding=json",
     login="token {secret}",
 )  # fmt: skip

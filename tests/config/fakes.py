@@ -75,6 +75,7 @@ PROTOCOLS: Mapping[str, ProtocolSpec] = {
     ),
     "discodo": FakeProtocol("discodo", FakeTiming(interval=15.0, patience=lambda interval: 60.0, resume_window=300.0)),
     "utilbot": FakeProtocol("utilbot", FakeTiming(interval=60.0)),
+    "discord": FakeProtocol("discord", FakeTiming(interval=41.25)),
 }
 
 LISTENER = '[[listeners]]\nname = "a"\nprotocol = "utilbot"\nbind = "127.0.0.1:1"\n'

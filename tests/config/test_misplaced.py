@@ -8,7 +8,10 @@ from .fakes import LISTENER, mistakes
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("ad_hoc = true\n" + LISTENER, "an option of oxyl, rooms, dmod, discodo, utilbot (under [listeners.options])"),
+        (
+            "ad_hoc = true\n" + LISTENER,
+            "an option of oxyl, rooms, dmod, discodo, utilbot, discord (under [listeners.options])",
+        ),
         (LISTENER + "state_dir = ''", "a key of [gateway]"),
         (LISTENER + "[gateway]\nmax_clients = 5", "a key of [limits] and [[listeners]]"),
         (LISTENER + "[gateway.admin]", "a table of its own, [admin]"),

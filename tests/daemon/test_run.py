@@ -214,18 +214,18 @@ def test_a_port_that_another_daemon_serves_is_left_to_it_while_it_stops(config: 
 
 
 def test_the_embedded_default_needs_nothing(tmp_path: Path) -> None:
-    """The five ports are fixed; where they are taken, one sentence says so. Either way nothing else is needed."""
+    """The six ports are fixed; where they are taken, one sentence says so. Either way nothing else is needed."""
     env = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
-    busy = [port for port in range(7101, 7106) if not is_free(port)]
+    busy = [port for port in range(7101, 7107) if not is_free(port)]
     if busy:
         code, _, err = finished("run", env=env, cwd=tmp_path)
         assert (code, "cannot listen on" in err) == (1, True)
         return
     with running(env=env, cwd=tmp_path) as daemon:
-        names = ["oxyl", "rooms", "dmod", "discodo", "utilbot"]
+        names = ["oxyl", "rooms", "dmod", "discodo", "utilbot", "discord"]
         lines = [line for line in daemon.table.splitlines() if line.startswith(tuple(names))]
         assert [line.split()[0] for line in lines] == names
-        for port, line in zip(range(7101, 7106), lines, strict=True):
+        for port, line in zip(range(7101, 7107), lines, strict=True):
             assert f"127.0.0.1:{port}" in line
         assert daemon.stop()[0] == 0
 

@@ -12,11 +12,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from gatewayd.auth.static import StaticAuth
 from gatewayd.protocols.registry import PROTOCOLS
-from tests.playbook import Person, Playbook
+from tests.playbook import STATIC, Person, Playbook
 
 PAGES = Path(__file__).parents[2] / "docs" / "protocols"
-OPTIONS: Mapping[str, Mapping[str, Any]] = {"rooms": {"ad_hoc": True}}
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "rooms": {"ad_hoc": True},
+    "discord": {"resume_url": "ws://127.0.0.1:7106"},  # here no request says how the client came
+}
+AUTH: Mapping[str, StaticAuth] = {"discord": StaticAuth(secrets=("MTAw.s3cret",))}
+SESSION = "SESSION"
+"""What stands on a page for the id of the session, which is random."""
 
 
 def conversation(name: str) -> list[str]:
@@ -29,9 +36,10 @@ class Stage:
     """Who talks, and what has been said to each of them and is not on the page yet."""
 
     def __init__(self, name: str) -> None:
-        self.book = Playbook(PROTOCOLS[name], options=OPTIONS.get(name))
+        self.book = Playbook(PROTOCOLS[name], options=OPTIONS.get(name), auth=AUTH.get(name, STATIC))
         self.people: dict[str, Person] = {}
         self.unheard: dict[str, list[Any]] = {}
+        self.session = ""  # the id that was told last
 
     def listen(self) -> None:
         for name, person in self.people.items():
@@ -44,10 +52,12 @@ class Stage:
         self.unheard[name] = []
 
     def say(self, name: str, payload: str) -> None:
-        self.people[name].say(json.loads(payload))
+        self.people[name].say(json.loads(payload.replace(SESSION, self.session)))
 
     def hear(self, name: str, payload: str) -> None:
-        assert self.unheard[name].pop(0) == json.loads(payload)
+        if SESSION in payload:
+            self.session = self.people[name].session.id
+        assert self.unheard[name].pop(0) == json.loads(payload.replace(SESSION, self.session))
 
     def closed(self, name: str, code: str, reason: str) -> None:
         assert self.people[name].closed == (int(code), reason)
