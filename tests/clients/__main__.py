@@ -3,6 +3,7 @@
     DISCODOJS=… DMOD=… ANONROOM=… python -m tests.clients   # the paths of checkouts of those that no registry has
     python -m tests.clients --quick                         # what CI runs
     python -m tests.clients discodo ws
+    python -m tests.clients discord.js --case zombie --case killed
 
 Who is not given is skipped in words. Packages are installed once, into `--into`. Exit code: 0, or 1 when a
 conversation failed or a client that was named could not be run. `docs/clients.md` says what the clients are.
@@ -16,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from tests.clients import install
+from tests.clients.bots.run import LIBRARIES, Installed, Library, run
 from tests.clients.install import Failed, Missing
 from tests.clients.site import KINDS, site
 
@@ -79,44 +81,54 @@ def _talk(command: Sequence[object], environment: dict[str, str]) -> str | None:
 def main() -> int:
     """Run what was asked for; 0 when nothing failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.clients")
-    parser.add_argument("names", nargs="*", metavar="CLIENT", help=f"of {', '.join(CLIENTS)}; all when none is named")
+    every: dict[str, Client | Library] = {**CLIENTS, **LIBRARIES}
+    parser.add_argument("names", nargs="*", metavar="CLIENT", help=f"of {', '.join(every)}; all when none is named")
     parser.add_argument("--quick", action="store_true", help="those that a registry has and that take seconds")
+    parser.add_argument("--case", action="append", default=[], help="of a library of Discord's bots: only this one")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--into", type=Path, default=cache / "gatewayd-clients", help="where packages are installed")
     args = parser.parse_args()
-    if unknown := set(args.names) - CLIENTS.keys():
+    if unknown := set(args.names) - every.keys():
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
-    names = args.names or [name for name, client in CLIENTS.items() if client.quick or not args.quick]
     commands: dict[str, Sequence[object]] = {}
+    libraries: dict[str, Installed] = {}
     failed = False
-    for name in names:
+    for name in args.names or [name for name, client in every.items() if client.quick or not args.quick]:
         start = time.monotonic()
         try:
-            if (why := _cannot(CLIENTS[name])) is not None:
+            client = every[name]
+            if isinstance(client, Library):
+                libraries[name] = client.install(args.into.absolute())
+            elif (why := _cannot(client)) is not None:
                 raise Missing(why)
-            commands[name] = CLIENTS[name].command(args.into.absolute())
+            else:
+                commands[name] = client.command(args.into.absolute())
         except Missing as missing:
-            print(f"{name:<12} skipped: {missing}")
+            print(f"{name:<20} skipped: {missing}")
             failed = failed or bool(args.names)
         except Failed as wrong:
-            print(f"{name:<12} FAILED: {wrong}")
+            print(f"{name:<20} FAILED: {wrong}")
             failed = True
         else:
-            print(f"{name:<12} there, after {time.monotonic() - start:.1f} s", flush=True)
+            print(f"{name:<20} there, after {time.monotonic() - start:.1f} s", flush=True)
+    return int(_conversations(commands) + (not run(libraries, quick=args.quick, only=args.case)) + failed > 0)
+
+
+def _conversations(commands: Mapping[str, Sequence[object]]) -> int:
+    """Each client with each site; how many failed."""
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="gatewayd-clients-") as folder:
-        for kind in KINDS:
+        for kind in KINDS if commands else ():
             with site(kind, Path(folder) / kind) as environment:
                 for name, command in commands.items():
                     start = time.monotonic()
                     said = _talk(command, environment)
-                    print(
-                        f"{name:<12} {kind:<11} {'FAILED' if said else 'ok':<7} {time.monotonic() - start:5.1f} s",
-                        flush=True,
-                    )
+                    word = "FAILED" if said else "ok"
+                    print(f"{name:<20} {kind:<18} {word:<7} {time.monotonic() - start:5.1f} s", flush=True)
                     if said:
-                        failed = True
+                        failed += 1
                         print(said)
-    return int(failed)
+    return failed
 
 
 if __name__ == "__main__":

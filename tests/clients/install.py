@@ -22,7 +22,13 @@ DISCODO = (
 )
 BESIDE = ("aiohttp>=3.9,<4", "PyNaCl", "psutil", "beautifulsoup4", "lxml", "defusedxml")
 """What discodo imports besides, in the version that pip chooses."""
+BOTS = ("discord.py", "hikari")
+"""The libraries of Discord's bots, each in its current release: they are what a listener has to please today."""
+ZSTD = ("zstandard", "backports.zstd")
+"""With these, discord.py and hikari ask for zstd-stream by themselves."""
 NODE = {
+    "discord.js": ("discord.js@14",),
+    "discord.js+zlib-sync": ("discord.js@14", "zlib-sync"),
     "ws": ("ws@8",),
     "pages": ("ws@8", "esbuild@0.25", "eventemitter3@4"),
     "discodojs": ("ws@7", "node-fetch@2", "node-version-compare@1", "discord.js@12.5.3"),
@@ -66,6 +72,27 @@ def discodo(into: Path) -> Path:
     return python
 
 
+def bots(into: Path) -> Path:
+    """The Python of an environment that has discord.py and hikari."""
+    folder = into / "bots"
+    python = folder / "bin" / "python"
+    if (mark := _done(folder, BOTS)) is not None:
+        _run(sys.executable, "-m", "venv", folder)
+        _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile", *BOTS)
+        mark.touch()
+    return python
+
+
+def zstd(into: Path) -> Path:
+    """A folder for PYTHONPATH that has what discord.py and hikari look for before they ask for zstd-stream."""
+    folder = into / "zstd"
+    if (mark := _done(folder, ZSTD)) is not None:
+        pip = (bots(into), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:")
+        _run(*pip, "--target", folder / "packages", *ZSTD)
+        mark.touch()
+    return folder / "packages"
+
+
 def modules(into: Path, name: str) -> Path:
     """The node_modules of one set of packages."""
     npm = shutil.which("npm")
@@ -74,6 +101,7 @@ def modules(into: Path, name: str) -> Path:
     folder = into / name
     if (mark := _done(folder, NODE[name])) is not None:
         (folder / "package.json").write_text('{"private": true}')
-        _run(npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *NODE[name], cwd=folder)
+        scripts = () if "zlib-sync" in NODE[name] else ("--ignore-scripts",)  # it is compiled here
+        _run(npm, "install", "--no-audit", "--no-fund", *scripts, *NODE[name], cwd=folder)
         mark.touch()
     return folder / "node_modules"

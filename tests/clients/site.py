@@ -28,6 +28,7 @@ CONFIGURED: dict[str, dict[str, Any]] = {
     "dmod": {"heartbeat_interval": "1s", "heartbeat_tolerance": "500ms", "origins": ["https://dmod.example"]},
     "discodo": {"heartbeat_interval": "2s", "rate_limit": "100/1s", "durability": "always"},
     "utilbot": {"heartbeat_interval": "5s", "options": {"require_version": True}},
+    "discord": {"heartbeat_interval": "2s", "durability": "always"},
     "page": {"heartbeat_interval": "1s", "heartbeat_tolerance": "1s"},
 }
 PYTHON = [sys.executable, "-c"]
