@@ -4,7 +4,7 @@ from typing import Any
 
 from gatewayd.ctl.client import RequestRefused
 
-PREFIXES = ("session", "listener", "user", "room", "guild", "service")
+PREFIXES = ("session", "listener", "user", "room", "guild", "service", "bot")
 """The kinds of channels that sessions hear by themselves."""
 COUNTS = ("delivered", "buffered", "dropped")
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gatewayd.ctl import views
+from gatewayd.ctl.hints import PREFIXES
 from gatewayd.ctl.limits import CtlLimits
+from gatewayd.protocols.registry import PROTOCOLS
 
 from .conftest import Ctl
 from .daemon import Daemon
@@ -265,7 +267,7 @@ NONE = {"delivered": 0, "buffered": 0, "dropped": 0}
         ("user:x", "nobody hears user:x"),
         ("rooms:", "nobody hears rooms:; did you mean room:ID?"),
         ("guild", "nobody hears guild; did you mean guild:ID?"),
-        ("alerts:7", "nobody hears alerts:7; sessions hear session:, listener:, user:, room:, guild:, service:"),
+        ("alerts:7", "nobody hears alerts:7; sessions hear session:, listener:, user:, room:, guild:, service:, bot:"),
     ],
 )
 def test_a_publish_that_nobody_hears_is_told(daemon: Daemon, ctl: Ctl, channel: str, said: str) -> None:
@@ -275,6 +277,11 @@ def test_a_publish_that_nobody_hears_is_told(daemon: Daemon, ctl: Ctl, channel: 
     assert ctl("publish", channel, "E", "--json").err == ""
     daemon.answers("POST /v1/publish", NONE | {"buffered": 1})
     assert ctl("publish", channel, "E").err == ""
+
+
+def test_every_kind_of_channel_is_named() -> None:
+    kinds = {kind for protocol in PROTOCOLS.values() for kind in protocol.behaviour.prefixes}
+    assert {"session", "listener", *kinds} == set(PREFIXES)
 
 
 def test_a_realm_is_passed_on(daemon: Daemon, ctl: Ctl) -> None:
