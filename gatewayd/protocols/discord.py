@@ -141,7 +141,7 @@ class Discord(Behaviour[forms.Options]):
     prefixes = ("bot", "guild", "user")
     hears_all: Mapping[str, str] = {"guild": "bot:all"}
     uses = (Resource.DOCUMENTS,)
-    own = ("bot", "owner", "intents", "shard")
+    own = ("bot", "intents", "shard")
     policy = Policy(Retention.ACKNOWLEDGED)
     plain = True
 
@@ -149,6 +149,14 @@ class Discord(Behaviour[forms.Options]):
         super().__init__(listener, options, port, interval)
         self._filter = intents.Filter({name: intents.bits(value) for name, value in options.intents.items()})
         self._starts = forms.starts_of(port, options)
+
+    def keep(self, session: Session) -> Any:
+        """Whose it is: by a digest of the token where that names no bot, and so in the journal alone."""
+        return session.data
+
+    def restore(self, session: Session, kept: Any) -> None:
+        """As it was."""
+        session.data = kept
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Version, encoding and compression."""
@@ -180,15 +188,12 @@ class Discord(Behaviour[forms.Options]):
         grant = await self.port.verify(Claim("secret", token, forms.bot_id(token)), connection.address)
         if not grant:
             raise Disconnect(Cause.AUTH_FAILED)
-        owner = grant.subject or forms.owner_of(token)
         if isinstance(identify, Resume):
-            return self._resume(claim, owner, grant)
-        return self._open(connection, claim, token, owner, grant)
+            return self._resume(claim, forms.owner_of(token, grant), grant)
+        return self._open(connection, claim, token, grant)
 
-    def _open(
-        self, connection: Connection, claim: Mapping[str, Any], token: str, owner: str, grant: Grant
-    ) -> Admission:
-        wanted, shard = claim.get("intents"), claim.get("shard")
+    def _open(self, connection: Connection, claim: Mapping[str, Any], token: str, grant: Grant) -> Admission:
+        wanted, shard, owner = claim.get("intents"), claim.get("shard"), forms.owner_of(token, grant)
         if type(wanted) is not int or not 0 <= wanted < FIGURE:
             raise Disconnect(Own.INVALID_INTENTS)
         if wanted & intents.bits(self.options.disallowed_intents):
@@ -201,16 +206,16 @@ class Discord(Behaviour[forms.Options]):
             connection.speak(TEXT, ZlibPayloads(self.options.compress_level))
         session = session_of(connection)
         assert session is not None, "a client is given a session before it can identify"
-        ready = forms.ready(self.port, self.options, token, session.id, connection.note, shard)
-        connection.note = ready
-        known = {"bot": ready["user"]["id"], "owner": owner, "intents": wanted, "shard": shard}
+        ready = forms.ready(self.port, self.options, forms.bot_of(token, grant), session.id, connection.note, shard)
+        connection.note, session.data = ready, owner
+        known = {"bot": ready["user"]["id"], "intents": wanted, "shard": shard}
         return self._admission(session.id, known, grant)
 
     def _resume(self, claim: Mapping[str, Any], owner: str, grant: Grant) -> Admission:
         """Raises `INVALID_SESSION` too where what the client has not got is not kept any more: it has to know."""
         need(claim, {"session_id": (str,), "seq": (int,)})
         session, cursor = self.port.find(claim["session_id"]), claim["seq"]
-        if session is None or session.metadata["owner"] != owner or not session.backlog.covers(cursor):
+        if session is None or session.data != owner or not session.backlog.covers(cursor):
             raise Disconnect(Own.INVALID_SESSION)
         if session.backlog.missing(cursor, self.port.now()):
             raise Disconnect(Own.INVALID_SESSION, "what came after this sequence is not kept any more")

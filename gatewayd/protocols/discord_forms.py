@@ -27,6 +27,7 @@ from attrs import Attribute, define, field, frozen, validators
 
 from gatewayd.core.behaviour import Answer, Claim, Handshake
 from gatewayd.core.close import Cause
+from gatewayd.core.grant import Grant
 from gatewayd.core.ports import Port
 from gatewayd.core.text import check_base_url
 from gatewayd.protocols.discord_intents import bits
@@ -123,9 +124,14 @@ def _snowflake(value: object) -> str | None:
     return text if isinstance(text, str) and _SNOWFLAKE.fullmatch(text) else None
 
 
-def owner_of(token: str) -> str:
-    """Whose sessions those of a token are: the bot's, or of the token itself, where it names no bot."""
-    return bot_id(token) or "token:" + sha256(token.encode(errors="surrogatepass")).hexdigest()
+def bot_of(token: str, grant: Grant) -> str | None:
+    """The bot's id, where its token or the auth knows it."""
+    return bot_id(token) or _snowflake(grant.subject)
+
+
+def owner_of(token: str, grant: Grant) -> str:
+    """Whose sessions those of a token are: of the one that auth knows, of the bot that it names, or its own."""
+    return grant.subject or bot_id(token) or "token:" + sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 @define
@@ -191,11 +197,11 @@ def gateway_url(options: FormOptions, url: str) -> str:
     return (options.resume_url or url).rstrip("/")
 
 
-def user_of(port: Port, options: FormOptions, token: str) -> dict[str, Any]:
+def user_of(port: Port, options: FormOptions, bot: str | None) -> dict[str, Any]:
     """A bot's own user, as READY and `/users/@me` have it."""
     told = options.bot if isinstance(options.bot, dict) else {"id": options.bot}
     told = told | _document(port, options, "bot")
-    bot = bot_id(token) or _snowflake(told.get("id")) or UNKNOWN_BOT
+    bot = bot or _snowflake(told.get("id")) or UNKNOWN_BOT
     return {**_user(bot, "bot"), "bot": True, **told, **_document(port, options, f"bot:{bot}"), "id": bot}
 
 
@@ -207,10 +213,10 @@ def _user(user: str, name: str) -> dict[str, Any]:
 
 
 def ready(
-    port: Port, options: FormOptions, token: str, session: str, url: str, shard: Sequence[int] | None
+    port: Port, options: FormOptions, bot: str | None, session: str, url: str, shard: Sequence[int] | None
 ) -> dict[str, Any]:
     """The data of READY; `url` is where the session is resumed."""
-    user = user_of(port, options, token)
+    user = user_of(port, options, bot)
     application = application_of(port, options, user)
     return {
         "v": 10, "user": user, "guilds": [], "session_id": session, "session_type": "normal", "resume_gateway_url": url,
@@ -246,6 +252,7 @@ async def answer(port: Port, options: FormOptions, starts: Starts, request: Hand
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     token = secret.strip() if scheme.lower() in ("bot", "bearer") else None
     reads = request.method in ("GET", "HEAD")
+    grant = Grant(granted=True)
     if path != "/gateway" or not reads:
         grant = await port.verify(Claim("secret", token, bot_id(token or "")), request.address)
         if grant.failure:
@@ -260,19 +267,16 @@ async def answer(port: Port, options: FormOptions, starts: Starts, request: Hand
         return _refusal(404, Cause.NOT_ALLOWED)
     if not reads:
         return _refusal(405, Cause.NOT_ALLOWED)
-    return Answer(200, _form(path, port, options, starts, token or "", request.url))
-
-
-def _form(path: str, port: Port, options: FormOptions, starts: Starts, token: str, url: str) -> dict[str, Any]:
-    if path.startswith("/gateway"):
-        gateway: dict[str, Any] = {"url": gateway_url(options, url)}
-        if path == "/gateway":
-            return gateway
+    gateway = {"url": gateway_url(options, request.url)}
+    if path == "/gateway":
+        return Answer(200, gateway)
+    if path == "/gateway/bot":
         shards = _document(port, options, "gateway").get("shards")
         shards = shards if type(shards) is int and shards > 0 else 1
-        return gateway | {"shards": shards, "session_start_limit": starts.limit(owner_of(token), port.now())}
-    user = user_of(port, options, token)
-    return user if path == "/users/@me" else application_of(port, options, user)
+        limit = starts.limit(owner_of(token or "", grant), port.now())
+        return Answer(200, {**gateway, "shards": shards, "session_start_limit": limit})
+    user = user_of(port, options, bot_of(token or "", grant))
+    return Answer(200, user if path == "/users/@me" else application_of(port, options, user))
 
 
 def _refusal(status: int, cause: Cause) -> Answer:

@@ -501,6 +501,24 @@ def test_tokens_whose_subject_auth_knows_are_of_one_bot() -> None:
     again = greeted(talk)
     again.say(resume(person.session.id, 1, "Bot a new token"))
     assert again.heard() == [resumed(1)]
+    assert again.session.identity == "7"
+    asked = Handshake("/api/v10/users/@me", headers={"authorization": "Bot any"})
+    assert run(talk.behaviour.admit_plain(asked)).body["id"] == "7"
+
+
+def test_whose_a_session_is_stands_in_the_journal_and_nowhere_else() -> None:
+    talk = book()
+    person = ready(talk, "plain")
+    assert "token:" not in str(person.session.metadata)
+    kept = talk.behaviour.keep(person.session)
+    person.session.data = None
+    person.leave()
+    again = greeted(talk)
+    again.say(resume(person.session.id, 1, "plain"))
+    assert again.heard() == [ANEW]
+    talk.behaviour.restore(person.session, kept)
+    again.say(resume(person.session.id, 1, "plain"))
+    assert again.heard() == [resumed(1)]
 
 
 def test_requests_that_libraries_make_before() -> None:

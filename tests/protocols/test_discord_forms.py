@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.auth.static import OpenAuth
+from gatewayd.auth.static import GRANTED, OpenAuth
 from gatewayd.core.behaviour import Answer, Grant, Handshake
 from gatewayd.core.close import Cause
 from gatewayd.core.ports import Port
@@ -85,7 +85,7 @@ def body_of(path: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("bot", ["0", "1", "12", "80351110224678912", "175928847299117063", BOT, "9223372036854775807"])
 def test_the_id_of_a_bot_is_in_its_token(bot: str) -> None:
     assert bot_id(token_of(bot)) == bot
-    assert owner_of(token_of(bot)) == bot
+    assert owner_of(token_of(bot), GRANTED) == bot
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,22 @@ def test_the_id_of_a_bot_is_in_its_token(bot: str) -> None:
 )  # fmt: skip
 def test_a_token_of_another_shape_names_no_bot(token: str) -> None:
     assert bot_id(token) is None
-    assert owner_of(token).startswith("token:")
-    assert token not in owner_of(token) or len(token) < 2
+    assert owner_of(token, GRANTED).startswith("token:")
+    assert token not in owner_of(token, GRANTED) or len(token) < 2
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_token_breaks_it(token: str) -> None:
-    assert owner_of(token) == (bot_id(token) or owner_of(token))
-    user_of(port_with(), FormOptions(), token)
+    assert owner_of(token, GRANTED) == (bot_id(token) or owner_of(token, GRANTED))
+    user_of(port_with(), FormOptions(), bot_id(token))
 
 
 def test_a_bot_is_one_owner_and_each_shapeless_secret_another() -> None:
-    assert owner_of(TOKEN) == owner_of(TOKEN + "x")
-    assert len({owner_of("a"), owner_of("b"), owner_of(token_of("1")), owner_of("1")}) == 4
+    assert owner_of(TOKEN, GRANTED) == owner_of(TOKEN + "x", GRANTED)
+    assert (
+        len({owner_of("a", GRANTED), owner_of("b", GRANTED), owner_of(token_of("1"), GRANTED), owner_of("1", GRANTED)})
+        == 4
+    )
 
 
 # --- starts -------------------------------------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def test_the_listeners_of_a_realm_count_together() -> None:
 
 
 def test_the_user_of_a_bot() -> None:
-    user = user_of(port_with(), FormOptions(), TOKEN)
+    user = user_of(port_with(), FormOptions(), bot_id(TOKEN))
     assert {name: user[name] for name in ("id", "username", "discriminator", "avatar", "bot", "flags", "mfa_enabled")} == {
         "id": BOT, "username": "bot", "discriminator": "0000", "avatar": None, "bot": True, "flags": 0,
         "mfa_enabled": False,
@@ -182,23 +185,23 @@ def test_the_user_of_a_bot() -> None:
 )  # fmt: skip
 def test_the_id_where_no_token_tells_it(option: Any, document: Any, bot: str) -> None:
     port = port_with() if document is None else port_with(bot=document)
-    assert user_of(port, FormOptions(bot=option), "s3cret")["id"] == bot
-    assert user_of(port, FormOptions(bot=option), TOKEN)["id"] == BOT
+    assert user_of(port, FormOptions(bot=option), bot_id("s3cret"))["id"] == bot
+    assert user_of(port, FormOptions(bot=option), bot_id(TOKEN))["id"] == BOT
 
 
 def test_documents_say_more_than_the_option_and_the_one_of_this_bot_says_most() -> None:
     options = FormOptions(bot={"username": "option", "avatar": "a", "flags": 1}, documents="d:")
     port = port_with(d__bot={"username": "any", "flags": 2})
     port.documents.put(f"d:bot:{BOT}", {"flags": 3, "id": "5"})
-    user = user_of(port, options, TOKEN)
+    user = user_of(port, options, bot_id(TOKEN))
     assert (user["username"], user["avatar"], user["flags"], user["id"]) == ("any", "a", 3, BOT)
     port.documents.put(f"d:bot:{BOT}", "no object")
-    assert user_of(port, options, TOKEN)["flags"] == 2
+    assert user_of(port, options, bot_id(TOKEN))["flags"] == 2
 
 
 def test_the_application_of_a_bot() -> None:
     port = port_with()
-    user = user_of(port, FormOptions(bot={"username": "Echo"}), TOKEN)
+    user = user_of(port, FormOptions(bot={"username": "Echo"}), bot_id(TOKEN))
     application = application_of(port, FormOptions(), user)
     assert (application["id"], application["name"], application["bot"], application["flags"]) == (BOT, "Echo", user, 0)
     assert bytes.fromhex(application["verify_key"]) == bytes(32)
@@ -210,11 +213,11 @@ def test_the_application_of_a_bot() -> None:
 def test_documents_of_the_application() -> None:
     port = port_with(application={"name": "any", "owner": {"id": "9", "username": "me"}, "flags": 1, "id": "x"})
     port.documents.put(f"application:{BOT}", {"flags": 2})
-    application = application_of(port, FormOptions(), user_of(port, FormOptions(), TOKEN))
+    application = application_of(port, FormOptions(), user_of(port, FormOptions(), bot_id(TOKEN)))
     assert (application["name"], application["flags"], application["id"]) == ("any", 2, BOT)
     assert application["owner"].items() >= {"id": "9", "username": "me", "discriminator": "0000"}.items()
     port.documents.put(f"application:{BOT}", {"id": 123, "owner": None})
-    application = application_of(port, FormOptions(), user_of(port, FormOptions(), TOKEN))
+    application = application_of(port, FormOptions(), user_of(port, FormOptions(), bot_id(TOKEN)))
     assert (application["id"], application["owner"]["id"]) == ("123", "2")
 
 
@@ -236,7 +239,7 @@ def test_the_forms(base: str) -> None:
 
 def test_what_is_left_of_the_starts_is_shown_to_their_bot_alone() -> None:
     talk = book(OpenAuth())
-    starts_of(talk.behaviour.port, FormOptions(session_starts=5)).allow(owner_of(TOKEN), talk.now)
+    starts_of(talk.behaviour.port, FormOptions(session_starts=5)).allow(owner_of(TOKEN, GRANTED), talk.now)
     talk.advance(10)
     limit = body_of("/api/v10/gateway/bot", talk=talk)["session_start_limit"]
     assert (limit["total"], limit["remaining"], limit["reset_after"]) == (5, 4, 86_390_000)
