@@ -52,7 +52,8 @@ class Realm:
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
         self._says: dict[str, Callable[[str], bool]] = {}
         self._filters: dict[str, Callable[[Session, str, str, Any], bool]] = {}
-        self._wider: dict[str, dict[str, None]] = {}  # by kind of channel, the channels whose sessions hear all of it
+        # By kind of channel: the channels whose sessions hear all of it, if they are of these listeners.
+        self._wider: dict[str, dict[str, set[str]]] = {}
         self._shared: dict[Hashable, Any] = {}
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
@@ -63,7 +64,7 @@ class Realm:
             known.append(behaviour)
             self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
         for kind, wide in behaviour.hears_all.items():
-            self._wider.setdefault(kind, {})[wide] = None
+            self._wider.setdefault(kind, {}).setdefault(wide, set()).add(behaviour.listener)
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
         if type(behaviour).says is not Behaviour.says:
@@ -102,18 +103,17 @@ class Realm:
 
     def hearing(self, channel: str) -> Collection[Session]:
         """Who has subscribed to a channel, and who hears all of its kind."""
-        subscribers: Collection[Session] = self.channels.get(channel, ())
+        subscribers = self.channels.get(channel, {})
         wider = self._wider and self._wider.get(channel.partition(":")[0])
         if not wider:
             return subscribers
-        others = (session for wide in wider for session in self.channels.get(wide, ()))
-        more = [session for session in others if self._hears_all(session, channel) and session not in subscribers]
-        return [*subscribers, *more] if more else subscribers
-
-    def _hears_all(self, session: Session, channel: str) -> bool:
-        behaviour = self.behaviours.get(session.listener)
-        wide = behaviour.hears_all.get(channel.partition(":")[0]) if behaviour is not None else None
-        return wide is not None and wide in session.channels
+        more = [
+            session
+            for wide, listeners in wider.items()
+            for session in self.channels.get(wide, ())
+            if session.listener in listeners and session not in subscribers
+        ]
+        return [*subscribers, *more] if subscribers else more
 
     def receivers(
         self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = "",
