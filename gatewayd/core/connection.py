@@ -135,8 +135,7 @@ class Connection:
 
     def cut(self) -> None:
         """The session goes on without this client: nothing more of its events is written to it."""
-        self.outbox.cut()
-        self._mute = self.codec is not None
+        self._mute = (self.outbox.cut() and self.codec is not None) or self._mute
 
     def _overrun(self) -> Disconnect:
         self._mute = self.codec is not None

@@ -260,18 +260,18 @@ class Outbox(Source):
             kept.append((data, what, at, charge))
         self._entries, self.waiting = kept, 0
 
-    def cut(self) -> None:
-        """The session goes on without this client: forget the events that the socket has not taken whole.
+    def cut(self) -> bool:
+        """The session goes on without this client: forget the events that the socket has not taken whole, and tell
+        whether there were any.
 
         Other frames stay, and so does one that is partly on the wire, or the next would land inside it.
         """
         self.hand_over()
-        half = self._entries[0] if self._offset else None
-        self._entries = (
-            deque((entry[0], entry[1], entry[2], 0) for entry in self._entries if not entry[1] or entry is half)
-            or _NONE
-        )
+        before, half = self._entries, self._entries[0] if self._offset else None
+        kept = deque((entry[0], entry[1], entry[2], 0) for entry in before if not entry[1] or entry is half)
+        self._entries = kept or _NONE
         self.charged = self.events = 0
+        return len(kept) < len(before)
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""

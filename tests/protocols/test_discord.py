@@ -372,6 +372,7 @@ def test_a_compressed_client_that_is_cut_off_is_told_nothing_that_it_could_not_r
     for number in range(4):
         talk.publish("bot:all", "E", number)
     assert person.closed == (4000, "more than 3 frames are waiting to be read")
+    assert stream.heard() == []
     again, other = streamed(talk, "zlib-stream")
     again.say(resume(person.session.id, 1))
     assert [item.get("s") for item in other.heard()] == [None, 2, 3, 4, 5, 5]
@@ -381,6 +382,13 @@ def test_a_compressed_client_that_is_cut_off_is_told_nothing_that_it_could_not_r
     assert third.heard() == [event("E", 6, 4), resumed(6)]
     assert again.closed == (4000, "replaced by a newer connection")
     assert other.heard() == []  # its frame of event 6 is gone: nothing behind that could be read
+    third.connection.end(Disconnect(Cause.SLOW_CONSUMER))
+    fourth, readable = streamed(talk, "zstd-stream")
+    fourth.say(resume(person.session.id, 6))
+    assert len(readable.heard()) == 2
+    greeted(talk).say(resume(person.session.id, 6))
+    assert fourth.closed == (4000, "replaced by a newer connection")
+    assert readable.heard() == [ANEW]  # nothing of its stream is missing
 
 
 def test_payload_compression_is_an_option() -> None:
