@@ -27,18 +27,27 @@ from tests.playbook import Person, Playbook
 from tests.server import free_port
 
 DOCS = Path(__file__).parents[2] / "docs" / "backend.md"
-SERVER, *BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+COMMON, *SECTIONS = re.split(r"^### (?=\w+$)", DOCS.read_text(), flags=re.MULTILINE)
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+SERVER, *BLOCKS = BLOCK.findall(COMMON)
+OF_A_PROTOCOL = {section.split("\n", 1)[0]: BLOCK.findall(section) for section in SECTIONS}
 
 
-def examples() -> dict[str, Any]:
+def examples(protocol: str = "") -> dict[str, Any]:
+    """What the examples define: those for all, and those of a protocol."""
     names: dict[str, Any] = {}
-    for block in BLOCKS:
+    for block in [*BLOCKS, *OF_A_PROTOCOL.get(protocol, ())]:
         exec(block, names)  # noqa: S102, RUF100 - our own pages
     return names
 
 
+def test_there_is_one_for_each_protocol() -> None:
+    assert set(OF_A_PROTOCOL) == set(PROTOCOLS)
+    assert all(OF_A_PROTOCOL.values())
+
+
 async def served(nursery: trio.Nursery, protocol: str, **more: Any) -> Playbook:
-    app = examples()["app"]
+    app = examples(protocol)["app"]
     config, queue = BackendConfig(handlers="a:b"), MemoryQueue(10)
     talk = Playbook(PROTOCOLS[protocol], observers=[Recorder(queue, config.lifecycle.names)], **more)
     service = Service(config, partial(apply, talk.hub), node=talk.hub, app=app, queue=queue)
@@ -125,6 +134,20 @@ async def test_oxyl(nursery: trio.Nursery) -> None:
         while not (heard := panel.heard()):
             await trio.sleep(0.01)
     assert heard == [{"op": 2, "t": "SHARDER_GONE", "d": {"shards": [0]}}]
+
+
+async def test_discord(nursery: trio.Nursery) -> None:
+    talk = await served(nursery, "discord")
+    bot = talk.connect()
+    bot.say({"op": 2, "d": {"token": "s3cret", "intents": 1, "properties": {}}})
+    await wait_all_tasks_blocked()
+    _, ready, guild = bot.heard()
+    assert (ready["t"], guild["t"], guild["d"]["id"]) == ("READY", "GUILD_CREATE", "41")
+    asked = {"guild_id": "41", "query": "", "limit": 0}
+    chunk = {"guild_id": "41", "members": [], "chunk_index": 0, "chunk_count": 1, "nonce": None}
+    assert await command(talk, bot, 8, "REQUEST_GUILD_MEMBERS", asked) == [
+        {"op": 0, "s": 3, "t": "GUILD_MEMBERS_CHUNK", "d": chunk}
+    ]
 
 
 @pytest.mark.parametrize(
