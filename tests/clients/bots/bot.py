@@ -75,7 +75,7 @@ class Bot:
 
     def check(self, events: Sequence[int]) -> None:
         """It heard these, each once, in order, and by its own count too."""
-        assert self.events == list(events), f"heard {self.events}, not {list(events)}\n{self}"
+        assert self.events == list(events), f"heard {self.events[-100:]}, not {list(events)[-100:]}\n{self}"
         self.check_count()
 
     def check_count(self) -> None:

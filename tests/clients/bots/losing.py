@@ -202,6 +202,24 @@ async def storm(stage: Stage) -> None:
     bot.check_count()
 
 
+async def flood(stage: Stage) -> None:
+    """Thousands of events at once, and the connection is reset in the middle of them, three times."""
+    daemon = await stage.daemon(resume_events=10_000, resume_bytes=16 * 1024 * 1024)
+    proxy = await stage.proxy(daemon)
+    bot = await stage.ready(daemon, proxy)
+    for resumed in range(3):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(daemon.publish, messages(range(resumed * 1500 + 1, resumed * 1500 + 1501), GUILD))
+            await _hears_more(bot, resumed * 1500)
+            proxy.cut(reset=True)
+        await _resumes(bot, resumed, "a reset")
+    await heard(bot, 4500, resumed=3)
+
+
+async def _hears_more(bot: Bot, than: int) -> None:
+    await bot.until(f"more than {than} events", lambda bot: len(bot.events) > than)
+
+
 async def _resumes(bot: Bot, before: int, fault: str) -> None:
     await bot.until(f"resumed after {fault}", lambda bot: bot.count("is", "resumed") > before, 60)
 

@@ -25,7 +25,7 @@ Case = Callable[[Stage], Awaitable[None]]
 QUICK: tuple[Case, ...] = (sessions.events, losing.unread)
 ALL: tuple[Case, ...] = (
     *QUICK, losing.cut, losing.reset, losing.tls, losing.zombie, losing.frozen, losing.asleep, losing.drained,
-    losing.killed, losing.storm, sessions.shards, sessions.sharded, sessions.intents, sessions.starts, sessions.expired,
+    losing.killed, losing.flood, losing.storm, sessions.shards, sessions.sharded, sessions.intents, sessions.starts, sessions.expired,
     sessions.kicked, sessions.token, sessions.revoked, sessions.disallowed,
 )  # fmt: skip
 PORT_CLOSED = (*ALL, losing.killed_port_closed)
@@ -45,7 +45,7 @@ class Library:
 
     install: Callable[[Path], Installed]
     compression: str | None
-    cases: tuple[Case, ...] = QUICK
+    cases: tuple[Case, ...] = (*QUICK, losing.flood)
     quick: bool = False
 
 
