@@ -1,4 +1,4 @@
-"""Two tenants of all five protocols in one daemon, at random: to each it is as if the other were not there.
+"""Two tenants of all six protocols in one daemon, at random: to each it is as if the other were not there.
 
 The same moves are made twice, by both in one hub and by one of them alone. What its clients hear, byte for byte, how
 they are closed, what it is answered and what is kept for it must be the same.
@@ -43,6 +43,7 @@ CHANNELS = (
     "service:bot",
     "service:feeds",
     "listener:x",
+    "bot:all",
 )
 
 
@@ -52,7 +53,7 @@ class Tenant:
     def __init__(self, name: str, beside: Playbook | None) -> None:
         self.name = name
         self.books: dict[str, Playbook] = {}
-        for protocol in ("oxyl", "rooms", "dmod", "discodo", "utilbot"):
+        for protocol in ("oxyl", "rooms", "dmod", "discodo", "utilbot", "discord"):
             book = self.books[protocol] = Playbook(
                 PROTOCOLS[protocol], beside=beside, listener=f"{protocol}-{name}", realm=name,
                 options=OPTIONS.get(protocol), outbox_events=20, resume_events=5,
@@ -75,7 +76,7 @@ class Tenant:
     # --- moves ----------------------------------------------------------------------------------------------
 
     def connect(self, who: int, what: int) -> None:
-        protocol, name = tuple(self.books)[who % 5], ("7", "a")[what % 2]
+        protocol, name = tuple(self.books)[who % 6], ("7", "a")[what % 2]
         book = self.books[protocol]
         try:
             match protocol:
@@ -101,6 +102,24 @@ class Tenant:
         elif protocol == "utilbot":
             kind = ("bot", "bot", "commands")[what % 3]
             person.say({"op": 1, "t": "identify", "d": {"type": kind, "key": "s3cret", "id": name}})
+        elif protocol == "discord":
+            self.identify(person, what)
+
+    def identify(self, person: Person, what: int) -> None:
+        """A bot comes, or comes back to a session of its own, or tries one of the other tenant's."""
+        token = {"token": "s3cret", "intents": 1 | what << 9, "properties": {}}
+        known = [session for session in self.hub.sessions.values() if session.protocol == "discord"]
+        own = [session for session in known if session.realm == self.name and session is not person.session]
+        others = [session for session in known if session.realm != self.name]
+        match what % 3:
+            case 1 if own:
+                seq = min(what, own[-1].backlog.given)
+                person.say({"op": 6, "d": {**token, "session_id": own[-1].id, "seq": seq}})
+            case 2:
+                session = others[-1].id if others else "none"
+                person.say({"op": 6, "d": {**token, "session_id": session, "seq": 1}})
+            case _:
+                person.say({"op": 2, "d": token})
 
     def say(self, who: int, what: int) -> None:
         person = self.person(who)
@@ -138,6 +157,12 @@ class Tenant:
                 {"op": 1, "t": "send_servers", "d": figures},
                 {"op": 1, "t": "whatever", "d": {"text": text}},
                 {"op": 10},
+            ),
+            "discord": (
+                {"op": 1, "d": None},
+                {"op": 3, "d": {"status": text}},
+                {"op": 8, "d": {"guild_id": "123467", "query": text}},
+                {"op": 1, "d": what},
             ),
         }  # fmt: skip
         known = sayings[person.book.protocol.name]
@@ -202,6 +227,9 @@ class Tenant:
         before = len(self.seen)
         for number, person in enumerate(self.people):
             heard = person.heard_raw()
+            for _, payload in heard:
+                if payload.get("t") == "READY":
+                    payload["d"]["session_id"] = "random"
             if heard:
                 self.seen.append((number, heard))
         return len(self.seen) - before
@@ -212,7 +240,7 @@ class Tenant:
         sessions = sorted(
             (
                 s.protocol,
-                s.identity or "",
+                "random" if s.protocol == "discord" else s.identity or "",
                 s.state,
                 len(s.backlog),
                 s.backlog.lost,
@@ -269,7 +297,7 @@ def check(moves: list[Move]) -> dict[str, Any]:
     return together
 
 
-EVERYBODY: list[Move] = [(name, "connect", who, what) for name in TENANTS for who in range(5) for what in (0, 1)]
+EVERYBODY: list[Move] = [(name, "connect", who, what) for name in TENANTS for who in range(6) for what in (0, 1)]
 
 
 @given(
