@@ -135,7 +135,8 @@ class Connection:
 
     def cut(self) -> None:
         """The session goes on without this client: nothing more of its events is written to it."""
-        self._mute = (self.outbox.cut() and self.codec is not None) or self._mute
+        compressed = self.codec is not None
+        self._mute = (self.outbox.cut(stream=compressed) and compressed) or self._mute
 
     def _overrun(self) -> Disconnect:
         self._mute = self.codec is not None

@@ -23,6 +23,8 @@ BATCH_BYTES = 65536
 """How much one write joins at the most."""
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
+CONTROL = 8
+"""The bit of a frame's first byte that tells a control frame (RFC 6455 §5.2)."""
 
 Entry = tuple[bytes, Event | int, float, int]
 """A frame; its event, or the sequence of one that the backlog keeps itself, or 0; since when it waits; and what it
@@ -260,18 +262,23 @@ class Outbox(Source):
             kept.append((data, what, at, charge))
         self._entries, self.waiting = kept, 0
 
-    def cut(self) -> bool:
+    def cut(self, *, stream: bool = False) -> bool:
         """The session goes on without this client: forget the events that the socket has not taken whole, and tell
         whether there were any.
 
-        Other frames stay, and so does one that is partly on the wire, or the next would land inside it.
+        Other frames stay, and so does one that is partly on the wire, or the next would land inside it. Behind a lost
+        event of a compressed `stream` only control frames can be read, and stay.
         """
         self.hand_over()
-        before, half = self._entries, self._entries[0] if self._offset else None
-        kept = deque((entry[0], entry[1], entry[2], 0) for entry in before if not entry[1] or entry is half)
+        lost, half, kept = False, self._entries[0] if self._offset else None, deque[Entry]()
+        for entry in self._entries:
+            if entry[1] and entry is not half:
+                lost = True
+            elif not (lost and stream) or entry[0][0] & CONTROL:
+                kept.append((entry[0], entry[1], entry[2], 0))
         self._entries = kept or _NONE
         self.charged = self.events = 0
-        return len(kept) < len(before)
+        return lost
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""

@@ -40,6 +40,7 @@ class Own(AnyCause):
 
     INVALID_SESSION = ("invalid_session", "no session can be resumed so")
     TOO_MANY_STARTS = ("too_many_starts", "too many identifies: wait before the next one")
+    NOT_JUDGED = ("not_judged", "nobody can judge the token now: try again")
     INVALID_SHARD = ("invalid_shard", "shard is [number, count], with number < count")
     INVALID_INTENTS = ("invalid_intents", "intents is a number")
     DISALLOWED_INTENTS = ("disallowed_intents", "these intents are not allowed here")
@@ -96,6 +97,7 @@ CODES = {
     4014: (Own.DISALLOWED_INTENTS,),
 }
 ANEW: Callable[[Disconnect], object] = lambda _: {"op": 9, "d": False}  # noqa: E731
+AGAIN: Callable[[Disconnect], object] = lambda verdict: {"op": 9, "d": (verdict.said or {}).get("op") == 6}  # noqa: E731
 WIRE = Wire(
     name="discord",
     opcode_field="op",
@@ -125,6 +127,7 @@ WIRE = Wire(
         **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
         Own.INVALID_SESSION: Ending(None, payload=ANEW),
         Own.TOO_MANY_STARTS: Ending(None, payload=ANEW),
+        Own.NOT_JUDGED: Ending(None, payload=AGAIN),  # 4004 would stop a bot for good
         Cause.REPLACED: Ending(4000, payload=ANEW),  # a resume would take the session back, and so on for ever
         Cause.SHUTDOWN: Ending(1012, payload=lambda verdict: {"op": 7, "d": None}),
         Cause.BACKEND_FAILED: Ending(None),
@@ -187,7 +190,7 @@ class Discord(Behaviour[forms.Options]):
         token = claim["token"].removeprefix("Bot ")
         grant = await self.port.verify(Claim("secret", token, forms.bot_id(token)), connection.address)
         if not grant:
-            raise Disconnect(Cause.AUTH_FAILED)
+            raise Disconnect(Own.NOT_JUDGED if grant.failure else Cause.AUTH_FAILED)
         if isinstance(identify, Resume):
             return self._resume(claim, forms.owner_of(token, grant), grant)
         return self._open(connection, claim, token, grant)

@@ -391,6 +391,24 @@ def test_a_compressed_client_that_is_cut_off_is_told_nothing_that_it_could_not_r
     assert readable.heard() == [ANEW]  # nothing of its stream is missing
 
 
+def test_what_is_behind_a_lost_event_of_a_compressed_stream_is_not_sent() -> None:
+    talk = book()
+    person, stream = streamed(talk, "zlib-stream")
+    person.say(identify())
+    assert len(stream.heard()) == 2
+    outbox = person.connection.outbox
+    person.say({"op": 1, "d": 1})
+    talk.publish("bot:all", "E", 1)
+    outbox.advance(2)  # half of the first frame
+    person.say({"op": 1, "d": 1})
+    outbox.push(b"\x89\x00", talk.now, free=True)
+    greeted(talk).say(resume(person.session.id, 1))
+    assert person.closed == (4000, "replaced by a newer connection")
+    assert outbox.batch().endswith(b"\0\0\xff\xff")  # the rest of the half
+    outbox.advance(len(outbox.batch()))
+    assert outbox.batch() == b"\x89\x00"  # a control frame is no part of the stream
+
+
 def test_payload_compression_is_an_option() -> None:
     talk = book(options={"payload_compression": True})
     person = greeted(talk)
@@ -526,6 +544,28 @@ def test_whose_a_session_is_stands_in_the_journal_and_nowhere_else() -> None:
     assert again.heard() == [ANEW]
     talk.behaviour.restore(person.session, kept)
     again.say(resume(person.session.id, 1, "plain"))
+    assert again.heard() == [resumed(1)]
+
+
+def test_a_bot_tries_again_while_nobody_can_judge_its_token() -> None:
+    class Away(StaticAuth):
+        away = False
+
+        async def verify(self, claim: Claim, listener: str = "", protocol: str = "", realm: str = "") -> Grant:
+            return Grant(granted=False, failure="timeout") if self.away else await super().verify(claim)
+
+    auth = Away(secrets=[TOKEN])
+    talk = book(auth=auth)
+    person = ready(talk)
+    person.leave()
+    auth.away = True
+    again = greeted(talk)
+    again.say(identify())
+    again.say(resume(person.session.id, 1))
+    assert again.heard() == [ANEW, {"op": 9, "d": True}]
+    assert talk.held_back == []
+    auth.away = False
+    again.say(resume(person.session.id, 1))
     assert again.heard() == [resumed(1)]
 
 
