@@ -1,4 +1,4 @@
-"""A discord.py bot that prints what it hears from the gateway on this machine."""
+"""A discord.py bot that prints what it hears from the gateway on this machine, and returns greetings."""
 
 import sys
 
@@ -19,6 +19,8 @@ async def on_socket_event_type(name):  # every event, READY and RESUMED too
 @bot.event
 async def on_message(message):
     print(f"    #{message.channel} {message.author.display_name}: {message.content}")
+    if message.author != bot.user and message.content.startswith("hello"):
+        await message.channel.send(f"hello, {message.author.display_name}")
 
 
 bot.run(sys.argv[1] if len(sys.argv) > 1 else "MTAw.for-development")
