@@ -49,6 +49,7 @@ class Daemon:
     folder: Path
     settings: dict[str, Any] = field(factory=dict)
     """Of the listener."""
+    backend: str = ""
     kept: bool = False
     """Its socket is ours, as it is systemd's: it outlives the process."""
     token: str = ""
@@ -73,6 +74,8 @@ class Daemon:
         config["listeners"][0] |= {"bind": bind, "options": options, **self.settings}
         config["admin"]["socket"] = str(self.folder / "admin.sock")
         config["gateway"]["state_dir"] = str(self.folder / "state")
+        if self.backend:
+            config["backend"] = {"url": self.backend}
         path = self.folder / "gatewayd.toml"
         path.write_text(tomli_w.dumps(config))
         path.chmod(0o600)

@@ -7,6 +7,11 @@ from typing import Any
 AUTHOR = {"id": "200000000000000002", "username": "somebody", "discriminator": "0", "avatar": None, "global_name": None}
 TIME = "2026-01-02T03:04:05.000000+00:00"
 
+MEMBER = {
+    "user": AUTHOR, "roles": [], "joined_at": TIME, "deaf": False, "mute": False, "flags": 0, "nick": None, "avatar": None,
+    "premium_since": None,
+}  # fmt: skip
+
 
 def guild_of(shard: int, count: int = 1) -> str:
     """The id of a guild that this shard of so many hears."""
@@ -28,10 +33,6 @@ def guild(id: str) -> dict[str, Any]:
         "id": channel_of(id), "type": 0, "name": "general", "position": 0, "permission_overwrites": [], "nsfw": False,
         "parent_id": None, "topic": None, "last_message_id": None, "rate_limit_per_user": 0, "flags": 0,
     }  # fmt: skip
-    member = {
-        "user": AUTHOR, "roles": [], "joined_at": TIME, "deaf": False, "mute": False, "flags": 0, "nick": None, "avatar": None,
-        "premium_since": None,
-    }  # fmt: skip
     return {
         "id": id, "name": "a guild", "icon": None, "splash": None, "discovery_splash": None, "owner_id": AUTHOR["id"],
         "afk_channel_id": None, "afk_timeout": 300, "verification_level": 0, "default_message_notifications": 0,
@@ -40,7 +41,7 @@ def guild(id: str) -> dict[str, Any]:
         "description": None, "banner": None, "premium_tier": 0, "premium_subscription_count": 0, "preferred_locale": "en-US",
         "public_updates_channel_id": None, "nsfw_level": 0, "premium_progress_bar_enabled": False, "stickers": [],
         "safety_alerts_channel_id": None, "joined_at": TIME, "large": False, "unavailable": False, "member_count": 1,
-        "voice_states": [], "members": [member], "channels": [channel], "threads": [], "presences": [], "stage_instances": [],
+        "voice_states": [], "members": [MEMBER], "channels": [channel], "threads": [], "presences": [], "stage_instances": [],
         "guild_scheduled_events": [], "soundboard_sounds": [], "incidents_data": None, "widget_enabled": False,
         "widget_channel_id": None, "max_members": 500000, "max_presences": None, "max_video_channel_users": 25,
     }  # fmt: skip
@@ -48,19 +49,9 @@ def guild(id: str) -> dict[str, Any]:
 
 def message(guild: str, number: int, content: str = "") -> dict[str, Any]:
     """MESSAGE_CREATE in its channel. `n` is ours, and libraries leave alone what they do not know."""
-    member = {
-        "roles": [],
-        "joined_at": TIME,
-        "deaf": False,
-        "mute": False,
-        "flags": 0,
-        "nick": None,
-        "avatar": None,
-        "premium_since": None,
-    }
     return {
         "n": number, "id": str(int(guild) + 1000 + number), "channel_id": channel_of(guild), "guild_id": guild, "author": AUTHOR,
-        "member": member, "content": content or f"message {number}", "timestamp": TIME, "edited_timestamp": None, "tts": False,
+        "member": {key: value for key, value in MEMBER.items() if key != "user"}, "content": content or f"message {number}", "timestamp": TIME, "edited_timestamp": None, "tts": False,
         "mention_everyone": False, "mentions": [], "mention_roles": [], "mention_channels": [], "attachments": [], "embeds": [],
         "reactions": [], "pinned": False, "type": 0, "flags": 0, "components": [],
     }  # fmt: skip

@@ -25,7 +25,7 @@ Case = Callable[[Stage], Awaitable[None]]
 QUICK: tuple[Case, ...] = (sessions.events, losing.unread)
 ALL: tuple[Case, ...] = (
     *QUICK, losing.cut, losing.reset, losing.tls, losing.zombie, losing.frozen, losing.asleep, losing.drained,
-    losing.killed, losing.flood, losing.storm, sessions.shards, sessions.sharded, sessions.intents, sessions.starts, sessions.expired,
+    losing.killed, losing.flood, losing.storm, sessions.talk, sessions.shards, sessions.sharded, sessions.intents, sessions.starts, sessions.expired,
     sessions.kicked, sessions.token, sessions.revoked, sessions.disallowed,
 )  # fmt: skip
 PORT_CLOSED = (*ALL, losing.killed_port_closed)

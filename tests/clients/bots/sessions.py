@@ -9,9 +9,10 @@ from typing import Any
 
 import trio
 
+from tests.clients.bots.application import application
 from tests.clients.bots.bot import Bot
 from tests.clients.bots.daemon import Daemon
-from tests.clients.bots.payloads import event, guild, guild_of, message, messages
+from tests.clients.bots.payloads import AUTHOR, channel_of, event, guild, guild_of, message, messages
 from tests.clients.bots.stage import GUILD, GUILDS, Stage, detached, heard
 
 
@@ -46,6 +47,25 @@ async def events(stage: Stage) -> None:
     with trio.fail_after(5):
         while [row["state"] for row in await daemon.sessions()] != left:
             await trio.sleep(0.05)
+
+
+async def talk(stage: Stage) -> None:
+    """A bot answers a message over REST, changes its presence, and asks for members: the application hears all of it."""
+    with application() as behind:
+        daemon = await stage.daemon(backend=f"{behind.url}/backend", options={"rest": behind.url})
+        bot = await stage.ready(daemon, talk=True)
+        await daemon.publish([event("bot:all", "GUILD_CREATE", guild(GUILD)), *messages(range(1, 2), GUILD)])
+        await bot.until("it was told of members", lambda bot: bot.count("is", "told"))
+        told = {line["is"]: line for line in bot.told if "is" in line}
+        assert told["sent"]["content"] == "an answer", bot
+        assert told["told"]["members"] == [AUTHOR["username"]], bot
+        path, token, body = behind.calls[0]
+        assert (path, token) == (f"/api/v10/channels/{channel_of(GUILD)}/messages", f"Bot {daemon.token}")
+        assert body["content"] == "an answer", body
+        presence, members = behind.commands
+        assert (presence["command"], presence["data"]["status"]) == ("PRESENCE_UPDATE", "idle")
+        assert (members["command"], str(members["data"]["guild_id"])) == ("REQUEST_GUILD_MEMBERS", GUILD)
+        bot.check([1])
 
 
 async def shards(stage: Stage) -> None:

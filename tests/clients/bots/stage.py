@@ -36,9 +36,9 @@ class Stage:
     ends: AsyncExitStack
     bots: list[Bot] = field(factory=list)
 
-    async def daemon(self, *, kept: bool = False, **settings: Any) -> Daemon:
+    async def daemon(self, *, backend: str = "", kept: bool = False, **settings: Any) -> Daemon:
         """A running one, of default settings but for these."""
-        daemon = Daemon(self.folder / "daemon", settings, kept=kept)
+        daemon = Daemon(self.folder / "daemon", settings, backend, kept)
         daemon.configure()
         self.ends.callback(self._end, daemon)
         await daemon.start()

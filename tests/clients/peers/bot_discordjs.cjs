@@ -1,12 +1,12 @@
 // A bot of discord.js, with its default settings but for the address, that tells what it hears. Run by tests/clients.
 //
-//     bot_discordjs.cjs http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?}'
+//     bot_discordjs.cjs http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?, "talk"?}'
 //
 // Its lines are those of bot_discordpy.py.
 const { Client, version } = require("discord.js");
 
 const [base, given] = process.argv.slice(2);
-const { token, intents, shard, auto } = JSON.parse(given);
+const { token, intents, shard, auto, talk } = JSON.parse(given);
 const tell = (what) => process.stdout.write(JSON.stringify(what) + "\n");
 
 tell({ library: `discord.js ${version}` });
@@ -20,7 +20,14 @@ bot.on("clientReady", () => {
   tell({ is: "connected", user: bot.user.id, application: bot.application.id });
   tell({ is: "ready" });
 });
-bot.on("messageCreate", (message) => tell({ is: "message", content: message.content }));
+bot.on("messageCreate", async (message) => {
+  tell({ is: "message", content: message.content });
+  if (!talk) return;
+  tell({ is: "sent", content: (await message.channel.send("an answer")).content });
+  bot.user.setPresence({ status: "idle" });
+  const members = await message.guild.members.fetch({ user: [message.author.id] });
+  tell({ is: "told", members: members.map((member) => member.user.username) });
+});
 bot.on("shardReconnecting", () => tell({ is: "disconnected" }));
 bot.on("shardDisconnect", ({ code }) => tell({ "gave up": "shardDisconnect", code }));
 bot.on("shardError", (error) => console.error(error));

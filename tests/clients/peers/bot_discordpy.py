@@ -1,6 +1,6 @@
 """A bot of discord.py, with its default settings but for the address, that tells what it hears. Run by tests/clients.
 
-    bot_discordpy.py http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?}'
+    bot_discordpy.py http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?, "talk"?}'
 
 One JSON line each on stdout: {"library"}, then {"s", "t", "d"} of a dispatch, {"op"} of another payload, {"is"} of what
 the library makes of them, {"gave up"} when it does. It says goodbye at the end of stdin.
@@ -50,6 +50,12 @@ class Bot(discord.AutoShardedClient if options.get("auto") else discord.Client):
 
     async def on_message(self, message):
         tell(**{"is": "message", "content": message.content})
+        if options.get("talk"):
+            sent = await message.channel.send("an answer")
+            tell(**{"is": "sent", "content": sent.content})
+            await self.change_presence(status=discord.Status.idle)
+            members = await message.guild.query_members(user_ids=[message.author.id])
+            tell(**{"is": "told", "members": [member.name for member in members]})
 
 
 tell(library=f"discord.py {discord.__version__}")

@@ -1,6 +1,6 @@
 """A bot of hikari, with its default settings but for the address, that tells what it hears. Run by tests/clients.
 
-    bot_hikari.py http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?}'
+    bot_hikari.py http://HOST:PORT '{"token", "intents", "shard"?: [id, count], "auto"?, "talk"?}'
 
 Its lines are those of bot_discordpy.py.
 """
@@ -68,6 +68,16 @@ async def disconnected(event: hikari.ShardDisconnectedEvent) -> None:
 @bot.listen()
 async def message(event: hikari.MessageCreateEvent) -> None:
     tell(**{"is": "message", "content": event.message.content})
+    if options.get("talk"):
+        sent = await event.message.respond("an answer")
+        tell(**{"is": "sent", "content": sent.content})
+        await bot.update_presence(status=hikari.Status.IDLE)
+        await bot.request_guild_members(event.message.guild_id, query="somebody", limit=1)
+
+
+@bot.listen()
+async def members(event: hikari.MemberChunkEvent) -> None:
+    tell(**{"is": "told", "members": [member.username for member in event.members.values()]})
 
 
 async def live():
