@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import NOTHING, Entries, Entry
@@ -40,6 +40,9 @@ class Source:
 
     def hand_over(self) -> None:
         """Let the backlog keep them itself (`take_back`)."""
+
+    def report(self) -> None:
+        """Let the backlog keep what was written of late (`retain_all`)."""
 
 
 NO_CLIENT = Source()
@@ -106,6 +109,7 @@ class Backlog:
     @property
     def floor(self) -> int:
         """Nothing up to this one is kept."""
+        self.source.report()
         return self._behind.first[0] - 1 if self._behind.events else self.written
 
     @property
@@ -127,6 +131,7 @@ class Backlog:
     @property
     def kept(self) -> int:
         """Events that are kept in all."""
+        self.source.report()
         return len(self._behind) + len(self)
 
     def covers(self, cursor: int) -> bool:
@@ -144,6 +149,7 @@ class Backlog:
 
     def missing(self, cursor: int, now: float) -> int:
         """How many events behind a cursor are not kept any more: whoever goes on from there will never get them."""
+        self.source.report()
         self._forget(now)
         return max(0, self.given - cursor - len(self.entries(cursor)) - self._left_out(cursor))
 
@@ -152,7 +158,7 @@ class Backlog:
     def append(self, event: Event) -> None:
         """The session is given an event that its socket has not taken yet."""
         source = self.source
-        if source.waiting:
+        if source is not NO_CLIENT:
             source.hand_over()
         self._given += 1
         self.take_back(self._given + source.given, event)
@@ -174,11 +180,16 @@ class Backlog:
             return Drop.NOT_KEPT
         return Drop.TOO_BIG if event.size > self.max_bytes else None
 
-    def retain_all(self, first: int, events: Iterable[Event]) -> None:
+    def retain_all(self, first: int, events: Collection[Event], now: float = -math.inf) -> None:
         """These have been written, the first at that sequence: they are kept if the policy says so."""
-        for sequence, event in enumerate(events, first):
-            self._keep_written(sequence, event)
-        self._forget(-math.inf)
+        if self.policy.keeps_all:
+            if self._behind is NOTHING:
+                self._behind = Entries()
+            self._behind.extend(first, events)
+        else:
+            for sequence, event in enumerate(events, first):
+                self._keep_written(sequence, event)
+        self._forget(now)
 
     def keep(self, event: Event) -> dict[Drop, int]:
         """The session is given an event while it has no client; what is lost by it, or because of it."""
@@ -206,6 +217,7 @@ class Backlog:
 
     def acknowledge(self, cursor: int) -> bool:
         """The client has all up to this one; whether that is news."""
+        self.source.report()
         cursor = min(cursor, self.written)
         if cursor <= (self.acknowledged or 0):
             return False

@@ -7,7 +7,7 @@ more for each hole.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
 
 from gatewayd.core.events import Event
@@ -80,6 +80,16 @@ class Entries:
             runs.append([sequence, sequence])
         self.events.append(event)
         self.bytes += event.size
+
+    def extend(self, first: int, events: Collection[Event]) -> None:
+        """Newer ones, with the sequences from `first` on."""
+        runs, newest = self._runs, first + len(events) - 1
+        if runs and (last := runs[-1])[1] == first - 1:
+            last[1] = newest
+        else:
+            runs.append([first, newest])
+        self.events.extend(events)
+        self.bytes += sum([event.size for event in events])
 
     def popleft(self) -> Entry:
         """Take the oldest."""

@@ -5,10 +5,13 @@ Law 2: bounded by bytes, by count and by the age of its oldest entry; a full one
 Law 3: events are in the backlog. Those that its client is given and that wait here are counted there, until the socket
 has taken them; `hand_over` has it keep them itself, once anybody asks for them or the client goes.
 Law 4: where nothing waits, a frame may go to the socket without ever having been an entry.
+Law 5: of events that stay when they are written, the last few are here, and are told to the backlog together, or when
+it is asked: a publish touches nothing else of a receiver.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -21,6 +24,10 @@ from gatewayd.core.settings import Settings
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
+UNTOLD = 64
+"""How many written events the backlog is not told of at the most, each of at most `UNTOLD_BYTES`: so many may be kept
+beyond the resume bounds."""
+UNTOLD_BYTES = 2048
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
 CONTROL = 8
@@ -59,7 +66,7 @@ class Outbox(Source):
     """
 
     __slots__ = (
-        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "given", "max_age",
+        "_entries", "_offset", "_retains", "_sent_in", "_untold", "backlog", "charged", "events", "finished", "given", "max_age",
         "max_bytes", "max_events", "pace", "send", "waiting", "wake",
     )  # fmt: skip
 
@@ -82,6 +89,7 @@ class Outbox(Source):
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
         self._retains = False
+        self._untold: list[Event] | None = None  # written and kept; None where not every event is
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -100,6 +108,7 @@ class Outbox(Source):
         """From here on the client is given the events of this backlog."""
         self.backlog = backlog
         self._retains = backlog.policy.retention is not Retention.WRITTEN
+        self._untold = [] if backlog.policy.keeps_all else None
         backlog.attach(self)
 
     def push(self, data: bytes, now: float, *, free: bool = False) -> bool:
@@ -128,7 +137,11 @@ class Outbox(Source):
                 sent = 0
             if sent == len(data):
                 self.given += 1
-                if self._retains:
+                if (untold := self._untold) is not None:
+                    untold.append(event)
+                    if len(untold) == UNTOLD or event.size > UNTOLD_BYTES:
+                        self.report(now)
+                elif self._retains:
                     backlog.retain(event, now)
                 return True
             self._offset = sent
@@ -245,12 +258,22 @@ class Outbox(Source):
                 backlog.wrote(replayed)
             if given:
                 self.waiting -= len(given)
-                if self._retains:
+                if self._untold is not None:
+                    self._untold += given
+                    self.report()
+                elif self._retains:
                     backlog.retain_all(backlog.given - self.waiting - len(given) + 1, given)
         return bool(replayed or given)
 
+    def report(self, now: float = -math.inf) -> None:
+        """Have the backlog keep what was written of late."""
+        if self._untold and self.backlog is not None:
+            written, self._untold = self._untold, []
+            self.backlog.retain_all(self.backlog.given - self.waiting - len(written) + 1, written, now)
+
     def hand_over(self) -> None:
         """Have the backlog itself keep the events that wait here."""
+        self.report()
         if not self.waiting or self.backlog is None:
             return
         sequence, kept = self.backlog.given - self.waiting, deque[Entry]()

@@ -30,6 +30,11 @@ class Policy:
     acknowledges: bool = Factory(lambda self: self.retention is Retention.ACKNOWLEDGED, takes_self=True)
     """Clients show what they have, whatever is kept for it."""
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every event stays when it is written."""
+        return self.retention is not Retention.WRITTEN and self.names is None
+
     def keeps(self, event: Event) -> bool:
         """Whether an event stays when it is written."""
         return self.retention is not Retention.WRITTEN and (self.names is None or event.name in self.names)

@@ -46,6 +46,7 @@ class Hub:
         observers: Sequence[Observer] = (),
     ) -> None:  # fmt: skip
         store, self.limits = store or Nowhere(), limits or HubLimits()
+        self._journaled = not isinstance(store, Nowhere)
         self.clock = clock
         self.timers = Timers()
         self.totals = Totals()
@@ -56,7 +57,7 @@ class Hub:
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
         self.channels = Channels(self.realms, self.observers)
         self.registry = Registry(
-            clock, self.realms, self.timers, limit, not isinstance(store, Nowhere),
+            clock, self.realms, self.timers, limit, self._journaled,
             lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
         )  # fmt: skip
         self.delivery = Delivery(
@@ -71,7 +72,8 @@ class Hub:
         """Register the behaviour that serves a listener."""
         self.behaviours[behaviour.listener] = behaviour
         self.realms.serve(behaviour)
-        self.delivery.serve(behaviour.policy)
+        if self._journaled:
+            self.delivery.serve(behaviour.policy)
 
     # --- the life of a session ------------------------------------------------------------------------------
 
