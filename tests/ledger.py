@@ -69,7 +69,7 @@ WIRE = Wire(
         Cause.RATE_LIMITED: Ending(4404),
         Cause.INVALID_SEQUENCE: Ending(4407),
     },
-    number=lambda sequence: b'"seq":%d,' % sequence,
+    number=b'{"seq":%d,',
 )
 
 

@@ -32,11 +32,13 @@ class Source:
     publish would touch one object more for each of its receivers. This one is that of a session without a client.
     """
 
-    __slots__ = ()
-    given = 0
-    """Events that were given through it."""
-    waiting = 0
-    """The newest of them, which the backlog does not keep itself."""
+    __slots__ = ("given", "waiting")
+
+    def __init__(self) -> None:
+        self.given = 0
+        """The newest sequence."""
+        self.waiting = 0
+        """How many of the newest events the backlog does not keep itself."""
 
     def hand_over(self) -> None:
         """Let the backlog keep them itself (`take_back`)."""
@@ -77,7 +79,7 @@ class Backlog:
         seen all the same; until a client comes."""
         self.source: Source = NO_CLIENT
         """The outbox whose writes count."""
-        self._given = 0  # without what the source has counted
+        self._given = 0  # while there is no source to count
         self._ahead = NOTHING  # not written
         self._behind = NOTHING  # written, and kept
         self._forgotten = 0  # the newest that was written, and is kept no more though it was not acknowledged
@@ -90,11 +92,15 @@ class Backlog:
     @property
     def given(self) -> int:
         """The newest sequence."""
-        return self._given + self.source.given
+        source = self.source
+        return self._given if source is NO_CLIENT else source.given
 
     @given.setter
     def given(self, sequence: int) -> None:
-        self._given = sequence - self.source.given
+        if self.source is NO_CLIENT:
+            self._given = sequence
+        else:
+            self.source.given = sequence
 
     def attach(self, source: Source) -> None:
         """A client's outbox counts what it is given from here on."""
@@ -160,8 +166,8 @@ class Backlog:
         source = self.source
         if source is not NO_CLIENT:
             source.hand_over()
-        self._given += 1
-        self.take_back(self._given + source.given, event)
+        self.given = sequence = self.given + 1
+        self.take_back(sequence, event)
 
     def take_back(self, sequence: int, event: Event) -> None:
         """An event that was given, and that the socket has not taken, is kept in here."""

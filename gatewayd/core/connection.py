@@ -43,8 +43,6 @@ class NoPings:
 
 
 NO_PINGS = NoPings()
-_UNMADE = ("", "")
-"""As the key of a frame: there is none that could be ready."""
 
 
 class Connection:
@@ -52,9 +50,9 @@ class Connection:
 
     __slots__ = (
         "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_mute", "_next_beat", "_owed",
-        "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by", "last_heard",
-        "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said", "session", "settings",
-        "state", "variant", "verdict", "wire",
+        "_own", "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by",
+        "last_heard", "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said", "session",
+        "settings", "state", "variant", "verdict", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -95,8 +93,8 @@ class Connection:
         """From here on everything is encoded in this variant, by the client's own codec where it has one."""
         self.variant = variant
         self.codec = codec or self.codec
-        shared = self.codec is None and self.wire.number is None
-        self._frames = self.wire.key(variant) if shared else _UNMADE
+        self._own = self.wire.own(self.codec)
+        self._frames = self.wire.key(variant, own=self._own)
 
     def serve(self, stop: Callable[[], None], pings: Pings) -> None:
         """The tasks that serve this client are there; `stop` ends them."""
@@ -127,7 +125,9 @@ class Connection:
         """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now."""
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
-        frame = event.frames.get(self._frames) or self.wire.frame(event, self.variant, self.outbox.next, self.codec)
+        frame = event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own)
+        if self._own:
+            frame = self.wire.finish(frame, self.variant, self.outbox.given + 1, self.codec)
         if self.outbox.give(frame, event, now):
             return True
         self.end(self._overrun())

@@ -68,7 +68,7 @@ FAULTS: Mapping[State, Mapping[type, Cause]] = {
     State.RESUMED: {e.Identify: Cause.ALREADY_IDENTIFIED},
 }
 
-IDENTIFIED = frozenset({State.READY, State.RESUMED})
+IDENTIFIED = (State.READY, State.RESUMED)  # no set: an enum's hash is a call in Python
 ENDED = frozenset({State.CLOSING, State.CLOSED})
 
 

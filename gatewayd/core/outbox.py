@@ -66,14 +66,15 @@ class Outbox(Source):
     """
 
     __slots__ = (
-        "_entries", "_offset", "_retains", "_sent_in", "_untold", "backlog", "charged", "events", "finished", "given", "max_age",
-        "max_bytes", "max_events", "pace", "send", "waiting", "wake",
+        "_entries", "_offset", "_retains", "_sent_in", "_untold", "backlog", "charged", "events", "finished",
+        "max_age", "max_bytes", "max_events", "pace", "send", "wake",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
         pace: Pace = _Never,
     ) -> None:  # fmt: skip
+        super().__init__()
         self.max_bytes = settings.outbox_bytes
         self.max_events = settings.outbox_events
         self.max_age = settings.outbox_age
@@ -83,8 +84,6 @@ class Outbox(Source):
         self.charged = 0
         """Bytes that count against the bound: replayed events and control frames do not."""
         self.events = 0
-        self.given = self.waiting = 0
-        """As `Source`."""
         self.finished = False
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
@@ -97,7 +96,7 @@ class Outbox(Source):
     @property
     def next(self) -> int:
         """The sequence that the next event gets."""
-        return 1 if self.backlog is None else self.backlog.given + 1
+        return 1 if self.backlog is None else self.given + 1
 
     @property
     def size(self) -> int:

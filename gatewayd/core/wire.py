@@ -12,7 +12,8 @@ from gatewayd.core import events as e
 from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
 from gatewayd.core.codec import Codec
 from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
-from gatewayd.core.encode import encode, json, packed
+from gatewayd.core.encode import ZLIB, encode, json, packed
+from gatewayd.core.frame import frame
 
 Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
 Encoder = Callable[[Any], object | None] | Mapping[str, Any]
@@ -54,9 +55,9 @@ class Wire:
     shown: Callable[[e.Event, str], object] | None = None
     """Where an event looks different to some clients: its payload for those of a variant, in the place of a row of
     `encoders`. It is encoded once for each variant."""
-    number: Callable[[int], bytes] | None = None
-    """Where clients see the sequence of each event: the first members of its JSON object, as in `b'"s":7,'`. The rest
-    is encoded once, however many receive it."""
+    number: bytes | None = None
+    """Where clients see the sequence of each event: how its JSON object begins, as `b'{"s":%d,'`. The rest is encoded
+    once, however many receive it."""
     any_message_is_life: bool = False
     binary: bool = False
     """JSON is taken in a binary message too."""
@@ -65,7 +66,7 @@ class Wire:
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
     _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
-    _keys: dict[tuple[str, bool], tuple[str, str]] = field(init=False, factory=dict)
+    _keys: dict[str, tuple[str, str]] = field(init=False, factory=dict)
 
     @decoders.default
     def _decoders(self) -> Mapping[int | str, Decoder]:
@@ -118,24 +119,35 @@ class Wire:
         payload = encoder(event) if encoder is not None else None
         return None if payload is None else encode(payload, variant, codec)
 
-    def key(self, variant: str, *, bare: bool = False) -> tuple[str, str]:
-        """Under which an event's frame, or its `bare` JSON, is in `Event.frames`; one value for all connections."""
-        key = self._keys.get((variant, bare))
-        if key is None:
-            key = self._keys[variant, bare] = (self.name, f"{variant} bare" if bare else variant)
-        return key
+    def own(self, codec: Codec | None) -> bool:
+        """Whether frames are each client's own: what is found in `Event.frames` is then no more than their JSON."""
+        return self.number is not None or codec is not None
+
+    def key(self, variant: str, *, own: bool = False) -> tuple[str, str]:
+        """Under which an event's frame, or its JSON, is in `Event.frames`; one value for all connections."""
+        kind = f"{variant if self.shown is not None else ''} own" if own else variant
+        return self._keys.setdefault(kind, (self.name, kind))
+
+    def make(self, event: e.Event, variant: str, *, own: bool) -> bytes:
+        """What is the same for all clients of a variant, made once however many receive it."""
+        payload = self._shown(event, variant)
+        made = json(payload) if own else encode(payload, variant)
+        if self.number is not None:
+            made = made[1:]  # `number` goes before it, with its own "{"
+        event.frames[self.key(variant, own=own)] = made
+        return made
+
+    def finish(self, made: bytes, variant: str, sequence: int, codec: Codec | None) -> bytes:
+        """One client's own frame, of what is the same for all."""
+        if self.number is not None:
+            made = self.number % sequence + made
+        return frame(made) if codec is None and variant != ZLIB else packed(made, variant, codec)
 
     def frame(self, event: e.Event, variant: str, sequence: int = 0, codec: Codec | None = None) -> bytes:
-        """The frame of an event: made once a variant however many receive it, but for what is its client's own."""
-        bare = self.number is not None or codec is not None
-        key = self.key(variant if self.shown is not None or not bare else "", bare=bare)
-        made = event.frames.get(key)
-        if made is None:
-            payload = self._shown(event, variant)
-            made = event.frames[key] = json(payload) if bare else encode(payload, variant)
-        if not bare:
-            return made
-        return packed(made if self.number is None else b"{" + self.number(sequence) + made[1:], variant, codec)
+        """The frame of an event for one client."""
+        own = self.own(codec)
+        made = event.frames.get(self.key(variant, own=own)) or self.make(event, variant, own=own)
+        return self.finish(made, variant, sequence, codec) if own else made
 
     def _shown(self, event: e.Event, variant: str) -> object:
         if self.shown is not None:

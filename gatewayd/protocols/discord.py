@@ -122,7 +122,7 @@ WIRE = Wire(
         e.BeatAck: {"op": 11},
     },
     shown=_shown,
-    number=lambda sequence: b'"s":%d,' % sequence,
+    number=b'{"s":%d,',
     endings={
         **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
         Own.INVALID_SESSION: Ending(None, payload=ANEW),
