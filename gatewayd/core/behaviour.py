@@ -5,7 +5,7 @@ A behaviour serves one listener. It decides; the wire translates; hub, journal a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -160,9 +160,9 @@ class Behaviour(Generic[Options]):
         """Whether exactly one subscriber should get this event."""
         return False
 
-    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
-        """Whether this subscriber should get this event."""
-        return True
+    def hears(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
+        """Which subscribers should get this event: what is asked for each of them; None is all."""
+        return None
 
     def published(self, channel: str, name: str, data: Any) -> None:
         """After a backend's event is in every outbox: its effects."""

@@ -51,7 +51,7 @@ class Realm:
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
         self._says: dict[str, Callable[[str], bool]] = {}
-        self._filters: dict[str, Callable[[Session, str, str, Any], bool]] = {}
+        self._filters: dict[str, Callable[[str, str, Any], Callable[[Session], bool] | None]] = {}
         # By kind of channel: the channels whose sessions hear all of it, if they are of these listeners.
         self._wider: dict[str, dict[str, set[str]]] = {}
         self._shared: dict[Hashable, Any] = {}
@@ -123,7 +123,9 @@ class Realm:
         unsubscribed on the way.
         """
         subscribers = self.hearing(channel)
-        filters, mute = self._filters, self._mute(name)
+        asked = {listener: hears(channel, name, data) for listener, hears in self._filters.items()}
+        filters = {listener: passes for listener, passes in asked.items() if passes is not None}
+        mute = self._mute(name)
         if not filters and not mute and besides is None and not protocol and not deaf:
             return list(subscribers)
         return [
@@ -133,7 +135,7 @@ class Realm:
             and session.listener not in mute
             and (not protocol or session.protocol == protocol)
             and session.protocol not in deaf
-            and ((hears := filters.get(session.listener)) is None or hears(session, channel, name, data))
+            and ((passes := filters.get(session.listener)) is None or passes(session))
         ]
 
     def present(self, channel: str, name: str, protocol: str = "") -> list[tuple[int, Session]]:

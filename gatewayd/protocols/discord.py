@@ -260,9 +260,9 @@ class Discord(Behaviour[forms.Options]):
         except NoBackend:
             return
 
-    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
+    def hears(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
         """What its intents let pass, of the guilds of its shard."""
-        return self._filter.passes(session.metadata, channel, name, data)
+        return self._filter.of(channel, name, data)
 
 
 PROTOCOL = Protocol(

@@ -4,8 +4,11 @@ guilds of its shard; and what a message is without its content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gatewayd.core.session import Session
 
 _MESSAGES = "MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE"
 _REACTIONS = "MESSAGE_REACTION_ADD MESSAGE_REACTION_REMOVE MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI"
@@ -58,6 +61,8 @@ MOST_SHARDS = 1 << 16
 """Of one bot; the largest have some thousands."""
 MESSAGES = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
 MESSAGE_CONTENT = 1 << INTENTS["MESSAGE_CONTENT"][0]
+EVERY = -1
+"""The mask of an event that needs no intent."""
 _CONTENT: Mapping[str, Any] = {"content": "", "embeds": [], "attachments": [], "components": []}
 
 
@@ -108,17 +113,24 @@ class Filter:
     def __init__(self, more: Mapping[str, int]) -> None:
         self._events = {**EVENTS, **{name: (mask, 0) for name, mask in more.items()}}
 
-    def passes(self, known: Mapping[str, Any], channel: str, name: str, data: Any) -> bool:
-        """Whether a session with these `intents` and `shard` gets an event; unknown ones pass."""
-        masks, guild = self._events.get(name), guild_of(channel, name, data)
-        if masks is not None:
-            in_guild, direct = masks
-            if not known["intents"] & (direct if guild is None and direct else in_guild):
+    def of(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
+        """What tells, by its `intents` and `shard`, whether a session gets an event; unknown ones pass."""
+        (in_guild, direct), guild = self._events.get(name, (EVERY, 0)), guild_of(channel, name, data)
+        mask = direct if guild is None and direct else in_guild
+        if guild is None and direct:
+            guild = 0  # direct messages are for the first shard
+        if guild is None or channel[:8] == "session:":
+            return None if mask == EVERY else lambda session: bool(session.metadata["intents"] & mask)
+        place = guild >> 22
+
+        def passes(session: Session) -> bool:
+            known = session.metadata
+            if not known["intents"] & mask and mask != EVERY:
                 return False
-            if guild is None and direct:
-                guild = 0  # direct messages are for the first shard
-        shard = known["shard"]
-        return shard is None or guild is None or channel[:8] == "session:" or (guild >> 22) % shard[1] == shard[0]
+            shard = known["shard"]
+            return shard is None or place % shard[1] == shard[0]
+
+        return passes
 
 
 def guild_of(channel: str, name: str, data: Any) -> int | None:

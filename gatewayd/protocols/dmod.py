@@ -6,7 +6,7 @@ misspellings are the protocol's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatewayd.core import events as e
@@ -218,12 +218,13 @@ class Dmod(Applications):
             self._leave(session)
         self.reply(connection, command, {"success": connected})
 
-    def hears(self, session: Session, channel: str, name: str, data: Any) -> bool:
+    def hears(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
         """A change of privileges is for the user whose they are."""
         if name != "GUILD_PRIVILEGE_UPDATE":
-            return True
+            return None
+        user = data.get("id") if isinstance(data, dict) else None
         # Basic access has no key, which must not equal an id that is missing.
-        return session.key is not None and isinstance(data, dict) and data.get("id") == session.key
+        return lambda session: session.key is not None and session.key == user
 
 
 def _known(answer: Any) -> bool:
