@@ -266,9 +266,10 @@ class Outbox(Source):
 
     def report(self, now: float = -math.inf) -> None:
         """Have the backlog keep what was written of late."""
-        if self._untold and self.backlog is not None:
+        if self._untold:
+            assert self.backlog is not None
             written, self._untold = self._untold, []
-            self.backlog.retain_all(self.backlog.given - self.waiting - len(written) + 1, written, now)
+            self.backlog.retain_all(self.given - self.waiting - len(written) + 1, written, now)
 
     def hand_over(self) -> None:
         """Have the backlog itself keep the events that wait here."""

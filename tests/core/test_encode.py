@@ -11,7 +11,7 @@ from gatewayd.core.encode import TEXT, ZLIB, encode
 from gatewayd.core.frame import frame
 
 
-@pytest.mark.parametrize(("size", "head"), [(125, 2), (126, 4), (65535, 4), (65536, 10)])
+@pytest.mark.parametrize(("size", "head"), [(125, 2), (126, 4), (4095, 4), (4096, 4), (65535, 4), (65536, 10)])
 def test_lengths(size: int, head: int) -> None:
     made = frame(b"x" * size)
     assert made[0] == 0x81

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.backlog import Backlog
+from gatewayd.core.backlog import NO_CLIENT, Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
+from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, UNTOLD, UNTOLD_BYTES, Outbox
 from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.settings import Settings
 
@@ -221,6 +223,46 @@ def test_where_nothing_is_kept_what_leaves_at_once_leaves_nothing_behind() -> No
     backlog = attached(box)
     assert box.give(b"first", event(1), 0.0)
     assert (backlog.given, backlog.written, backlog.kept) == (1, 1, 0)
+
+
+def written_at_once(count: int, policy: Policy, size: int = 1) -> tuple[Outbox, Backlog]:
+    box, _, tick = at_once(100)
+    backlog = Backlog(policy, max_events=1000, max_bytes=10**9)
+    box.attach(backlog)
+    for number in range(count):
+        tick.number = number
+        assert box.give(b"x", Event("c", "E", "x" * size, float(number)), float(number))
+    return box, backlog
+
+
+ASKED: dict[str, Callable[[Backlog], object]] = {
+    "entries": lambda backlog: backlog.entries(),
+    "kept": lambda backlog: backlog.kept,
+    "floor": lambda backlog: backlog.floor,
+    "missing": lambda backlog: backlog.missing(0, 0.0),
+    "acknowledge": lambda backlog: backlog.acknowledge(1),
+    "append": lambda backlog: backlog.append(event(9)),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_backlog_is_told_of_what_was_written_of_late_whatever_it_is_asked(asked: str) -> None:
+    box, backlog = written_at_once(3, Policy(Retention.ACKNOWLEDGED))
+    ASKED[asked](backlog)
+    box.backlog = None  # whatever comes now, the outbox does not tell it
+    backlog.attach(NO_CLIENT)
+    first = 2 if asked == "acknowledge" else 1
+    assert [sequence for sequence, _ in backlog.entries()] == [*range(first, 4), *([4] if asked == "append" else [])]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "untold"), [(UNTOLD - 1, 1, UNTOLD - 1), (UNTOLD + 9, 1, 9), (3, UNTOLD_BYTES, 0)]
+)
+def test_no_more_than_so_many_small_events_are_kept_beyond_the_bounds(count: int, size: int, untold: int) -> None:
+    box, backlog = written_at_once(count, Policy(Retention.LATEST), size=size)
+    box.backlog = None
+    backlog.attach(NO_CLIENT)
+    assert backlog.kept == count - untold
 
 
 def test_of_a_frame_that_is_half_out_the_rest_waits() -> None:

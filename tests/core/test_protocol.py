@@ -81,9 +81,7 @@ def test_where_clients_see_the_sequence_all_but_that_is_encoded_once() -> None:
         return {"op": 0, "d": event.body}
 
     encoded: list[Event] = []
-    wire = evolve(
-        registry.PROTOCOLS["utilbot"].wire, encoders={Event: encoder}, number=b'{"s":%d,'
-    )
+    wire = evolve(registry.PROTOCOLS["utilbot"].wire, encoders={Event: encoder}, number=b'{"s":%d,')
     event = Event("c", "E", {"x": [1]}, 0.0)
     assert frames(wire.frame(event, TEXT, 7) + wire.frame(event, ZLIB, 8)) == [
         ("text", {"s": 7, "op": 0, "d": {"x": [1]}}),
