@@ -13,6 +13,8 @@ import zstandard
 
 from gatewayd.core.frame import frame
 
+ZLIB_LEVEL = 6
+
 
 class Codec(Protocol):
     """Makes the frames of one client. `memory` is what it takes for that, in bytes."""
@@ -27,7 +29,8 @@ class Codec(Protocol):
 class ZlibStream:
     """One zlib stream (RFC 1950) for all messages; each ends with the empty block of a sync flush, 00 00 FF FF.
 
-    `window_bits` of 9 to 15 and `level` of 1 to 9 say how well it compresses, and what that takes.
+    `window_bits` of 9 to 15 and `level` of 1 to 9 (0: 6, zlib's own default) say how well it compresses, and what that
+    takes.
     """
 
     __slots__ = ("_compress", "_flush", "memory")
@@ -35,7 +38,7 @@ class ZlibStream:
 
     def __init__(self, level: int, window_bits: int) -> None:
         effort = min(9, max(1, window_bits - 7))  # zlib's own proportion: 15 bits go with 8
-        stream = zlib.compressobj(level, zlib.DEFLATED, window_bits, effort)
+        stream = zlib.compressobj(level or ZLIB_LEVEL, zlib.DEFLATED, window_bits, effort)
         self._compress, self._flush = stream.compress, stream.flush
         self.memory = (1 << (window_bits + 2)) + (1 << (effort + 9))  # zconf.h
 
@@ -44,14 +47,16 @@ class ZlibStream:
 
 
 class ZstdStream:
-    """One Zstandard frame (RFC 8878) for all messages, each of which ends with its block."""
+    """One Zstandard frame (RFC 8878) for all messages, each of which ends with its block. `level` 0 is 1: of small
+    messages the higher ones make little less, and take several times as long.
+    """
 
     __slots__ = ("_compress", "_flush", "memory")
     name = "zstd-stream"
 
     def __init__(self, level: int, window_bits: int) -> None:
         bits = max(10, window_bits)  # zstd has no smaller window, and sizes its tables for the source
-        chosen = zstandard.ZstdCompressionParameters.from_level(level, source_size=1 << bits, window_log=bits)
+        chosen = zstandard.ZstdCompressionParameters.from_level(level or 1, source_size=1 << bits, window_log=bits)
         stream = zstandard.ZstdCompressor(compression_params=chosen).compressobj()
         self._compress, self._flush = stream.compress, stream.flush
         self.memory = chosen.estimated_compression_context_size()
@@ -72,4 +77,4 @@ class ZlibPayloads:
         self._level = level
 
     def frame(self, payload: bytes) -> bytes:
-        return frame(zlib.compress(payload, self._level), binary=True)
+        return frame(zlib.compress(payload, self._level or ZLIB_LEVEL), binary=True)

@@ -101,8 +101,8 @@ class Options(FormOptions):
     """Whether bots without the intent MESSAGE_CONTENT see what others write."""
     payload_compression: bool = False
     """Whether `compress: true` in an identify has an effect, where the transport is not compressed."""
-    compress_level: int = field(default=6, validator=[validators.ge(1), validators.le(9)])
-    """Of everything that is compressed: 1 is the fastest, 9 makes the least."""
+    compress_level: int = field(default=0, validator=[validators.ge(0), validators.le(9)])
+    """Of everything that is compressed: 1 is the fastest, 9 makes the least; 0 is 6 for zlib and 1 for zstd."""
     window_bits: int = field(default=12, validator=[validators.ge(9), validators.le(15)])
     """Of a compressed stream: 12 takes 32 KB for each client, 15 (Discord's own) 256 KB."""
 
