@@ -153,11 +153,12 @@ class Backlog:
             return self._ahead.after(after)
         return self._behind.after(after) + self._ahead.after(after)
 
-    def missing(self, cursor: int, now: float) -> int:
-        """How many events behind a cursor are not kept any more: whoever goes on from there will never get them."""
+    def whole_from(self, cursor: int, now: float) -> bool:
+        """Whether a client can be at this cursor, and can still be given all that is behind it."""
         self.source.report()
         self._forget(now)
-        return max(0, self.given - cursor - len(self.entries(cursor)) - self._left_out(cursor))
+        behind = self.given - self._left_out(cursor) - cursor
+        return self.covers(cursor) and behind <= len(self.entries(cursor))
 
     # --- given ----------------------------------------------------------------------------------------------
 

@@ -127,13 +127,10 @@ class Behaviour(Generic[Options]):
         """The protocol's own fields of hello, beside the interval."""
         return {}
 
-    def accepted(self, connection: Connection, handshake: Handshake) -> None:
-        """Right before hello: the place to set what the request chose for this client (a codec), and to note what
-        identify has to know of it.
-        """
-
     def greeting(self, connection: Connection, handshake: Handshake) -> None:
-        """Right after hello: the place to set what the request chose for all that follows (a variant)."""
+        """Right before hello: set what the request chose for this client, and note what has to be known of it later.
+        A codec makes the frame of hello too; a variant holds for what comes behind that.
+        """
 
     async def identify(self, connection: Connection, identify: Identify) -> Admission:
         """Say who this is, or raise `Disconnect`."""
@@ -192,10 +189,11 @@ class Behaviour(Generic[Options]):
 
     def keep(self, session: Session) -> Any:
         """What the protocol remembers of a session, as JSON can say it: for the journal."""
-        return None
+        return session.data
 
     def restore(self, session: Session, kept: Any) -> None:
         """The session comes back from the journal; `kept` is what `keep` gave, perhaps by an older version."""
+        session.data = kept
 
     def ended(self, session: Session) -> None:
         """The session is over; give back what it held."""

@@ -49,8 +49,8 @@ class Connection:
     """One client. `stop` is called when a verdict was passed from outside; wrong keys are counted by `address`."""
 
     __slots__ = (
-        "_answered_at", "_asked_at", "_busy_since", "_frames", "_looked_at", "_marked", "_mute", "_next_beat", "_owed",
-        "_own", "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by",
+        "_answered_at", "_asked_at", "_broken", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat",
+        "_owed", "_own", "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by",
         "last_heard", "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said", "session",
         "settings", "state", "variant", "verdict", "wire",
     )  # fmt: skip
@@ -86,7 +86,7 @@ class Connection:
         self.note: Any = None
         """What its protocol keeps of this client."""
         self.codec: Codec | None = None
-        self._mute = False  # a frame of the codec's was not sent: whatever it makes now cannot be read
+        self._broken = False  # a frame of the codec's was not sent: whatever it makes now cannot be read
         self.speak(TEXT)
 
     def speak(self, variant: str, codec: Codec | None = None) -> None:
@@ -135,16 +135,18 @@ class Connection:
 
     def cut(self) -> None:
         """The session goes on without this client: nothing more of its events is written to it."""
-        compressed = self.codec is not None
-        self._mute = (self.outbox.cut(stream=compressed) and compressed) or self._mute
+        if self.outbox.cut(stream=self.codec is not None):
+            self._broken = self.codec is not None
 
     def _overrun(self) -> Disconnect:
-        self._mute = self.codec is not None
+        self._broken = self.codec is not None
         return Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
 
     def greet(self, now: float, extra: Mapping[str, Any] | None = None) -> None:
-        """Say hello; the deadlines start here."""
+        """Say hello, in no variant yet; the deadlines start here."""
+        variant, self.variant = self.variant, TEXT
         self.send(e.Hello(self.settings.interval, extra or {}), now)
+        self.variant = variant
         self.last_life = self._looked_at = now
         if self.settings.identify_timeout is not None:
             self.identify_by = now + self.settings.identify_timeout
@@ -331,6 +333,6 @@ class Connection:
         """Say what goes before the close frame, and tell with which code and reason to close."""
         ending = self.wire.ending(verdict.cause)
         self.state = step(self.state, e.Closing)
-        if ending.payload is not None and not self._mute:
+        if ending.payload is not None and not self._broken:
             self.outbox.push(encode(ending.payload(verdict), self.variant, self.codec), now, free=True)
         return 1008 if ending.code is None else ending.code, ending.reason_for(verdict)

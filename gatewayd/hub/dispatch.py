@@ -19,9 +19,8 @@ async def greet(
     hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake, claim: e.Identify | None
 ) -> None:
     """Say hello; a claim that the request itself made counts as identify right after it."""
-    behaviour.accepted(connection, handshake)
-    connection.greet(hub.clock(), behaviour.hello())
     behaviour.greeting(connection, handshake)
+    connection.greet(hub.clock(), behaviour.hello())
     if claim is not None:
         session = session_of(connection)
         assert session is not None

@@ -246,7 +246,7 @@ class Hub:
         events: list[Event] = []
         receivers: list[Session] = []
         for aim in found:
-            hearing = aim.realm.receivers(channel, name, data, besides, aim.one, aim.deaf)
+            hearing = aim.realm.receivers(channel, name, data, besides, aim.one, aim.mute)
             if aim.one:
                 events.append(delivery.event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
                 delivery.refuse_too_big(events[-1], hearing)

@@ -50,10 +50,9 @@ class Realm:
         self.behaviours: dict[str, Behaviour[Any]] = {}  # by listener
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
-        self._says: dict[str, Callable[[str], bool]] = {}
+        self._says: dict[str, Callable[[str], bool]] = {}  # by protocol
         self._filters: dict[str, Callable[[str, str, Any], Callable[[Session], bool] | None]] = {}
-        # By kind of channel: the channels whose sessions hear all of it, if they are of these listeners.
-        self._wider: dict[str, dict[str, set[str]]] = {}
+        self._wider: dict[str, dict[str, str]] = {}  # by kind of channel and protocol: whose sessions hear all of it
         self._shared: dict[Hashable, Any] = {}
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
@@ -64,11 +63,11 @@ class Realm:
             known.append(behaviour)
             self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
         for kind, wide in behaviour.hears_all.items():
-            self._wider.setdefault(kind, {}).setdefault(wide, set()).add(behaviour.listener)
+            self._wider.setdefault(kind, {})[behaviour.port.protocol] = wide
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
         if type(behaviour).says is not Behaviour.says:
-            self._says[behaviour.listener] = behaviour.says
+            self._says[behaviour.port.protocol] = behaviour.says
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the realm share under one name, made at the first asking."""
@@ -109,32 +108,31 @@ class Realm:
             return subscribers
         more = [
             session
-            for wide, listeners in wider.items()
+            for protocol, wide in wider.items()
             for session in self.channels.get(wide, ())
-            if session.listener in listeners and session not in subscribers
+            if session.protocol == protocol and session not in subscribers
         ]
         return [*subscribers, *more] if subscribers else more
 
     def receivers(
         self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = "",
-        deaf: Collection[str] = (),
+        mute: Collection[str] = (),
     ) -> list[Session]:  # fmt: skip
-        """Who hears an event, but for sessions of `deaf` protocols; a copy, since a receiver that is full is
+        """Who hears an event, but for sessions of `mute` protocols; a copy, since a receiver that is full is
         unsubscribed on the way.
         """
         subscribers = self.hearing(channel)
         asked = {listener: hears(channel, name, data) for listener, hears in self._filters.items()}
         filters = {listener: passes for listener, passes in asked.items() if passes is not None}
-        mute = self._mute(name)
-        if not filters and not mute and besides is None and not protocol and not deaf:
+        mute = self._mute(name).union(mute)
+        if not filters and not mute and besides is None and not protocol:
             return list(subscribers)
         return [
             session
             for session in subscribers
             if session is not besides
-            and session.listener not in mute
+            and session.protocol not in mute
             and (not protocol or session.protocol == protocol)
-            and session.protocol not in deaf
             and ((passes := filters.get(session.listener)) is None or passes(session))
         ]
 
@@ -146,13 +144,13 @@ class Realm:
             for session in self.channels.get(channel, ())
             if session.connection
             and session.connection.open
-            and session.listener not in mute
+            and session.protocol not in mute
             and (not protocol or session.protocol == protocol)
         ]
 
     def _mute(self, name: str) -> set[str]:
-        """Listeners whose protocol has no words for such an event, whoever has subscribed their sessions to it."""
-        return {listener for listener, says in self._says.items() if not says(name)}
+        """Protocols without words for such an event, whoever has subscribed their sessions to it."""
+        return {protocol for protocol, says in self._says.items() if not says(name)}
 
     def rows(self) -> Iterator[Row]:
         """All rows that there have to be of what this realm keeps, sessions and events apart."""
@@ -164,28 +162,28 @@ class Realm:
 @define(eq=False)
 class Aim:
     """One realm that an event goes to. `one` names the protocol whose sessions are to get it once; "" is everybody.
-    `deaf` protocols cannot say it.
+    `mute` protocols cannot say it.
     """
 
     realm: Realm
     behaviours: tuple[Behaviour[Any], ...]
     one: str = ""
-    deaf: frozenset[str] = frozenset()
+    mute: frozenset[str] = frozenset()
 
     def check(self, channel: str, name: str, data: Any) -> None:
         """Find the protocols that cannot say it. Raises the `Unpublishable` of the first if none of them can."""
-        deaf: dict[Behaviour[Any], Unpublishable] = {}
+        mute: dict[Behaviour[Any], Unpublishable] = {}
         for behaviour in self.behaviours:
             try:
                 behaviour.check(channel, name, data)
             except Unpublishable as why:
-                deaf[behaviour] = why
-        if not deaf:
+                mute[behaviour] = why
+        if not mute:
             return
-        if len(deaf) == len(self.behaviours):
-            raise deaf[self.behaviours[0]]
-        self.behaviours = tuple(behaviour for behaviour in self.behaviours if behaviour not in deaf)
-        self.deaf = frozenset(behaviour.port.protocol for behaviour in deaf)
+        if len(mute) == len(self.behaviours):
+            raise mute[self.behaviours[0]]
+        self.behaviours = tuple(behaviour for behaviour in self.behaviours if behaviour not in mute)
+        self.mute = frozenset(behaviour.port.protocol for behaviour in mute)
 
 
 @define(eq=False)

@@ -144,12 +144,8 @@ class Discodo(Behaviour[Options]):
     voice_clients = 10_000
     """Of one session, which are written to the journal with it: more guilds than one bot's node serves."""
 
-    def keep(self, session: Session) -> Any:
-        """Its voice clients."""
-        return session.data
-
     def restore(self, session: Session, kept: Any) -> None:
-        """As they were."""
+        """Its voice clients, as they were."""
         session.data = msgspec.convert(kept, Voice | None)
         for guild, client in () if session.data is None else session.data.clients.items():
             if client.guild is None:  # a row of a version that kept ids as text

@@ -7,6 +7,7 @@ what is served, and what was chosen here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -16,7 +17,7 @@ from gatewayd.core.behaviour import Admission, Answer, Behaviour, Claim, Grant, 
 from gatewayd.core.close import AnyCause, Cause, Disconnect, Ending, Refused
 from gatewayd.core.codec import Codec, ZlibPayloads, ZlibStream, ZstdStream
 from gatewayd.core.encode import TEXT
-from gatewayd.core.ports import NO_REPLY, NoBackend, Port, Resource
+from gatewayd.core.ports import NoBackend, Port, Resource
 from gatewayd.core.protocol import Protocol, Timing
 from gatewayd.core.rate import Rate
 from gatewayd.core.retention import Policy, Retention
@@ -28,8 +29,6 @@ from gatewayd.protocols import discord_intents as intents
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
 
-HIDDEN = "hidden "
-"""Variant of a bot that may not see what others write: followed by its id."""
 STREAMS: Mapping[str, Callable[[int, int], Codec]] = {"zlib-stream": ZlibStream, "zstd-stream": ZstdStream}
 REPLIES = {"REQUEST_GUILD_MEMBERS": "GUILD_MEMBERS_CHUNK", "REQUEST_SOUNDBOARD_SOUNDS": "SOUNDBOARD_SOUNDS"}
 """The event that the backend's reply to a command is, where that is not the command's own name."""
@@ -51,11 +50,9 @@ class Resume(e.Identify):
     """An identify that goes on with an older session."""
 
 
-def _data(payload: Mapping[str, Any]) -> dict[str, Any]:
-    data = payload.get("d")
-    if type(data) is not dict:
-        raise Disconnect(Cause.INVALID_PAYLOAD, "d is an object")
-    return data
+def _data(payload: Mapping[str, Any]) -> Any:
+    need(payload, {"d": (dict,)})
+    return payload["d"]
 
 
 def _heartbeat(payload: Mapping[str, Any]) -> e.ClientEvent:
@@ -66,15 +63,7 @@ def _heartbeat(payload: Mapping[str, Any]) -> e.ClientEvent:
 
 
 def _command(op: int, name: str) -> Opcode:
-    called = name.replace("_", " ").lower()
-    return Opcode(op, called, "client", lambda payload: e.Command(op, name, _data(payload)))
-
-
-def _shown(event: e.Event, variant: str) -> object:
-    body: Any = event.body
-    if variant != TEXT and event.name in intents.MESSAGES:
-        body = intents.without_content(event.data, variant.removeprefix(HIDDEN))
-    return {"op": 0, "t": event.name, "d": body}
+    return Opcode(op, name.replace("_", " ").lower(), "client", lambda payload: e.Command(op, name, _data(payload)))
 
 
 def _resumed(resumed: e.Resumed) -> object:
@@ -121,12 +110,11 @@ WIRE = Wire(
         e.BeatRequest: {"op": 1, "d": None},
         e.BeatAck: {"op": 11},
     },
-    shown=_shown,
+    shown=lambda event, variant: {"op": 0, "t": event.name, "d": intents.shown(event, variant)},
     number=b'{"s":%d,',
     endings={
         **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
-        Own.INVALID_SESSION: Ending(None, payload=ANEW),
-        Own.TOO_MANY_STARTS: Ending(None, payload=ANEW),
+        **dict.fromkeys((Own.INVALID_SESSION, Own.TOO_MANY_STARTS), Ending(None, payload=ANEW)),
         Own.NOT_JUDGED: Ending(None, payload=AGAIN),  # 4004 would stop a bot for good
         Cause.REPLACED: Ending(4000, payload=ANEW),  # a resume would take the session back, and so on for ever
         Cause.SHUTDOWN: Ending(1012, payload=lambda verdict: {"op": 7, "d": None}),
@@ -151,22 +139,14 @@ class Discord(Behaviour[forms.Options]):
     def __init__(self, listener: str, options: forms.Options, port: Port, interval: float) -> None:
         super().__init__(listener, options, port, interval)
         self._filter = intents.Filter({name: intents.bits(value) for name, value in options.intents.items()})
-        self._starts = forms.starts_of(port, options)
-
-    def keep(self, session: Session) -> Any:
-        """Whose it is: by a digest of the token where that names no bot, and so in the journal alone."""
-        return session.data
-
-    def restore(self, session: Session, kept: Any) -> None:
-        """As it was."""
-        session.data = kept
+        self._forms = forms.Forms(port, options)
 
     async def admit(self, handshake: Handshake) -> e.Identify | None:
         """Version, encoding and compression."""
         query = handshake.query
         if query.get("encoding", "json") != "json":
             raise Refused(400, "this gateway speaks JSON: connect with encoding=json", Cause.INVALID_PAYLOAD)
-        if query.get("compress", "") not in ("", "zlib-stream", "zstd-stream"):
+        if query.get("compress", "") not in ("", *STREAMS):
             raise Refused(400, "compress is zlib-stream or zstd-stream", Cause.INVALID_PAYLOAD)
         if query.get("v", "10") != "10":
             raise Disconnect(Cause.WRONG_VERSION, "this gateway speaks version 10: connect with v=10")
@@ -174,13 +154,12 @@ class Discord(Behaviour[forms.Options]):
 
     async def admit_plain(self, handshake: Handshake) -> Answer | None:
         """What libraries ask before they connect."""
-        return await forms.answer(self.port, self.options, self._starts, handshake)
+        return await self._forms.answer(handshake)
 
-    def accepted(self, connection: Connection, handshake: Handshake) -> None:
+    def greeting(self, connection: Connection, handshake: Handshake) -> None:
         """All that is said is compressed, hello included, where the query asks for it."""
-        connection.note = forms.gateway_url(self.options, handshake.url)
-        stream = STREAMS.get(handshake.query.get("compress", ""))
-        if stream is not None:
+        connection.note = self._forms.url(handshake.url)
+        if stream := STREAMS.get(handshake.query.get("compress", "")):
             connection.speak(TEXT, stream(self.options.compress_level, self.options.window_bits))
 
     async def identify(self, connection: Connection, identify: e.Identify) -> Admission:
@@ -203,38 +182,32 @@ class Discord(Behaviour[forms.Options]):
             raise Disconnect(Own.DISALLOWED_INTENTS)
         if shard is not None and not intents.is_shard(shard):
             raise Disconnect(Own.INVALID_SHARD)
-        if not self._starts.allow(owner, self.port.now()):
+        if not self._forms.starts.allow(owner, self.port.now()):
             raise Disconnect(Own.TOO_MANY_STARTS)
         if claim.get("compress") is True and self.options.payload_compression and connection.codec is None:
             connection.speak(TEXT, ZlibPayloads(self.options.compress_level))
         session = session_of(connection)
         assert session is not None, "a client is given a session before it can identify"
-        ready = forms.ready(self.port, self.options, forms.bot_of(token, grant), session.id, connection.note, shard)
-        connection.note, session.data = ready, owner
-        known = {"bot": ready["user"]["id"], "intents": wanted, "shard": shard}
-        return self._admission(session.id, known, grant)
+        session.data = owner  # by a digest of the token where that names no bot, and so shown to nobody
+        session.metadata.update(bot=self._forms.bot(token, grant), intents=wanted, shard=shard)
+        return self._admission(session, grant)
 
     def _resume(self, claim: Mapping[str, Any], owner: str, grant: Grant) -> Admission:
-        """Raises `INVALID_SESSION` too where what the client has not got is not kept any more: it has to know."""
+        """Refused too where what the client has not got is not kept any more: it has to know."""
         need(claim, {"session_id": (str,), "seq": (int,)})
         session, cursor = self.port.find(claim["session_id"]), claim["seq"]
-        if session is None or session.data != owner or not session.backlog.covers(cursor):
+        if session is None or session.data != owner or not session.backlog.whole_from(cursor, self.port.now()):
             raise Disconnect(Own.INVALID_SESSION)
-        if session.backlog.missing(cursor, self.port.now()):
-            raise Disconnect(Own.INVALID_SESSION, "what came after this sequence is not kept any more")
-        return self._admission(claim["session_id"], session.metadata, grant, cursor)
+        return self._admission(session, grant, cursor)
 
-    def _admission(
-        self, identity: str, metadata: Mapping[str, Any], grant: Grant, cursor: int | None = None
-    ) -> Admission:
-        bot, shard = metadata["bot"], metadata["shard"]
-        hidden = self.options.message_content == "intent" and not metadata["intents"] & intents.MESSAGE_CONTENT
+    def _admission(self, session: Session, grant: Grant, cursor: int | None = None) -> Admission:
+        bot, shard = session.metadata["bot"], session.metadata["shard"]
+        hidden = self.options.message_content == "intent" and not session.metadata["intents"] & intents.MESSAGE_CONTENT
         return Admission(
-            identity=identity,
+            identity=session.id,
             label=bot if shard is None else f"{bot}/{shard[0]}",
             channels=("bot:all", f"user:{bot}"),
-            metadata=metadata,
-            variant=f"{HIDDEN}{bot}" if hidden else TEXT,
+            variant=f"{intents.HIDDEN}{bot}" if hidden else TEXT,
             grant=grant,
             cursor=cursor,
         )
@@ -242,23 +215,21 @@ class Discord(Behaviour[forms.Options]):
     def entered(self, session: Session, *, resumed: bool) -> None:
         """READY is the first event of a session, and is kept as all are."""
         if not resumed and session.connection is not None:
-            ready, session.connection.note = session.connection.note, None
-            self.port.tell(session, "READY", ready)
+            self.port.tell(session, "READY", self._forms.ready(session, session.connection.note))
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:
-        """The backend's: its reply is an event like any. Without one nothing is answered, as Discord often does."""
+        """The backend's. Without one nothing is answered, as Discord often does."""
         assert session is not None
+        with suppress(NoBackend):
+            await self.forward(connection, session, command)
 
-        def reply(data: Any) -> None:
-            if isinstance(data, dict) and data.keys() == {"t", "d"} and type(data["t"]) is str:
-                self.port.tell(session, data["t"], data["d"])
-            elif data is not NO_REPLY:
-                self.port.tell(session, REPLIES.get(command.name, command.name), data)
-
-        try:
-            await self.port.ask(session, command, reply)
-        except NoBackend:
-            return
+    def reply(self, connection: Connection, command: e.Command, data: Any) -> None:
+        """An event: of a name that the reply says itself, or of the command's."""
+        name, session = REPLIES.get(command.name, command.name), session_of(connection)
+        assert session is not None
+        if isinstance(data, dict) and data.keys() == {"t", "d"} and type(data["t"]) is str:
+            name, data = data["t"], data["d"]
+        self.port.tell(session, name, data)
 
     def hears(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
         """What its intents let pass, of the guilds of its shard."""

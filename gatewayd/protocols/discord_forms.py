@@ -17,7 +17,7 @@ import base64
 import binascii
 import re
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from gatewayd.core.behaviour import Answer, Claim, Handshake
 from gatewayd.core.close import Cause
 from gatewayd.core.grant import Grant
 from gatewayd.core.ports import Port
+from gatewayd.core.session import Session
 from gatewayd.core.text import check_base_url
 from gatewayd.protocols.discord_intents import bits
 
@@ -124,11 +125,6 @@ def _snowflake(value: object) -> str | None:
     return text if isinstance(text, str) and _SNOWFLAKE.fullmatch(text) else None
 
 
-def bot_of(token: str, grant: Grant) -> str | None:
-    """The bot's id, where its token or the auth knows it."""
-    return bot_id(token) or _snowflake(grant.subject)
-
-
 def owner_of(token: str, grant: Grant) -> str:
     """Whose sessions those of a token are: of the one that auth knows, of the bot that it names, or its own."""
     return grant.subject or bot_id(token) or "token:" + sha256(token.encode(errors="surrogatepass")).hexdigest()
@@ -186,23 +182,99 @@ class Starts:
         }
 
 
-def starts_of(port: Port, options: FormOptions) -> Starts:
-    """The starts that all listeners of the realm count together; the first of them says how many there may be."""
-    starts: Starts = port.shared("discord.starts", lambda: Starts(options.max_concurrency, options.session_starts))
-    return starts
+@define(eq=False)
+class Forms:
+    """What one listener says of its bots: made from its options, and the documents of its realm."""
 
+    _port: Port
+    _options: FormOptions
+    starts: Starts = field(init=False)
+    """All listeners of the realm count together; the first of them says how many there may be."""
 
-def gateway_url(options: FormOptions, url: str) -> str:
-    """Where clients are told to connect: libraries append `?` and their own query to it. `url`: how this one came."""
-    return (options.resume_url or url).rstrip("/")
+    @starts.default
+    def _starts(self) -> Starts:
+        most = self._options.max_concurrency, self._options.session_starts
+        starts: Starts = self._port.shared("discord.starts", lambda: Starts(*most))
+        return starts
 
+    def url(self, came: str) -> str:
+        """Where clients are told to connect: libraries append `?` and their query to it. `came`: how this one did."""
+        return (self._options.resume_url or came).rstrip("/")
 
-def user_of(port: Port, options: FormOptions, bot: str | None) -> dict[str, Any]:
-    """A bot's own user, as READY and `/users/@me` have it."""
-    told = options.bot if isinstance(options.bot, dict) else {"id": options.bot}
-    told = told | _document(port, options, "bot")
-    bot = bot or _snowflake(told.get("id")) or UNKNOWN_BOT
-    return {**_user(bot, "bot"), "bot": True, **told, **_document(port, options, f"bot:{bot}"), "id": bot}
+    def bot(self, token: str, grant: Grant) -> str:
+        """The bot's id: as its token has it, as auth knows it, or as document or option tell."""
+        return bot_id(token) or _snowflake(grant.subject) or _snowflake(self._told().get("id")) or UNKNOWN_BOT
+
+    def user(self, bot: str) -> dict[str, Any]:
+        """A bot's own user, as READY and `/users/@me` have it."""
+        return {**_user(bot, "bot"), "bot": True, **self._told(), **self._document(f"bot:{bot}"), "id": bot}
+
+    def application(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        """The application of a bot; READY has `id` and `flags` of it."""
+        told = self._document("application") | self._document(f"application:{user['id']}")
+        owner = told.get("owner")
+        return {
+            "name": user["username"], "description": "", "icon": None, "bot_public": True,
+            "bot_require_code_grant": False, "verify_key": "0" * 64, "flags": 0, "team": None,
+            "approximate_guild_count": 0, "approximate_user_install_count": 0, "bot": user, **told,
+            "id": _snowflake(told.get("id")) or user["id"],
+            "owner": _user(UNKNOWN_OWNER, "owner") | (owner if isinstance(owner, dict) else {}),
+        }  # fmt: skip
+
+    def ready(self, session: Session, url: str) -> dict[str, Any]:
+        """The data of READY; `url` is where the session is resumed."""
+        shard, user = session.metadata["shard"], self.user(session.metadata["bot"])
+        application = self.application(user)
+        return {
+            "v": 10, "user": user, "guilds": [], "session_id": session.id, "session_type": "normal",
+            "resume_gateway_url": url, "application": {name: application[name] for name in ("id", "flags")},
+            **({} if shard is None else {"shard": shard}),
+        }  # fmt: skip
+
+    def _told(self) -> dict[str, Any]:
+        """What is told of every bot."""
+        told = self._options.bot if isinstance(self._options.bot, dict) else {"id": self._options.bot}
+        return told | self._document("bot")
+
+    def _document(self, name: str) -> dict[str, Any]:
+        value = self._port.documents.get(self._options.documents + name)
+        return value if isinstance(value, dict) else {}
+
+    async def answer(self, request: Handshake) -> Answer | None:
+        """The answer to a request that is no upgrade; None to forward it to `options.rest`."""
+        found = _PATH.fullmatch(request.path)
+        version, path = found.groups() if found is not None else (None, "")
+        forwards = bool(self._options.rest)
+        if forwards and _OWN_TOKEN.match(path):
+            return None
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        token = secret.strip() if scheme.lower() in ("bot", "bearer") else None
+        reads = request.method in ("GET", "HEAD")
+        grant = Grant(granted=True)
+        if path != "/gateway" or not reads:
+            grant = await self._port.verify(Claim("secret", token, bot_id(token or "")), request.address)
+            if grant.failure:
+                return _refusal(502, Cause.BACKEND_FAILED)  # not 503: libraries try this one again
+            if not grant:
+                return _refusal(401, Cause.AUTH_FAILED)
+        if forwards and not (path in FORMS and reads):
+            return None
+        if version not in (None, "10"):
+            return Answer(400, {"message": "Invalid API version", "code": 50041}, Cause.WRONG_VERSION)
+        if path not in FORMS:
+            return _refusal(404, Cause.NOT_ALLOWED)
+        if not reads:
+            return _refusal(405, Cause.NOT_ALLOWED)
+        gateway = {"url": self.url(request.url)}
+        if path == "/gateway":
+            return Answer(200, gateway)
+        if path == "/gateway/bot":
+            shards = self._document("gateway").get("shards")
+            shards = shards if type(shards) is int and shards > 0 else 1
+            limit = self.starts.limit(owner_of(token or "", grant), self._port.now())
+            return Answer(200, {**gateway, "shards": shards, "session_start_limit": limit})
+        user = self.user(self.bot(token or "", grant))
+        return Answer(200, user if path == "/users/@me" else self.application(user))
 
 
 def _user(user: str, name: str) -> dict[str, Any]:
@@ -210,73 +282,6 @@ def _user(user: str, name: str) -> dict[str, Any]:
         "id": user, "username": name, "discriminator": "0000", "global_name": None, "avatar": None, "bot": False,
         "flags": 0, "public_flags": 0, "mfa_enabled": False, "verified": True,
     }  # fmt: skip
-
-
-def ready(
-    port: Port, options: FormOptions, bot: str | None, session: str, url: str, shard: Sequence[int] | None
-) -> dict[str, Any]:
-    """The data of READY; `url` is where the session is resumed."""
-    user = user_of(port, options, bot)
-    application = application_of(port, options, user)
-    return {
-        "v": 10, "user": user, "guilds": [], "session_id": session, "session_type": "normal", "resume_gateway_url": url,
-        "application": {name: application[name] for name in ("id", "flags")},
-        **({} if shard is None else {"shard": shard}),
-    }  # fmt: skip
-
-
-def application_of(port: Port, options: FormOptions, user: Mapping[str, Any]) -> dict[str, Any]:
-    """The application of a bot; READY has `id` and `flags` of it."""
-    told = _document(port, options, "application") | _document(port, options, f"application:{user['id']}")
-    owner = told.get("owner")
-    return {
-        "name": user["username"], "description": "", "icon": None, "bot_public": True, "bot_require_code_grant": False,
-        "verify_key": "0" * 64, "flags": 0, "team": None, "approximate_guild_count": 0,
-        "approximate_user_install_count": 0, "bot": user, **told, "id": _snowflake(told.get("id")) or user["id"],
-        "owner": _user(UNKNOWN_OWNER, "owner") | (owner if isinstance(owner, dict) else {}),
-    }  # fmt: skip
-
-
-def _document(port: Port, options: FormOptions, name: str) -> dict[str, Any]:
-    value = port.documents.get(options.documents + name)
-    return value if isinstance(value, dict) else {}
-
-
-async def answer(port: Port, options: FormOptions, starts: Starts, request: Handshake) -> Answer | None:
-    """The answer to a request that is no upgrade; None to forward it to `options.rest`."""
-    found = _PATH.fullmatch(request.path)
-    version, path = found.groups() if found is not None else (None, "")
-    forwards = bool(options.rest)
-    if forwards and _OWN_TOKEN.match(path):
-        return None
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    token = secret.strip() if scheme.lower() in ("bot", "bearer") else None
-    reads = request.method in ("GET", "HEAD")
-    grant = Grant(granted=True)
-    if path != "/gateway" or not reads:
-        grant = await port.verify(Claim("secret", token, bot_id(token or "")), request.address)
-        if grant.failure:
-            return _refusal(502, Cause.BACKEND_FAILED)  # not 503: libraries try this one again
-        if not grant:
-            return _refusal(401, Cause.AUTH_FAILED)
-    if forwards and not (path in FORMS and reads):
-        return None
-    if version not in (None, "10"):
-        return Answer(400, {"message": "Invalid API version", "code": 50041}, Cause.WRONG_VERSION)
-    if path not in FORMS:
-        return _refusal(404, Cause.NOT_ALLOWED)
-    if not reads:
-        return _refusal(405, Cause.NOT_ALLOWED)
-    gateway = {"url": gateway_url(options, request.url)}
-    if path == "/gateway":
-        return Answer(200, gateway)
-    if path == "/gateway/bot":
-        shards = _document(port, options, "gateway").get("shards")
-        shards = shards if type(shards) is int and shards > 0 else 1
-        limit = starts.limit(owner_of(token or "", grant), port.now())
-        return Answer(200, {**gateway, "shards": shards, "session_start_limit": limit})
-    user = user_of(port, options, bot_of(token or "", grant))
-    return Answer(200, user if path == "/users/@me" else application_of(port, options, user))
 
 
 def _refusal(status: int, cause: Cause) -> Answer:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
 
+from gatewayd.core.encode import TEXT
+from gatewayd.core.events import Event
+
 _MESSAGES = "MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE"
 _REACTIONS = "MESSAGE_REACTION_ADD MESSAGE_REACTION_REMOVE MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI"
 _POLLS = "MESSAGE_POLL_VOTE_ADD MESSAGE_POLL_VOTE_REMOVE"
@@ -59,6 +62,8 @@ GUILD_EVENTS = frozenset({"GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE"})
 """Their `id` is the guild's."""
 MOST_SHARDS = 1 << 16
 """Of one bot; the largest have some thousands."""
+HIDDEN = "hidden "
+"""Variant of a bot that may not see what others write: followed by its id."""
 MESSAGES = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
 MESSAGE_CONTENT = 1 << INTENTS["MESSAGE_CONTENT"][0]
 EVERY = -1
@@ -93,6 +98,13 @@ def bits(value: object) -> int:
             raise ValueError(f"there is no intent {name!r}; there are {', '.join(INTENTS)}")
         total |= 1 << INTENTS[name][0]
     return total
+
+
+def shown(event: Event, variant: str) -> Any:
+    """The data of an event for clients of a variant."""
+    if variant == TEXT or event.name not in MESSAGES:
+        return event.body
+    return without_content(event.data, variant.removeprefix(HIDDEN))
 
 
 def without_content(message: Any, bot: str) -> Any:

@@ -239,7 +239,7 @@ ASKED: dict[str, Callable[[Backlog], object]] = {
     "entries": lambda backlog: backlog.entries(),
     "kept": lambda backlog: backlog.kept,
     "floor": lambda backlog: backlog.floor,
-    "missing": lambda backlog: backlog.missing(0, 0.0),
+    "whole_from": lambda backlog: backlog.whole_from(0, 0.0),
     "acknowledge": lambda backlog: backlog.acknowledge(1),
     "append": lambda backlog: backlog.append(event(9)),
 }

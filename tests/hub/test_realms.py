@@ -280,7 +280,8 @@ def test_some_hear_all_channels_of_a_kind() -> None:
     class Everywhere(utilbot.Utilbot):
         hears_all: Mapping[str, str] = {"guild": "service:bot"}
 
-    talk = Playbook(evolve(utilbot.PROTOCOL, behaviour=Everywhere))
+    wire = evolve(utilbot.WIRE, name="everywhere")
+    talk = Playbook(evolve(utilbot.PROTOCOL, name="everywhere", wire=wire, behaviour=Everywhere))
     plain = Playbook(utilbot.PROTOCOL, beside=talk, listener="plain")
     all_, worker, other = bot(talk, "a"), bot(talk, "b", "worker"), bot(plain, "c")
     talk.hub.subscribe(other.session, "guild:5")

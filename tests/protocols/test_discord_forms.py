@@ -17,14 +17,10 @@ from gatewayd.protocols import utilbot
 from gatewayd.protocols.discord_forms import (
     DAY,
     FormOptions,
+    Forms,
     Starts,
-    answer,
-    application_of,
     bot_id,
-    gateway_url,
     owner_of,
-    starts_of,
-    user_of,
 )
 from tests.playbook import Playbook, run
 
@@ -68,8 +64,12 @@ def asked(path: str, headers: Any = RIGHT, method: str = "GET", *, talk: Playboo
     """The answer to a request: an `Answer`, or None where it is forwarded."""
     talk = talk or book()
     request = Handshake(path, {}, headers, "192.0.2.1", method, URL)
-    port, known = talk.behaviour.port, FormOptions(**options)
-    return run(answer(port, known, starts_of(port, known), request))
+    return run(Forms(talk.behaviour.port, FormOptions(**options)).answer(request))
+
+
+def user_of(port: Port, options: FormOptions, token: str) -> dict[str, Any]:
+    forms = Forms(port, options)
+    return forms.user(forms.bot(token, GRANTED))
 
 
 def body_of(path: str, **more: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_a_token_of_another_shape_names_no_bot(token: str) -> None:
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_token_breaks_it(token: str) -> None:
     assert owner_of(token, GRANTED) == (bot_id(token) or owner_of(token, GRANTED))
-    user_of(port_with(), FormOptions(), bot_id(token))
+    user_of(port_with(), FormOptions(), token)
 
 
 def test_a_bot_is_one_owner_and_each_shapeless_secret_another() -> None:
@@ -160,7 +160,7 @@ def test_the_listeners_of_a_realm_count_together() -> None:
     talk = book()
     beside = Playbook(utilbot.PROTOCOL, beside=talk, listener="second")
     apart = Playbook(utilbot.PROTOCOL, beside=talk, listener="third", realm="apart")
-    one, two, three = (starts_of(each.behaviour.port, FormOptions()) for each in (talk, beside, apart))
+    one, two, three = (Forms(each.behaviour.port, FormOptions()).starts for each in (talk, beside, apart))
     assert one is two
     assert one is not three
 
@@ -169,7 +169,7 @@ def test_the_listeners_of_a_realm_count_together() -> None:
 
 
 def test_the_user_of_a_bot() -> None:
-    user = user_of(port_with(), FormOptions(), bot_id(TOKEN))
+    user = user_of(port_with(), FormOptions(), TOKEN)
     assert {name: user[name] for name in ("id", "username", "discriminator", "avatar", "bot", "flags", "mfa_enabled")} == {
         "id": BOT, "username": "bot", "discriminator": "0000", "avatar": None, "bot": True, "flags": 0,
         "mfa_enabled": False,
@@ -185,24 +185,24 @@ def test_the_user_of_a_bot() -> None:
 )  # fmt: skip
 def test_the_id_where_no_token_tells_it(option: Any, document: Any, bot: str) -> None:
     port = port_with() if document is None else port_with(bot=document)
-    assert user_of(port, FormOptions(bot=option), bot_id("s3cret"))["id"] == bot
-    assert user_of(port, FormOptions(bot=option), bot_id(TOKEN))["id"] == BOT
+    assert user_of(port, FormOptions(bot=option), "s3cret")["id"] == bot
+    assert user_of(port, FormOptions(bot=option), TOKEN)["id"] == BOT
 
 
 def test_documents_say_more_than_the_option_and_the_one_of_this_bot_says_most() -> None:
     options = FormOptions(bot={"username": "option", "avatar": "a", "flags": 1}, documents="d:")
     port = port_with(d__bot={"username": "any", "flags": 2})
     port.documents.put(f"d:bot:{BOT}", {"flags": 3, "id": "5"})
-    user = user_of(port, options, bot_id(TOKEN))
+    user = user_of(port, options, TOKEN)
     assert (user["username"], user["avatar"], user["flags"], user["id"]) == ("any", "a", 3, BOT)
     port.documents.put(f"d:bot:{BOT}", "no object")
-    assert user_of(port, options, bot_id(TOKEN))["flags"] == 2
+    assert user_of(port, options, TOKEN)["flags"] == 2
 
 
 def test_the_application_of_a_bot() -> None:
     port = port_with()
-    user = user_of(port, FormOptions(bot={"username": "Echo"}), bot_id(TOKEN))
-    application = application_of(port, FormOptions(), user)
+    user = user_of(port, FormOptions(bot={"username": "Echo"}), TOKEN)
+    application = Forms(port, FormOptions()).application(user)
     assert (application["id"], application["name"], application["bot"], application["flags"]) == (BOT, "Echo", user, 0)
     assert bytes.fromhex(application["verify_key"]) == bytes(32)
     needed = {"description", "icon", "bot_public", "bot_require_code_grant", "owner", "approximate_guild_count"}
@@ -213,11 +213,11 @@ def test_the_application_of_a_bot() -> None:
 def test_documents_of_the_application() -> None:
     port = port_with(application={"name": "any", "owner": {"id": "9", "username": "me"}, "flags": 1, "id": "x"})
     port.documents.put(f"application:{BOT}", {"flags": 2})
-    application = application_of(port, FormOptions(), user_of(port, FormOptions(), bot_id(TOKEN)))
+    application = Forms(port, FormOptions()).application(user_of(port, FormOptions(), TOKEN))
     assert (application["name"], application["flags"], application["id"]) == ("any", 2, BOT)
     assert application["owner"].items() >= {"id": "9", "username": "me", "discriminator": "0000"}.items()
     port.documents.put(f"application:{BOT}", {"id": 123, "owner": None})
-    application = application_of(port, FormOptions(), user_of(port, FormOptions(), bot_id(TOKEN)))
+    application = Forms(port, FormOptions()).application(user_of(port, FormOptions(), TOKEN))
     assert (application["id"], application["owner"]["id"]) == ("123", "2")
 
 
@@ -239,7 +239,7 @@ def test_the_forms(base: str) -> None:
 
 def test_what_is_left_of_the_starts_is_shown_to_their_bot_alone() -> None:
     talk = book(OpenAuth())
-    starts_of(talk.behaviour.port, FormOptions(session_starts=5)).allow(owner_of(TOKEN, GRANTED), talk.now)
+    Forms(talk.behaviour.port, FormOptions(session_starts=5)).starts.allow(owner_of(TOKEN, GRANTED), talk.now)
     talk.advance(10)
     limit = body_of("/api/v10/gateway/bot", talk=talk)["session_start_limit"]
     assert (limit["total"], limit["remaining"], limit["reset_after"]) == (5, 4, 86_390_000)
@@ -259,7 +259,7 @@ def test_a_document_says_how_many_shards(document: Any, shards: int) -> None:
     [("", URL), ("wss://g.example/", "wss://g.example"), ("wss://g.example:8443/bots//", "wss://g.example:8443/bots")],
 )
 def test_the_url_is_one_to_append_a_query_to(option: str, url: str) -> None:
-    assert gateway_url(FormOptions(resume_url=option), URL) == url
+    assert Forms(port_with(), FormOptions(resume_url=option)).url(URL) == url
     assert body_of("/api/v10/gateway", resume_url=option) == {"url": url}
 
 

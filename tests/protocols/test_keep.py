@@ -183,11 +183,12 @@ def test_a_participant_comes_back_to_a_room_that_is_as_it_was() -> None:
     assert again.after_a_crash(rooms.PROTOCOL).hub.realms.make("main").rooms.is_closed("r")
 
 
-def test_a_protocol_that_remembers_nothing_needs_no_hooks() -> None:
+def test_a_protocol_whose_data_is_plain_needs_no_hooks() -> None:
     node = Node(TICKER)
     session, behaviour = node.book.connect().session, node.book.behaviour
-    behaviour.restore(session, {"of": "another version"})
     assert behaviour.keep(session) is None
+    behaviour.restore(session, {"seen": 5})
+    assert behaviour.keep(session) == session.data == {"seen": 5}
 
 
 @pytest.mark.parametrize("protocol", [discodo.PROTOCOL, dmod.PROTOCOL])
