@@ -8,8 +8,8 @@ import socket
 from bench.servers import SECRET
 
 REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    "GET {} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 
@@ -19,11 +19,11 @@ def frame(payload: object) -> bytes:
     return bytes((0x81, 0x80 | len(body))) + b"\0\0\0\0" + body
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, path: str = "/") -> socket.socket:
     """A client that has asked for the WebSocket, and has not waited for an answer."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(REQUEST)
+    sock.sendall(REQUEST.format(path).encode())
     return sock
 
 

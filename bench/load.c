@@ -1,9 +1,11 @@
 /* Load generator: many WebSocket clients in one epoll loop, which cost so little that the server is what is measured.
 
-   load MODE PORT DIALECT CLIENTS SECONDS [burst=N] [size=BYTES] [stalled=N] [period=S] [events=N] [window=N] [warm=S]
+   load MODE PORT DIALECT CLIENTS SECONDS [burst=N] [size=BYTES] [stalled=N] [period=S] [window=N] [warm=S]
+        [compress=NAME]
 
    It connects and identifies, warms the server up, prints a line of JSON, waits for a line on stdin (so that its caller
-   can read the server's counters), runs, and prints a second line of JSON. */
+   can read the server's counters), runs, and prints a second line of JSON; then it waits for the next line, or the end.
+   `drain` receives what others publish: each line on stdin is the number of events that every client is to get. */
 
 #include "stats.h"
 #include "wire.h"
@@ -17,6 +19,7 @@
 
 struct dialect {
     const char *name, *path, *identify, *ready, *beat;
+    int counts; /* a heartbeat says how many events its client has, and is answered */
 };
 static const struct dialect dialects[] = {
     {"oxyl", "/", "{\"op\":0,\"d\":{\"type\":\"%s\",\"compress\":false,\"secret\":\"bench-secret\"}}", "IDENTIFIED",
@@ -25,14 +28,19 @@ static const struct dialect dialects[] = {
      "{\"op\":1,\"t\":\"identify\",\"d\":{\"type\":\"%s\",\"key\":\"bench-secret\",\"id\":\"bot-%d\"}}",
      "bot_connect_success", "{\"op\":10}"},
     {"rooms", "/gateway?roomId=1&participantId=p%d&token=bench-secret", NULL, NULL, "{\"e\":1,\"d\":{}}"},
+    {"discord", "/?v=10&encoding=json",
+     "{\"op\":2,\"d\":{\"token\":\"bench-secret\",\"intents\":33281,\"properties\":{}}}", "READY",
+     "{\"op\":1,\"d\":%ld}", 1},
 };
+/* Compressed messages are counted, not read; each of these must end so. */
+static const char *compress, flushed[4] = "\x00\x00\xff\xff";
 
 enum state { OFF, SHAKING, UPGRADING, GREETED, IDENTIFYING, READY };
 struct client {
     struct stream io;
     enum state state;
     int stalled;
-    long got;
+    long got, beaten; /* frames since it is ready, and its heartbeats, each of which is answered by one */
     double began; /* its connect, or its latest request */
 };
 
@@ -40,7 +48,7 @@ static struct client *clients;
 static const struct dialect *dialect;
 static const char *mode;
 static int port, count, ready, opening, next, resumed, poller, burst = 1, stalled, window = 256;
-static long received, wanted, events, asked;
+static long received, wanted, asked, bytes;
 static unsigned char event[1 << 18], beat[256];
 static size_t event_size, beat_size;
 
@@ -73,7 +81,8 @@ static void dial(struct client *c) {
 static void upgrade(struct client *c) {
     char path[256], request[1024];
     if (!shake(&c->io)) return;
-    snprintf(path, sizeof path, dialect->path, (int)(c - clients));
+    int used = snprintf(path, sizeof path, dialect->path, (int)(c - clients));
+    if (compress) snprintf(path + used, sizeof path - used, "&compress=%s", compress);
     int n = snprintf(request, sizeof request,
                      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -103,6 +112,8 @@ static void arrived(struct client *c) {
 static void on_text(struct client *c, const char *text, size_t length) {
     int number = c - clients;
     char out[512];
+    if (compress && *compress == 'z' && compress[1] == 'l' && (length < 4 || memcmp(text + length - 4, flushed, 4)))
+        die("a message that does not end in a flush");
     switch (c->state) {
     case GREETED:
         if (!dialect->identify) {
@@ -114,7 +125,7 @@ static void on_text(struct client *c, const char *text, size_t length) {
         c->state = IDENTIFYING;
         break;
     case IDENTIFYING:
-        if (!memmem(text, length, dialect->ready, strlen(dialect->ready))) {
+        if (!compress && !memmem(text, length, dialect->ready, strlen(dialect->ready))) {
             fprintf(stderr, "not identified: %.*s\n", (int)length, text);
             exit(1);
         }
@@ -122,7 +133,7 @@ static void on_text(struct client *c, const char *text, size_t length) {
         arrived(c);
         break;
     default:
-        c->got++, received++;
+        c->got++, received++, bytes += length;
         if (!is("requests") && !is("beats")) break;
         double t = now();
         sample(t - c->began);
@@ -131,16 +142,19 @@ static void on_text(struct client *c, const char *text, size_t length) {
     }
 }
 
-static void lost(struct client *c) {
+/* `why` is a close frame's payload: two bytes of the code, and the reason. */
+static void lost(struct client *c, const unsigned char *why, int length) {
     if (c->stalled) return;
-    fprintf(stderr, "the server closed client %d in state %d\n", (int)(c - clients), c->state);
+    int code = length > 1 ? why[0] << 8 | why[1] : 0;
+    fprintf(stderr, "the server closed client %d in state %d: %d %.*s\n", (int)(c - clients), c->state, code,
+            length > 2 ? length - 2 : 0, why + 2);
     exit(1);
 }
 
 static void readable(struct client *c) {
     ssize_t have = fill(&c->io);
     if (have < 0) return;
-    if (have == 0) return lost(c);
+    if (have == 0) return lost(c, inbox, 0);
     unsigned char *at = inbox, *end = inbox + have;
     if (c->state == UPGRADING) {
         unsigned char *stop = memmem(at, have, "\r\n\r\n", 4);
@@ -155,9 +169,9 @@ static void readable(struct client *c) {
     size_t head, body, size;
     while ((size = parse(at, end - at, &head, &body))) {
         int opcode = at[0] & 15;
-        if (opcode == TEXT) on_text(c, (char *)at + head, body);
+        if (opcode == (compress ? BINARY : TEXT)) on_text(c, (char *)at + head, body);
         if (opcode == PING) say(c, PONG, (char *)at + head, body);
-        if (opcode == CLOSE) return lost(c);
+        if (opcode == CLOSE) return lost(c, at + head, body);
         at += size;
     }
     keep(&c->io, at, end - at);
@@ -189,7 +203,7 @@ static void connect_all(void) {
 static void fanout(double seconds) {
     double end = now() + seconds;
     long each = count - 1 - stalled;
-    for (double t = now(); t < end && (!events || wanted < events * each);) {
+    for (double t = now(); t < end;) {
         wanted += each * burst;
         put(&clients[0], event, event_size);
         while (received < wanted) turn(1000);
@@ -227,8 +241,20 @@ static void storm(void) {
     connect_all();
 }
 
-static void drain(void) {
-    while (received < events * count) turn(1000);
+/* The newest event that the client has, as surely as can be told without reading what is compressed. READY is number 1. */
+static void acknowledge(struct client *c) {
+    char out[64];
+    say(c, TEXT, out, snprintf(out, sizeof out, dialect->beat, 1 + c->got - c->beaten));
+    c->beaten++;
+}
+
+static void drain(long events, double period) {
+    double begin = now();
+    long sent = 0, before = received;
+    for (; received < before + events * count + sent; turn(dialect->counts ? 10 : 1000))
+        for (; dialect->counts && sent < (now() - begin) / period * count; sent++) acknowledge(&clients[asked++ % count]);
+    for (int i = 0; i < count; i++)
+        if (clients[i].got - clients[i].beaten != clients->got - clients->beaten) die("a client lost an event");
 }
 
 static void run(double seconds, double period) {
@@ -250,7 +276,7 @@ int main(int argc, char **argv) {
         else if (!strncmp(argv[i], "size", 4)) size = atoi(value);
         else if (!strncmp(argv[i], "stalled", 7)) stalled = atoi(value);
         else if (!strncmp(argv[i], "period", 6)) period = atof(value);
-        else if (!strncmp(argv[i], "events", 6)) events = atol(value);
+        else if (!strncmp(argv[i], "compress", 8)) compress = value;
         else if (!strncmp(argv[i], "window", 6)) window = atoi(value);
         else if (!strncmp(argv[i], "warm", 4)) warm = atof(value);
     }
@@ -273,19 +299,17 @@ int main(int argc, char **argv) {
     puts("}");
     run(warm, count > 1000 ? count / 5000. : 0.2); // 5,000 heartbeats a second at most
     fflush(stdout);
-    if (!fgets((char *)inbox, INBOX, stdin)) return 0;
-
-    sampled = 0;
-    long before = received;
-    wall = now(), used = cpu();
-    if (is("storm")) storm();
-    else if (is("drain")) drain();
-    else run(seconds, period);
-    wall = now() - wall, used = cpu() - used;
-    printf("{\"frames\": %ld, \"resumed\": %d, ", received - before, resumed);
-    print_stats(wall, used);
-    puts("}");
-    fflush(stdout);
-    fgets((char *)inbox, INBOX, stdin); // the clients stay until the caller has read the counters
+    while (fgets((char *)inbox, INBOX, stdin)) { // at the end, too: they stay until the caller has read the counters
+        long before = received, size_before = bytes;
+        sampled = 0, wall = now(), used = cpu();
+        if (is("storm")) storm();
+        else if (is("drain")) drain(atol((char *)inbox), period);
+        else run(seconds, period);
+        wall = now() - wall, used = cpu() - used;
+        printf("{\"frames\": %ld, \"bytes\": %ld, \"resumed\": %d, ", received - before, bytes - size_before, resumed);
+        print_stats(wall, used);
+        puts("}");
+        fflush(stdout);
+    }
     return 0;
 }

@@ -45,10 +45,10 @@ class Generator:
         told: dict[str, Any] = json.loads(line)
         return told
 
-    def go(self) -> None:
-        """Start what is measured."""
+    def go(self, what: str = "") -> None:
+        """Start what is measured, which may be more than once."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
 
     def result(self) -> dict[str, Any]:
@@ -59,7 +59,8 @@ class Generator:
 @contextlib.contextmanager
 def generator(tools: Tools, server: Server, work: Work) -> Iterator[Generator]:
     """Start the generator and wait until all its clients are identified."""
-    what = [work.mode, str(server.port), work.protocol, str(work.clients), str(work.seconds), *work.extras]
+    dialect = work.protocol.partition("-")[0]
+    what = [work.mode, str(server.port), dialect, str(work.clients), str(work.seconds), *work.extras]
     process = subprocess.Popen(
         ["timeout", str(PATIENCE), tools.load(tls=work.tls), *what],
         stdin=subprocess.PIPE,

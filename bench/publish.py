@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import http.client
-import json
+import itertools
+import math
 import socket
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import Figures, Work, generator
-from bench.servers import Tools, serve
+from bench.bodies import encoded, plain
+from bench.measure import Figures, Generator, Work, generator
+from bench.servers import Server, Tools, serve
 
 BATCH = 100
 ONE_CLIENT = "single, room of 1"
 ROWS = ("single", "list of 100", "NDJSON of 100", ONE_CLIENT)
-TRIAL = 500
-"""Events from which the rate is estimated."""
+TRIAL = 0.3
+"""Seconds of publishing at least, from which the rate is estimated."""
 
 
 class Admin(http.client.HTTPConnection):
@@ -39,60 +43,71 @@ class Admin(http.client.HTTPConnection):
             raise RuntimeError(f"publish was answered by {answer.status}: {said[:200]!r}")
 
 
-def _event(number: int) -> dict[str, object]:
-    data = {"authorId": "812345678901234567", "content": "x" * 110, "sentAt": 1700000000000 + number}
-    return {"channel": "room:1", "event": "message_create", "data": data}
+@dataclass(frozen=True)
+class Requests:
+    """What is published, in turn and again: bodies of so many events each."""
+
+    bodies: Sequence[bytes]
+    events: int = 1
+    kind: str = "application/json"
 
 
-def _body(how: str) -> tuple[bytes, str, int]:
-    """The request's body, its type, and how many events are in it."""
+def _requests(how: str, protocol: str) -> Requests:
     if how.startswith("single"):
-        return json.dumps(_event(0)).encode(), "application/json", 1
-    items = [_event(number) for number in range(BATCH)]
+        return Requests([encoded(plain(protocol, 0))])
+    items = [plain(protocol, number) for number in range(BATCH)]
     if how == "NDJSON of 100":
-        return b"\n".join(json.dumps(item).encode() for item in items), "application/x-ndjson", BATCH
-    return json.dumps(items).encode(), "application/json", BATCH
+        return Requests([b"\n".join(encoded(item) for item in items)], BATCH, "application/x-ndjson")
+    return Requests([encoded(items)], BATCH)
 
 
 def measure(how: str, tools: Tools, work: Work, name: str = "gatewayd") -> Figures:
-    """Publish for about the time asked for; it counts until every client has everything.
+    """Publish to rooms; the figures of `drive`."""
+    work = Work(work.mode, work.protocol, 1 if how == ONE_CLIENT else work.clients, work.seconds, work.extras)
+    with serve(name, work.protocol, tools) as server, generator(tools, server, work) as load:
+        return drive(server, load, work, _requests(how, work.protocol))
 
-    rate: events a second; frames: to clients a second; cpu_us: per event; p50, p99, max: ms of one request.
+
+def drive(server: Server, load: Generator, work: Work, requests: Requests) -> Figures:
+    """Publish for about the time asked for; it counts until every client of the generator has everything.
+
+    rate: events a second; frames: to clients a second; cpu_us: CPU of the server per event; frame_us: per client's
+    frame; bytes: of a frame's payload; events: published in all; p50, p99, max: ms of one request.
     """
-    body, kind, size = _body(how)
-    clients = 1 if how == ONE_CLIENT else work.clients
-    # The generator must know how many to wait for: what a second carries is estimated in a trial on the same server.
-    with serve(name, work.protocol, tools) as server:
-        admin = Admin(server.admin)
-        with generator(tools, server, Work("drain", work.protocol, clients, 0, (f"events={TRIAL}",))) as trial:
-            trial.go()
-            began = time.perf_counter()
-            for _ in range(TRIAL // size):
-                admin.publish(body, kind)
-            trial.result()
-            second = TRIAL / (time.perf_counter() - began)
-        time.sleep(0.2)
-        requests = max(1, round(second * work.seconds / size))
-        wanted = f"events={requests * size}"
-        with generator(tools, server, Work("drain", work.protocol, clients, 0, (wanted,))) as load:
-            used, began, times = server.cpu(), time.perf_counter(), []
-            load.go()
-            for _ in range(requests):
-                asked = time.perf_counter()
-                admin.publish(body, kind)
-                times.append(time.perf_counter() - asked)
-            told = load.result()
-            seconds = time.perf_counter() - began
-            used = server.cpu() - used
-        admin.close()
-    times.sort()
-    count = requests * size
+    admin = Admin(server.admin)
+    bodies = itertools.cycle(requests.bodies)
+
+    def publish(count: int) -> list[float]:
+        times = []
+        load.go(str(count * requests.events))
+        for _ in range(count):
+            asked = time.perf_counter()
+            admin.publish(next(bodies), requests.kind)
+            times.append(time.perf_counter() - asked)
+        return times
+
+    # The generator must know how many to wait for: what a second carries is estimated first.
+    trial, spent, began = 0, 0.0, time.perf_counter()
+    while spent < TRIAL:
+        publish(more := max(1, trial))
+        load.result()
+        trial, spent = trial + more, time.perf_counter() - began
+    count = max(1, round(work.seconds * trial / spent))
+    used, began = server.cpu(), time.perf_counter()
+    times = sorted(publish(count))
+    told = load.result()
+    seconds, used = time.perf_counter() - began, server.cpu() - used
+    admin.close()
+    events = count * requests.events
     return {
-        "rate": count / seconds,
-        "frames": count * clients / seconds,
-        "cpu_us": used / count * 1e6,
+        "rate": events / seconds,
+        "frames": events * work.clients / seconds,
+        "cpu_us": used / events * 1e6,
+        "frame_us": used / events / work.clients * 1e6,
+        "bytes": told["bytes"] / told["frames"],
+        "events": trial * requests.events + events,
         "p50": times[len(times) // 2] * 1e3,
-        "p99": times[int(len(times) * 0.99)] * 1e3,
+        "p99": times[math.ceil(len(times) * 0.99) - 1] * 1e3,
         "max": times[-1] * 1e3,
         "generator": told["load"] * 100,
     }

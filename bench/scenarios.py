@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench import admin, flood, journal, measure, publish, scaling
+from bench import admin, bots, flood, journal, measure, publish, scaling
 from bench.measure import Measure, Work
+from bench.servers import LEVEL
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,19 @@ PERCENT = Column("cpu_percent", "CPU %", ",.1f", less=True)
 P50, P99 = Column("p50", "p50 ms", ",.2f", less=True), Column("p99", "p99 ms", ",.2f", less=True)
 MAX = Column("max", "max ms", ",.1f", less=True)
 MB = Column("mb", "MB more", ",.1f", less=True)
+KB = Column("kb", "KB per client", ",.1f", less=True)
 GENERATOR = Column("generator", "generator %")
 FRAMES = (Column("rate", "frames/s"), CPU, P50, P99, GENERATOR)
 SLOW = (FRAMES[0], MB, *FRAMES[1:])
 TRIPS = (Column("rate", "round trips/s"), CPU, P50, P99, GENERATOR)
 SCALING = (TRIPS[0], PERCENT, *TRIPS[1:])
 BEATS = (PERCENT, Column("rate", "beats/s"), CPU, P50, P99, GENERATOR)
-IDLE = (Column("kb", "KB per client", ",.1f", less=True), Column("rate", "connects/s"), CPU, P50, P99, GENERATOR)
+IDLE = (KB, Column("rate", "connects/s"), CPU, P50, P99, GENERATOR)
 STORM = (Column("rate", "resumes/s"), Column("seconds", "all in s", ",.2f", less=True), CPU, P50, P99, GENERATOR)
 EVENTS = (Column("rate", "events/s"), Column("frames", "frames/s"), CPU, P50, P99, GENERATOR)
+FRAME = Column("frame_us", "CPU µs each", ",.2f", less=True)
+PAIRED = (FRAME, EVENTS[1], P50, P99, GENERATOR)
+STREAMS = (FRAME, EVENTS[1], KB, Column("bytes", "bytes each"), P50, P99, GENERATOR)
 FLOOD = (P99, P50, MAX, PERCENT, MB, GENERATOR)
 ADMIN = (P50, MAX, Column("cpu_ms", "daemon CPU ms", ",.1f", less=True), Column("lines", "lines"))
 
@@ -134,6 +139,48 @@ def _delivery(seconds: float) -> list[Scenario]:
             journal.measure,
             note="there: 1,000 clients; away: 1,000 detached sessions, lists of 100 for both; 1 away: single events",
             alone=journal.ROWS,
+        ),
+    ]
+
+
+def _bots(seconds: float) -> list[Scenario]:
+    """One event to many bots."""
+    work = Work("drain", "discord", 300, seconds, (bots.BEAT,))
+    pair = ("Node.js ws, zlib", "Node.js ws, async zlib")
+    return [
+        Scenario(
+            "discord",
+            "Fan-out of single events to 1,000 clients, rooms and discord",
+            Work("drain", "rooms", 1000, seconds, (bots.BEAT,)),
+            PAIRED,
+            (),
+            bots.fanout,
+            note="190-byte frames; bots acknowledge every 41.25 s; batched: with a journal, which keeps all until then",
+            alone=bots.FANOUT,
+            gain=True,
+        ),
+        *(
+            Scenario(
+                f"zlib-{bits}",
+                f"Fan-out of single events to 300 discord clients, zlib-stream, {bits} window bits",
+                replace(work, protocol=f"discord-{bits}"),
+                STREAMS,
+                pair,
+                bots.streams,
+                note=f"750-byte messages, level {LEVEL}; KB: after all events; below 1x gatewayd is better",
+            )
+            for bits in (15, 12)
+        ),
+        Scenario(
+            "streams",
+            "Fan-out of single events to 300 discord clients, by compression",
+            work,
+            STREAMS,
+            (),
+            bots.alone,
+            note="gatewayd only, with its default levels and window bits",
+            alone=bots.ROWS,
+            gain=True,
         ),
     ]
 
@@ -255,4 +302,4 @@ def _clients(seconds: float) -> list[Scenario]:
 
 def scenarios(seconds: float) -> list[Scenario]:
     """Every scenario, for a run of so many seconds each."""
-    return [*_delivery(seconds), *_requests(seconds), *_clients(seconds)]
+    return [*_delivery(seconds), *_bots(seconds), *_requests(seconds), *_clients(seconds)]

@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 SECRET = "bench-secret"
+MANY = 1_000_000
 
 CONFIG = """
 [admin]
@@ -48,7 +49,11 @@ receivers = ["commands"]
 deliver = "all"
 """,
     "rooms": "[listeners.options]\nad_hoc = true\n",
+    # Nobody may identify as often as a thousand clients with one token do here.
+    "discord": f"[listeners.options]\nmax_concurrency = {MANY}\nsession_starts = {MANY}\n",
 }
+LEVEL = 6
+"""Of compression, on both sides."""
 
 
 class Unavailable(Exception):
@@ -160,7 +165,8 @@ def raise_files() -> None:
 
 
 Command = Callable[[Tools, int, str, tuple[str, ...]], list[str]]
-"""The command line of a server, for a port, a protocol and, with TLS, certificate and key."""
+"""The command line of a server, for a port, a protocol (behind a dash the window bits of its compressed streams) and,
+with TLS, certificate and key."""
 
 
 def _admin(tools: Tools, instance: int = 0) -> Path:
@@ -171,6 +177,7 @@ def _gatewayd(
     tools: Tools, port: int, protocol: str, tls: tuple[str, ...], instance: int = 0, *,
     shared: bool = False, durability: str | None = None,
 ) -> list[str]:  # fmt: skip
+    protocol, _, bits = protocol.partition("-")
     text = "" if durability is None else f'[gateway]\nstate_dir = "{tempfile.mkdtemp(dir=tools.folder)}"\n'
     text += CONFIG.format(admin=_admin(tools, instance), secret=SECRET, protocol=protocol, port=port)
     if shared:
@@ -180,6 +187,8 @@ def _gatewayd(
     if tls:
         text += f'tls_cert = "{tls[0]}"\ntls_key = "{tls[1]}"\n'
     text += OPTIONS.get(protocol, "")
+    if bits:
+        text += f"window_bits = {bits}\ncompress_level = {LEVEL}\n"
     config = tools.folder / f"gatewayd-{instance}.toml"
     config.write_text(text)
     return [sys.executable, "-m", "gatewayd", "run", "--config", str(config), "--log-level", "error"]
@@ -191,7 +200,7 @@ def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...], *options
         if shutil.which("npm") is None:
             raise Unavailable("npm is not installed")
         home.mkdir()
-        for name in ("package.json", "node_ws.js"):
+        for name in ("package.json", "node_ws.js", "node_zlib.js"):
             shutil.copy(PEERS / name, home)
         done = subprocess.run(
             ["npm", "install", "--no-audit", "--no-fund"], cwd=home, capture_output=True, text=True, check=False
@@ -199,6 +208,12 @@ def _node(tools: Tools, port: int, protocol: str, tls: tuple[str, ...], *options
         if done.returncode:
             raise Unavailable(f"npm install failed: {done.stderr.strip()[-200:]}")
     return ["node", str(home / "node_ws.js"), str(port), protocol, *tls, *options]
+
+
+def _node_zlib(how: str, tools: Tools, port: int, protocol: str, tls: tuple[str, ...]) -> list[str]:
+    node, *_ = _node(tools, port, protocol, tls)
+    bits = protocol.partition("-")[2]
+    return [node, str(tools.folder / "node/node_zlib.js"), str(port), str(_admin(tools)), how, str(LEVEL), bits]
 
 
 def _python(peer: str, *needs: str, extra: tuple[str, ...] = ()) -> Command:
@@ -216,6 +231,8 @@ COMMANDS: dict[str, Command] = {
     **{f"gatewayd, {kept}": functools.partial(_gatewayd, durability=kept) for kept in ("none", "batched", "always")},
     "Node.js ws": _node,
     "Node.js ws, unbound": lambda tools, port, protocol, tls: _node(tools, port, protocol, tls, "unbound"),
+    "Node.js ws, zlib": functools.partial(_node_zlib, "sync"),
+    "Node.js ws, async zlib": functools.partial(_node_zlib, "async"),
     "picows (uvloop)": _python("picows_server", "picows", "uvloop"),
     "websockets (uvloop)": _python("ws_asyncio", "websockets", "uvloop", extra=("uvloop",)),
     "websockets (asyncio)": _python("ws_asyncio", "websockets"),

@@ -25,7 +25,7 @@
 #define ACCEPT "ICX+Yqv66kxgM0FcWaLWlFLwTAI=" /* of KEY: every client here sends the same one */
 #define INBOX (1 << 18)
 
-enum { TEXT = 1, CLOSE = 8, PING = 9, PONG = 10 };
+enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
 static void die(const char *what) {
     fprintf(stderr, "%s: %s\n", what, errno ? strerror(errno) : "gave up");
