@@ -1,6 +1,6 @@
 """Kill the daemon in the middle of it all, start it again, and see what is lost.
 
-    python -m tests.kill --runs 20 --durability always
+    python -m tests.kill --runs 20 --durability always --protocol discord
 
 Bots hear events, some leave and return, and at a random moment the daemon is killed. The next one takes up its journal;
 everybody who returns must be resumed, and have heard, in order, every event whose publish was answered: all of them
@@ -18,23 +18,28 @@ from pathlib import Path
 
 import trio
 
-from tests.kill.clients import Bot, all_in, wander
+from tests.kill.clients import Bot, Counting, all_in, wander
 from tests.kill.node import Node, Publisher, Told
 
 WINDOW = 12.0
 """Resume window of the sessions, seconds."""
 
 
+PROTOCOLS = {"utilbot": ("service:bot", Bot), "discord": ("bot:all", Counting)}
+"""The channel that everybody hears, and the bots."""
+
+
 async def _run(seed: int, args: argparse.Namespace, folder: Path) -> list[str]:
     chance = random.Random(seed)
     wrong: list[str] = []
     told = Told()
-    node = Node(folder, args.durability, args.interval, WINDOW, told.url)
-    bots = [Bot(f"bot{number}") for number in range(args.sessions)]
+    node = Node(folder, args.protocol, args.durability, args.interval, WINDOW, told.url)
+    everybody, kind = PROTOCOLS[args.protocol]
+    bots = [kind(f"{1000 + number}") for number in range(args.sessions)]
     stayed_away = set(chance.sample(range(args.sessions), args.sessions // 20))
     try:
         await trio.to_thread.run_sync(node.start)
-        publisher = Publisher(node, bots, chance)
+        publisher = Publisher(node, everybody, bots, chance)
         async with trio.open_nursery() as first:
             await all_in(bots, node.port, first)
             async with trio.open_nursery() as busy:
@@ -68,6 +73,11 @@ async def _run(seed: int, args: argparse.Namespace, folder: Path) -> list[str]:
         wrong += [f"{bot.name} was not resumed: {bot.resumed}" for bot in back if not all(bot.resumed[1:])]
         wrong += [f"{bot.name} was told that {bot.lost} were lost" for bot in back if bot.lost]
         wrong += [f"{bot.name} heard out of order" for bot in back if not publisher.in_order(bot)]
+        wrong += [
+            f"{bot.name} was given {bot.repeated} numbers again"
+            for bot in bots
+            if isinstance(bot, Counting) and bot.repeated
+        ]
         lost = {number for bot in back for number in publisher.missing(bot)}
         ages = sorted(killed - publisher.answered[number] for number in lost)
         allowed = args.interval + 0.05 if args.durability == "batched" else -1.0
@@ -94,6 +104,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--sessions", type=int, default=1000)
     parser.add_argument("--durability", choices=("batched", "always"), default="always")
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="utilbot")
     parser.add_argument("--interval", type=float, default=0.1, help="journal_interval, seconds")
     parser.add_argument("--seed", type=int, default=1, help="of the first run")
     args = parser.parse_args()

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,10 @@ max_clients_per_ip = 5000
 [backend]
 url = "{url}"
 [auth.bots]
-kind = "static"
-secrets = ["s"]
+kind = "open"
 [[listeners]]
 name = "bots"
-protocol = "utilbot"
+protocol = "{protocol}"
 bind = "127.0.0.1:{port}"
 auth = "bots"
 durability = "{durability}"
@@ -47,14 +47,22 @@ resume_window = {window}
 class Node:
     """One daemon after the other on the same port and the same journal."""
 
-    def __init__(self, folder: Path, durability: str, interval: float, window: float, url: str) -> None:
+    def __init__(
+        self, folder: Path, protocol: str, durability: str, interval: float, window: float, url: str
+    ) -> None:  # fmt: skip
         self.port = free_port()
         self.admin = folder / "admin.sock"
         self._config = folder / "gatewayd.toml"
         self._errors = folder / "errors"
         self._config.write_text(
             CONFIG.format(
-                folder=folder, interval=interval, url=url, port=self.port, durability=durability, window=window
+                folder=folder,
+                interval=interval,
+                url=url,
+                port=self.port,
+                durability=durability,
+                window=window,
+                protocol=protocol,
             )
         )
         self._process: subprocess.Popen[str] | None = None
@@ -88,8 +96,9 @@ class _Unix(http.client.HTTPConnection):
 class Publisher:
     """Publishes numbered events to single bots and to all. `answered` has the time of each answer."""
 
-    def __init__(self, node: Node, bots: list[Bot], chance: random.Random) -> None:
+    def __init__(self, node: Node, everybody: str, bots: Sequence[Bot], chance: random.Random) -> None:
         self._node = node
+        self._everybody = everybody
         self._bots = bots
         self._chance = chance
         self.answered: dict[int, float] = {}
@@ -109,7 +118,7 @@ class Publisher:
             if self._over:
                 return
             bot = None if self._chance.random() < 0.2 else self._chance.choice(self._bots).name
-            body = {"channel": "service:bot" if bot is None else f"user:{bot}", "event": "E", "data": {"n": number}}
+            body = {"channel": self._everybody if bot is None else f"user:{bot}", "event": "E", "data": {"n": number}}
             try:
                 connection.request("POST", "/v1/publish", json.dumps(body), {"Content-Type": "application/json"})
                 answer = connection.getresponse()
@@ -133,7 +142,7 @@ class Publisher:
         return first == sorted(first)
 
     @staticmethod
-    def twice(bots: list[Bot]) -> int:
+    def twice(bots: Sequence[Bot]) -> int:
         """How many came more than once."""
         return sum(len(bot.heard) - len(set(bot.heard)) for bot in bots)
 
