@@ -72,6 +72,7 @@ class Daemon:
         bind = f"systemd:{PROTOCOL}" if self.kept else f"127.0.0.1:{self.port}"
         options = config["listeners"][0].get("options", {}) | self.settings.pop("options", {})
         config["listeners"][0] |= {"bind": bind, "options": options, **self.settings}
+        config["gateway"]["fast_lane"] = os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on"
         config["admin"]["socket"] = str(self.folder / "admin.sock")
         config["gateway"]["state_dir"] = str(self.folder / "state")
         if self.backend:
