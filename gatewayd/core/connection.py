@@ -274,8 +274,7 @@ class Connection:
             self._beat(now)
         silent = now >= self.last_life + self.settings.interval
         if self.wire.probes and listening and silent and self._probed_at < self.last_life:
-            self._probed_at = now
-            self.send(e.BeatRequest(), now)
+            self._probe(now)
 
     def _beat(self, now: float) -> None:
         if not self.wire.probes:
@@ -288,14 +287,24 @@ class Connection:
                 self._owed = self._unanswered
         self.send(e.Beat(), now)
 
+    def _probe(self, now: float) -> None:
+        self._probed_at = self._asked_at = now
+        self.send(e.BeatRequest(), now)
+
     def ask(self, now: float) -> float | None:
         """Have the client show now what it has read, or say when it may be asked. Raises `Disconnect`."""
-        if not self.wire.answers_beats or self._unanswered:
+        answers, backlog = self.wire.answers_beats, self.outbox.backlog
+        if answers:
+            asked = self._unanswered > 0
+        else:  # a heartbeat may say it, and comes at once where it is asked for
+            tells = self.wire.probes and backlog is not None and backlog.acknowledged is not None
+            asked = not tells or self._probed_at > -math.inf
+        if asked:
             return None
         rate = self.settings.rate_limit  # the answers must not break it
         earliest = self._asked_at + max(self.settings.ask_again, 0.0 if rate is None else 2 * rate.period / rate.count)
         if now >= earliest:
-            self._beat(now)
+            (self._beat if answers else self._probe)(now)
         return earliest if now < earliest else None
 
     # --- the end --------------------------------------------------------------------------------------------

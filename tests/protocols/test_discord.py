@@ -14,6 +14,7 @@ from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.grant import Claim, Grant
 from gatewayd.core.ports import NO_REPLY, BackendFailed
+from gatewayd.hub.progress import Goal, Watch
 from gatewayd.protocols import discord
 from gatewayd.protocols.discord_forms import Options
 from gatewayd.protocols.discord_intents import INTENTS, bits
@@ -145,6 +146,20 @@ def test_an_acknowledgement_from_the_future_is_refused_and_acknowledges_nothing(
         person = ready(talk)
         person.say({"op": 1, "d": wrong})
         assert person.closed == (4002, "d is the last sequence, or null")
+
+
+def test_who_waits_for_an_acknowledgement_has_it_asked_for() -> None:
+    talk = book()
+    person = ready(talk)
+    watch = Watch(Goal.ACKNOWLEDGED, lambda: None)
+    talk.hub.post("bot:all", "E", 1, watch=watch)
+    assert person.heard() == [event("E", 2, 1), {"op": 1, "d": None}]
+    person.say({"op": 1, "d": 1})  # its own, on the way already
+    assert person.heard() == [BEATEN]
+    talk.advance(1)
+    assert person.heard() == [{"op": 1, "d": None}]
+    person.say({"op": 1, "d": 2})
+    assert watch.left == 0
 
 
 @pytest.mark.parametrize("seq", [2, 10**30, -1])
