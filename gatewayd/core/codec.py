@@ -7,6 +7,7 @@ Law 2: each message can be read as soon as all of it is here; all of them are bi
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import zstandard
@@ -14,6 +15,8 @@ import zstandard
 from gatewayd.core.frame import frame
 
 ZLIB_LEVEL = 6
+ZSTD_PIECE = 4096
+"""Bytes in which compressed output comes; longer frames are joined from several."""
 
 
 class Codec(Protocol):
@@ -57,13 +60,14 @@ class ZstdStream:
     def __init__(self, level: int, window_bits: int) -> None:
         bits = max(10, window_bits)  # zstd has no smaller window, and sizes its tables for the source
         chosen = zstandard.ZstdCompressionParameters.from_level(level or 1, source_size=1 << bits, window_log=bits)
-        stream = zstandard.ZstdCompressor(compression_params=chosen).compressobj()
-        self._compress, self._flush = stream.compress, stream.flush
-        self.memory = chosen.estimated_compression_context_size()
+        # A `compressobj` would hold 128 KiB for its output, twice what it compresses with.
+        stream = zstandard.ZstdCompressor(compression_params=chosen).chunker(chunk_size=ZSTD_PIECE)
+        self._compress = stream.compress
+        self._flush: Callable[[], Iterable[bytes]] = stream.flush
+        self.memory = chosen.estimated_compression_context_size() + ZSTD_PIECE
 
     def frame(self, payload: bytes) -> bytes:
-        body = self._compress(payload) + self._flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-        return frame(body, binary=True)
+        return frame(b"".join([*self._compress(payload), *self._flush()]), binary=True)
 
 
 class ZlibPayloads:

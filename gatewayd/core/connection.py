@@ -322,7 +322,7 @@ class Connection:
 
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""
-        self._stop, self.pings = nobody, NO_PINGS
+        self._stop, self.pings, self.codec = nobody, NO_PINGS, None
         if self.verdict is not None:
             self.verdict.__traceback__ = self.verdict.__context__ = None  # every frame that it passed
         self.outbox.release()

@@ -105,7 +105,7 @@ class Options(FormOptions):
     compress_level: int = field(default=0, validator=[validators.ge(0), validators.le(9)])
     """Of everything that is compressed: 1 is the fastest, 9 makes the least; 0 is 6 for zlib and 1 for zstd."""
     window_bits: int = field(default=12, validator=[validators.ge(9), validators.le(15)])
-    """Of a compressed stream: 12 takes 32 KB for each client, 15 (Discord's own) 256 KB."""
+    """Of a compressed stream: 12 takes 32 KB for each client (zstd: 76), 15, Discord's own, 256 KB (zstd: 181)."""
 
 
 def bot_id(token: str) -> str | None:

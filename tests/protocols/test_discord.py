@@ -404,6 +404,8 @@ def test_a_compressed_client_that_is_cut_off_is_told_nothing_that_it_could_not_r
     greeted(talk).say(resume(person.session.id, 6))
     assert fourth.closed == (4000, "replaced by a newer connection")
     assert readable.heard() == [ANEW]  # nothing of its stream is missing
+    fourth.connection.release()
+    assert fourth.connection.codec is None  # its memory is given back though the collector has not come by
 
 
 def test_what_is_behind_a_lost_event_of_a_compressed_stream_is_not_sent() -> None:
