@@ -16,7 +16,6 @@ from docs.samples import SAMPLES
 from gatewayd.core import events as e
 from gatewayd.core.close import Disconnect
 from gatewayd.core.encode import TEXT
-from gatewayd.core.machine import diagram
 from gatewayd.core.protocol import Protocol
 from gatewayd.protocols import describe
 from gatewayd.protocols.registry import PROTOCOLS
@@ -93,7 +92,7 @@ def options(protocol: Protocol) -> str:
 
 def states(name: str) -> str:
     """The state machine, which GitHub draws."""
-    return f"```mermaid\n{diagram(name)}\n```\n"
+    return f"```mermaid\n{describe.diagram(name)}\n```\n"
 
 
 BLOCKS: Mapping[str, Callable[[Protocol], str]] = {

@@ -23,10 +23,10 @@ from gatewayd.auth.static import OpenAuth, StaticAuth
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.behaviour import Claim, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.connection import Connection
+from gatewayd.core.connection import Connection, Pings
 from gatewayd.core.events import Command, Event
 from gatewayd.core.observer import Observer
-from gatewayd.core.outbox import Outbox
+from gatewayd.core.outbox import Outbox, Pace
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session, session_of
@@ -184,7 +184,7 @@ class Playbook:
         return counts.delivered, counts.buffered, counts.dropped
 
 
-class PersonsPings:
+class PersonsPings(Pings):
     """The WebSocket pings that a client was sent; it answers those that `pong` says."""
 
     def __init__(self, person: Person) -> None:
@@ -207,10 +207,9 @@ class PersonsPings:
         return self._person.alive
 
 
-class EveryFrame:
+class EveryFrame(Pace):
     """The pace of a socket that takes every frame at once."""
 
-    number = 0
     held = False
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gatewayd.config.limits import ApiLimits
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode, parts
+from gatewayd.core.record import Key, Row, Store, Table, encode, parts
 
 Scoped = tuple[str, str]
 
@@ -22,7 +22,7 @@ class Remembered:
     """Bounded in time and in number. Times are monotonic seconds; in the journal they are the node's own."""
 
     def __init__(self, store: Store | None = None, limits: ApiLimits = ApiLimits()) -> None:
-        self._store: Store = store or Nowhere()
+        self._store: Store = store or Store()
         self._most = limits.remembered
         self._seconds = limits.remember_seconds
         self._before = 0.0  # from the clock to the node's own time

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect
@@ -23,26 +23,22 @@ from gatewayd.core.settings import Settings
 from gatewayd.core.wire import Wire, loads
 
 
-class Pings(Protocol):
-    """The client's WebSocket pings, which its WebSocket answers by itself, whatever its program does."""
+class Pings:
+    """The client's WebSocket pings, which its WebSocket answers by itself, whatever its program does. These are of a
+    client without a socket: nothing answers.
+    """
+
+    __slots__ = ()
 
     def ping(self, told: Callable[[], None]) -> None:
         """Ask for a pong; `told` is called when it comes: all that was said before the ping has arrived."""
 
     async def alive(self, within: float) -> bool:
         """Whether the client answers a ping within so many seconds."""
-
-
-class NoPings:
-    """Those of a client without a socket: nothing answers."""
-
-    def ping(self, told: Callable[[], None]) -> None: ...
-
-    async def alive(self, within: float) -> bool:
         return False
 
 
-NO_PINGS = NoPings()
+NO_PINGS = Pings()
 
 
 class Connection:
@@ -68,7 +64,7 @@ class Connection:
         self.verdict: Disconnect | None = None
         self.said: Mapping[str, Any] | None = None  # the message being acted on, for answers that name it
         self._stop: Callable[[], None] = nobody
-        self.pings: Pings = NO_PINGS
+        self.pings = NO_PINGS
         self.opened = self.last_heard = self.last_life = now
         self.identify_by = self._next_beat = math.inf
         self.beats = self.received = 0

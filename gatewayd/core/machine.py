@@ -55,8 +55,6 @@ TABLE: Mapping[State, Mapping[type, State]] = {
     State.CLOSED: {},
 }
 
-CLIENT_EVENTS: tuple[type, ...] = (e.Identify, e.Heartbeat, e.Ping, e.Command, e.Query)
-
 FAULTS: Mapping[State, Mapping[type, Cause]] = {
     State.GREETED: {e.Command: Cause.NOT_IDENTIFIED},
     State.IDENTIFYING: {
@@ -83,13 +81,3 @@ def step(state: State, event: type) -> State:
         if (cause := FAULTS.get(state, {}).get(kind)) is not None:
             raise Disconnect(cause)
     raise IllegalMove(f"{event.__name__} is not possible in state {state.value}")
-
-
-def diagram(name: str) -> str:
-    """The table as a Mermaid state diagram, moves that change nothing left out."""
-    lines = [f"%% {name}", "stateDiagram-v2", "    [*] --> opened"]
-    for state, moves in TABLE.items():
-        lines += [
-            f"    {state.value} --> {to.value}: {event.__name__}" for event, to in moves.items() if to is not state
-        ]
-    return "\n".join([*lines, "    closed --> [*]"])

@@ -15,7 +15,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
 
 from gatewayd.core.backlog import NO_CLIENT, Backlog, Source
 from gatewayd.core.events import Event
@@ -41,18 +40,18 @@ _NONE: deque[Entry] = deque()
 """Of an outbox where nothing waits, which is nearly all of them: a deque of its own costs each client 760 bytes."""
 
 
-class Pace(Protocol):
-    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held."""
+class Pace:
+    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held. By this one
+    nothing leaves.
+    """
 
-    number: int
+    number = 0
     """Of the tick."""
-    held: bool
+    held = True
     """Whether even a lone frame waits for the end of this tick, since more are coming."""
 
 
-class _Never:
-    number = 0
-    held = True
+_NEVER = Pace()
 
 
 def nobody() -> None:
@@ -72,7 +71,7 @@ class Outbox(Source):
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
-        pace: Pace = _Never,
+        pace: Pace = _NEVER,
     ) -> None:  # fmt: skip
         super().__init__()
         self.max_bytes = settings.outbox_bytes
@@ -308,4 +307,4 @@ class Outbox(Source):
         self.hand_over()
         if self.backlog is not None and self.backlog.source is self:
             self.backlog.attach(NO_CLIENT)  # a session that is away holds no outbox
-        self.send, self.wake, self.pace, self.backlog = len, nobody, _Never, None
+        self.send, self.wake, self.pace, self.backlog = len, nobody, _NEVER, None

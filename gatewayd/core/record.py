@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import msgspec
 from attrs import frozen
@@ -35,21 +35,19 @@ class Table(StrEnum):
 Row = tuple[Table, Key, bytes]
 
 
-class Store(Protocol):
-    """Where rows go. Nothing here waits or fails; what is said between two awaits becomes durable together."""
+class Store:
+    """Where rows go. Nothing here waits or fails; what is said between two awaits becomes durable together. This one is
+    of a node without a journal: nothing is kept.
+    """
 
-    def put(self, table: Table, key: Key, value: bytes) -> None: ...
-    def delete(self, table: Table, key: Key) -> None: ...
+    def put(self, table: Table, key: Key, value: bytes) -> None:
+        """Keep a value."""
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Keep it no more."""
+
     def stir(self) -> None:
         """There is something that the next commit has to ask for."""
-
-
-class Nowhere:
-    """The store of a node without a journal: nothing is kept."""
-
-    def put(self, table: Table, key: Key, value: bytes) -> None: ...
-    def delete(self, table: Table, key: Key) -> None: ...
-    def stir(self) -> None: ...
 
 
 @frozen
@@ -67,7 +65,7 @@ def parts(key: Key) -> tuple[str | int, ...]:
 
 
 @frozen
-class Within:
+class Within(Store):
     """The part of a store that belongs to one realm: each key there begins with the realm's name."""
 
     _store: Store
@@ -78,9 +76,6 @@ class Within:
 
     def delete(self, table: Table, key: Key) -> None:
         self._store.delete(table, (self._realm, *parts(key)))
-
-    def stir(self) -> None:
-        self._store.stir()
 
 
 Cursor = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from attrs import define, field
@@ -55,14 +54,6 @@ class Session:
         if self.ended is not None:
             return "ended"
         return self.connection.state.value if self.connection is not None else "detached"
-
-    def outgrown(self, channels: Collection[str]) -> list[str]:
-        """What it hears of its last login alone, of kinds for which the new one's `channels` say otherwise."""
-        if not self.channels:
-            return []
-        kinds = {channel.partition(":")[0] for channel in channels if channel not in self.channels}
-        heard = self.channels.difference(channels, self.granted)
-        return [channel for channel in heard if channel.partition(":")[0] in kinds]
 
 
 def session_of(connection: Connection) -> Session | None:

@@ -42,10 +42,3 @@ def check_url(value: str, example: str) -> None:
         raise ValueError("a URL is shown and logged: it must not hold a password")
     if parts.fragment:
         raise ValueError("a fragment (#…) is never sent; leave it out")
-
-
-def check_base_url(value: str, example: str) -> None:
-    """As `check_url`; paths are put behind this one."""
-    check_url(value, example)
-    if "?" in value:
-        raise ValueError("a query (?…) cannot stand in front of another path; leave it out")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from attrs import define
 
 from gatewayd.core.observer import Observer
 from gatewayd.core.session import Session
-from gatewayd.hub.realm import Realms
+from gatewayd.hub.realm import Realm
 
 
+@define(eq=False)
 class Channels:
-    """Subscriptions; each realm holds its own."""
+    """Subscriptions; each realm, by its name, holds its own."""
 
-    def __init__(self, realms: Realms, observers: Observer) -> None:
-        self._realms = realms.by_name
-        self._observers = observers
+    _realms: Mapping[str, Realm]
+    _observers: Observer
 
     def subscribe(self, session: Session, channel: str) -> None:
         """Let a session hear a channel of its realm."""
@@ -36,8 +38,10 @@ class Channels:
     def claim(self, session: Session, own: Iterable[str]) -> None:
         """Its protocol says what an identified session hears: of its last login it hears nothing else of that kind."""
         channels = (*own, f"session:{session.id}", f"listener:{session.listener}")
-        for channel in session.outgrown(channels):
-            self.unsubscribe(session, channel)
+        kinds = {channel.partition(":")[0] for channel in channels if channel not in session.channels}
+        for channel in session.channels.difference(channels, session.granted):
+            if channel.partition(":")[0] in kinds:
+                self.unsubscribe(session, channel)
         for channel in channels:
             self.subscribe(session, channel)
         session.granted.difference_update(channels)  # heard by its own right now

@@ -20,7 +20,7 @@ from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
 from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.ports import Resource
-from gatewayd.core.record import Nowhere, Store
+from gatewayd.core.record import Store
 from gatewayd.core.session import Session, session_of
 from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery
@@ -45,8 +45,8 @@ class Hub:
         limits: HubLimits | None = None, soon: Callable[[Callable[[], None]], object] = lambda call: call(),
         observers: Sequence[Observer] = (),
     ) -> None:  # fmt: skip
-        store, self.limits = store or Nowhere(), limits or HubLimits()
-        self._journaled = not isinstance(store, Nowhere)
+        self._journaled = store is not None
+        store, self.limits = store or Store(), limits or HubLimits()
         self.clock = clock
         self.timers = Timers()
         self.totals = Totals()
@@ -55,7 +55,7 @@ class Hub:
         self.progress = Progress(clock, self.timers, soon, self.limits)
         self.observers = Observers((self.journaling, self.progress, *observers))
         self.realms = Realms(partial(Realm, self.journaling, store, self.limits))
-        self.channels = Channels(self.realms, self.observers)
+        self.channels = Channels(self.realms.by_name, self.observers)
         self.registry = Registry(
             clock, self.realms, self.timers, limit, self._journaled,
             lambda session: self.end(session, Disconnect(Cause.EXPIRED)),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gatewayd.config.limits import RoomLimits
-from gatewayd.core.record import Key, Nowhere, Row, Store, Table, encode
+from gatewayd.core.record import Key, Row, Store, Table, encode
 
 
 class RoomRecord(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Rooms:
     """State by room name; a state is a plain mapping of `room_update`'s fields."""
 
     def __init__(self, store: Store | None = None, limits: RoomLimits | None = None) -> None:
-        self.store: Store = store or Nowhere()
+        self.store: Store = store or Store()
         self._limits = limits or RoomLimits()
         self._states: dict[str, dict[str, Any]] = {}
         self._bans: dict[str, OrderedDict[str, None]] = {}

@@ -14,7 +14,7 @@ import msgspec
 from attrs import define, field
 
 from gatewayd.config.limits import NotificationLimits
-from gatewayd.core.record import Key, MissedNotifications, Nowhere, Row, Store, Table
+from gatewayd.core.record import Key, MissedNotifications, Row, Store, Table
 
 OVERHEAD = 200
 """What a notification takes in memory beside its own bytes."""
@@ -26,7 +26,7 @@ class MemoryDocuments:
     """JSON values under keys, kept as encoded bytes so that the bound is in bytes and nobody can change them."""
 
     def __init__(self, max_count: int, max_bytes: int, store: Store | None = None) -> None:
-        self.store: Store = store or Nowhere()
+        self.store: Store = store or Store()
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._values: dict[str, bytes] = {}
@@ -99,7 +99,7 @@ class MemoryNotifications:
     """
 
     def __init__(self, limits: NotificationLimits | None = None, *, store: Store | None = None) -> None:
-        self.store: Store = store or Nowhere()
+        self.store: Store = store or Store()
         self._limits = limits or NotificationLimits()
         self._boxes: dict[str, _Box] = {}
         self._order: OrderedDict[int, _Box] = OrderedDict()  # where each is, oldest first

@@ -44,14 +44,12 @@ class Tally:
     totals: Totals
     delivered: int = 0
     buffered: int = 0
-    reasons: dict[str, int] | None = None
+    reasons: dict[str, int] = field(factory=dict)
 
     def drop(self, reason: Drop, count: int = 1) -> None:
         """So many are dropped."""
         if count:
             self.totals.drop(reason, count)
-            if self.reasons is None:
-                self.reasons = {}
             self.reasons[reason.value] = self.reasons.get(reason.value, 0) + count
 
     def add(self, losses: Mapping[Drop, int]) -> None:
@@ -61,5 +59,4 @@ class Tally:
 
     def counts(self, number: int) -> Counts:
         """The answer to the publisher; `number` is the event's."""
-        reasons = self.reasons or {}
-        return Counts(self.delivered, self.buffered, sum(reasons.values()), reasons, number)
+        return Counts(self.delivered, self.buffered, sum(self.reasons.values()), self.reasons, number)

@@ -18,7 +18,7 @@ from typing import Protocol
 import trio
 
 from gatewayd.config.limits import JournalLimits
-from gatewayd.core.record import Key, Row, Table
+from gatewayd.core.record import Key, Row, Store, Table
 from gatewayd.journal.file import JournalFile
 from gatewayd.journal.job import Job, Stats
 from gatewayd.journal.opening import Opening
@@ -37,7 +37,7 @@ class Source(Protocol):
         """Everything there is, at one moment: the way back from a failure."""
 
 
-class Journal:
+class Journal(Store):
     """One per daemon. Open it, `load` every table, run `run` in a nursery, and close it with `aclose`."""
 
     def __init__(self, file: JournalFile, *, interval: float = 0.1, limits: JournalLimits = JournalLimits()) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.connection import Pings
 from gatewayd.core.text import printable
 from gatewayd.net import frames
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gatewayd.net.writer import Writer
 
 
-class Controls:
+class Controls(Pings):
     """Of one client, `most` in a second; with one of the codes in `goodbyes` it ends its session."""
 
     __slots__ = (

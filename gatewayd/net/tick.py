@@ -12,6 +12,7 @@ from typing import Protocol
 
 import trio
 
+from gatewayd.core.outbox import Pace
 from gatewayd.net.clock import SteadyClock
 
 log = logging.getLogger("gatewayd.client")
@@ -27,7 +28,7 @@ class Flushable(Protocol):
         """Start a task that writes the rest."""
 
 
-class Tick(trio.abc.Instrument):
+class Tick(trio.abc.Instrument, Pace):
     """The writers with something to write in the running tick, and the `Pace` of every outbox. One for the node.
 
     Use as a context manager inside `trio.run`.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
-from gatewayd.core.machine import diagram
+from gatewayd.core.machine import TABLE
 from gatewayd.core.protocol import Protocol
 
 
@@ -32,6 +32,16 @@ def describe(protocol: Protocol, *, with_diagram: bool = False) -> str:
     tables = (opcodes(protocol), timings(protocol), endings(protocol))
     shown = (columns([title.upper() for title in table.head], table.rows) for table in tables)
     return "\n\n".join((f"{protocol.name}: {protocol.summary}", *shown))
+
+
+def diagram(name: str) -> str:
+    """The table as a Mermaid state diagram, moves that change nothing left out."""
+    lines = [f"%% {name}", "stateDiagram-v2", "    [*] --> opened"]
+    for state, moves in TABLE.items():
+        lines += [
+            f"    {state.value} --> {to.value}: {event.__name__}" for event, to in moves.items() if to is not state
+        ]
+    return "\n".join([*lines, "    closed --> [*]"])
 
 
 def opcodes(protocol: Protocol) -> Table:

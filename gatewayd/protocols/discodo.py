@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import msgspec
-from attrs import Attribute, Factory, field, frozen, validators
+from attrs import Factory, field, frozen, validators
 
 from gatewayd.core import events as e
 from gatewayd.core.behaviour import Admission, Answer, Behaviour, Claim, Clash, Grant, Handshake
 from gatewayd.core.close import Cause, Disconnect, Ending, Refused
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol, Timing
-from gatewayd.core.text import check_base_url
 from gatewayd.core.wire import Opcode, Wire
 from gatewayd.protocols.discodo_voice import IDLE, NO_VOICE_CLIENT, Id, Voice, VoiceClient, id_of, object_of
+from gatewayd.protocols.rest import check_rest
 
 if TYPE_CHECKING:
     from gatewayd.core.connection import Connection
@@ -110,11 +110,6 @@ WIRE = Wire(
 )
 
 
-def _rest(instance: object, attribute: Attribute[str], value: str) -> None:
-    if value:
-        check_base_url(value, "http://127.0.0.1:8000")
-
-
 @frozen(kw_only=True)
 class Options:
     """Options of a discodo listener."""
@@ -129,7 +124,7 @@ class Options:
     """The form of the voice clients in RESUMED. The 3.x clients read a map, so it is the default with a version."""
     documents: str = ""
     """Prefix of its documents; discodo uses none so far."""
-    rest: str = field(default="", validator=_rest)
+    rest: str = field(default="", validator=check_rest)
     """URL of the server that answers REST calls to this port. Without it they are refused with 426."""
     rest_max_body: int = field(default=10 * 1024 * 1024, validator=validators.gt(0))
     """Bytes of the largest body of a REST call."""

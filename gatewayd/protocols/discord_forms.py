@@ -30,8 +30,8 @@ from gatewayd.core.close import Cause
 from gatewayd.core.grant import Grant
 from gatewayd.core.ports import Port
 from gatewayd.core.session import Session
-from gatewayd.core.text import check_base_url
 from gatewayd.protocols.discord_intents import bits
+from gatewayd.protocols.rest import check_rest
 
 IDENTIFY_SECONDS = 5.0
 DAY = 86_400.0
@@ -45,11 +45,6 @@ _OWN_TOKEN = re.compile(r"/(?:webhooks|interactions)/[^/]+/[^/]")
 _SNOWFLAKE = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEAD = re.compile(r"[A-Za-z0-9_-]{2,26}")
 """A snowflake in base64: up to 19 digits."""
-
-
-def _check_rest(instance: object, attribute: Attribute[str], value: str) -> None:
-    if value:
-        check_base_url(value, "http://127.0.0.1:8000")
 
 
 def _check_gateway(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -74,7 +69,7 @@ def _check_bot(instance: object, attribute: Attribute[Any], value: object) -> No
 class FormOptions:
     """The options that the forms read."""
 
-    rest: str = field(default="", validator=_check_rest)
+    rest: str = field(default="", validator=check_rest)
     """URL of the server that answers all other REST calls to this port. Without it they are answered with 404."""
     rest_max_body: int = field(default=10 * 1024 * 1024, validator=validators.gt(0))
     """Bytes of the largest body of a REST call that is forwarded."""

@@ -17,7 +17,7 @@ from gatewayd.admin.publishing import TimeSlice, TimeSlices
 from gatewayd.config.limits import ApiLimits, HubLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
-from gatewayd.core.record import Key, Nowhere, Table
+from gatewayd.core.record import Key, Store, Table
 from gatewayd.net.clock import SteadyClock
 from gatewayd.protocols import dmod, utilbot
 from tests.admin.served import Api, api, bot
@@ -479,7 +479,7 @@ async def test_the_same_id_is_answered_with_what_was_waited_for(tmp_path: Path) 
 async def test_what_was_waited_for_is_journaled_with_the_answer(tmp_path: Path) -> None:
     rows: dict[Key, bytes] = {}
 
-    class Book(Nowhere):
+    class Book(Store):
         def put(self, table: Table, key: Key, value: bytes) -> None:
             rows[key] = value
 

@@ -25,11 +25,3 @@ def test_its_state_is_that_of_its_client() -> None:
     assert item.state == "detached"
     item.ended = Disconnect(Cause.EXPIRED)
     assert item.state == "ended"
-
-
-def test_what_it_hears_no_more_once_its_login_says_otherwise() -> None:
-    item = session()
-    assert item.outgrown(["room:2"]) == []
-    item.channels = {"room:1", "room:3", "news", "guild:7", "session:s"}
-    item.granted = {"room:3"}
-    assert item.outgrown(["room:2", "guild:7"]) == ["room:1"]

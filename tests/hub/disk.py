@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from gatewayd.core.ports import Resource
-from gatewayd.core.record import Key, Row, Table, decode_event, decode_session, parts
+from gatewayd.core.record import Key, Row, Store, Table, decode_event, decode_session, parts
 from gatewayd.core.settings import Settings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.restore import restore
@@ -18,7 +18,7 @@ from tests.playbook import Person, Playbook
 Rows = dict[tuple[Table, Key], bytes]
 
 
-class Disk:
+class Disk(Store):
     """A `Store` with what was written (`rows`) and what only waits to be. Nothing is written that nobody asked for."""
 
     def __init__(self, rows: Rows | None = None) -> None:

@@ -21,7 +21,7 @@ class Ear(Observer):
 def channels_of() -> tuple[Channels, Ear, Session, dict[str, dict[Session, None]]]:
     talk, ear = book(), Ear()
     session = ready(talk).session
-    return Channels(talk.hub.realms, ear), ear, session, talk.realm.channels
+    return Channels(talk.hub.realms.by_name, ear), ear, session, talk.realm.channels
 
 
 def test_to_subscribe_twice_is_to_subscribe() -> None:

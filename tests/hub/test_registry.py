@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.core.close import Cause, Disconnect
-from gatewayd.core.connection import Connection, NoPings
+from gatewayd.core.connection import Connection, Pings
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.timers import SWEPT
 from gatewayd.protocols import discodo, utilbot
@@ -131,9 +131,9 @@ def test_while_an_older_client_is_asked_somebody_else_may_come_in() -> None:
     dead = ready(talk)
     raced: list[Person] = []
 
-    class Raced(NoPings):
+    class Raced(Pings):
         async def alive(self, within: float) -> bool:
-            dead.connection.pings = NoPings()
+            dead.connection.pings = Pings()
             raced.append(ready_again(talk))
             return False
 

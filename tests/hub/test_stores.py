@@ -6,18 +6,15 @@ import json
 from typing import Any
 
 from gatewayd.config.limits import NotificationLimits
-from gatewayd.core.record import Key, Table
+from gatewayd.core.record import Key, Store, Table
 from gatewayd.hub.stores import OVERHEAD, MemoryDocuments, MemoryNotifications
 
 
-class Told:
+class Told(Store):
     """A store that remembers, as a disk would."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[Table, Key], bytes] = {}
-
-    def stir(self) -> None:
-        pass
 
     def put(self, table: Table, key: Key, value: bytes) -> None:
         self.rows[table, key] = value
