@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import string
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import trustme
 
 from tests.clients.bots.bot import Bot
 from tests.clients.bots.daemon import Daemon
-from tests.clients.bots.payloads import messages
+from tests.clients.bots.payloads import event, messages
 from tests.clients.bots.proxy import Proxy
 from tests.clients.bots.stage import GUILD, Stage, detached, heard
 
@@ -114,6 +115,20 @@ async def asleep(stage: Stage) -> None:
     await daemon.publish(messages(range(11, 21), GUILD))
     bot.process.send_signal(signal.SIGCONT)
     await heard(bot, 20, resumed=1, seconds=40)
+    assert bot.count("t", "READY") == 1
+
+
+async def slow(stage: Stage) -> None:
+    """The bot reads nothing until what waits for it is too much (4000); then it reads, and resumes for the rest."""
+    daemon = await stage.daemon(resume_bytes=64 * 1024 * 1024)
+    bot = await stage.ready(daemon)
+    bot.process.send_signal(signal.SIGSTOP)
+    noise = "".join(random.Random(1).choices(string.printable, k=400_000))
+    for number in range(1, 41):
+        await daemon.publish([event("bot:all", "BIG_AND_WILD", {"n": number, "text": noise})])
+    await detached(daemon)
+    bot.process.send_signal(signal.SIGCONT)
+    await heard(bot, 40, resumed=1, seconds=40)
     assert bot.count("t", "READY") == 1
 
 

@@ -24,7 +24,7 @@ AT_ONCE = 3
 Case = Callable[[Stage], Awaitable[None]]
 QUICK: tuple[Case, ...] = (sessions.events, losing.unread)
 ALL: tuple[Case, ...] = (
-    *QUICK, losing.cut, losing.reset, losing.tls, losing.zombie, losing.frozen, losing.asleep, losing.drained,
+    *QUICK, losing.cut, losing.reset, losing.tls, losing.zombie, losing.frozen, losing.asleep, losing.slow, losing.drained,
     losing.killed, losing.flood, losing.storm, sessions.talk, sessions.shards, sessions.sharded, sessions.intents, sessions.starts, sessions.expired,
     sessions.kicked, sessions.token, sessions.revoked, sessions.disallowed,
 )  # fmt: skip
@@ -45,7 +45,7 @@ class Library:
 
     install: Callable[[Path], Installed]
     compression: str | None
-    cases: tuple[Case, ...] = (*QUICK, losing.flood)
+    cases: tuple[Case, ...] = (*QUICK, losing.flood, losing.slow)
     quick: bool = False
 
 
