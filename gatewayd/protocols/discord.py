@@ -67,6 +67,8 @@ def _command(op: int, name: str) -> Opcode:
 
 
 def _resumed(resumed: e.Resumed) -> object:
+    if any(resumed.gaps.values()):  # no library looks for them: it has to begin anew
+        return {"op": 9, "d": False}
     return {"op": 0, "t": "RESUMED", "s": resumed.sequence, "d": {"gaps": resumed.gaps} if resumed.gaps else {}}
 
 

@@ -214,6 +214,17 @@ def test_what_is_not_kept_any_more_is_told_by_an_invalid_session() -> None:
     assert again.heard() == [event("E", 5, 3), event("E", 6, 4), resumed(6)]
 
 
+def test_what_is_lost_by_the_takeover_itself_is_told_by_an_invalid_session() -> None:
+    talk = book(resume_events=2)
+    person = ready(talk)
+    person.reads = False
+    for number in range(5):
+        talk.publish("bot:all", "E", number)
+    again = greeted(talk)
+    again.say(resume(person.session.id, 1))
+    assert again.heard() == [event("E", 5, 3), event("E", 6, 4), ANEW]
+
+
 def test_a_run_that_was_killed_is_told_as_a_gap() -> None:
     talk = book()
     person = ready(talk)
