@@ -68,7 +68,7 @@ LIBRARIES = {
     "discord.py+zstandard": Library(_python("bot_discordpy.py", zstd=True), "zstd-stream"),
     "hikari": Library(_python("bot_hikari.py"), "zlib-stream", PORT_CLOSED, quick=True),
     "hikari+zstd": Library(_python("bot_hikari.py", zstd=True), "zstd-stream"),
-    "discord.js": Library(_node("discord.js"), None, ALL),
+    "discord.js": Library(_node("discord.js"), None, ALL, quick=True),
     "discord.js+zlib-sync": Library(_node("discord.js+zlib-sync"), "zlib-stream"),
 }
 
