@@ -27,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _PLACEHOLDERS = (
     (
-        re.compile(r"(?:^|\.)change[-_ ]?me", re.IGNORECASE).search,  # behind a dot: in a token of Discord's shape
+        re.compile(r"(?:^|\.)change[-_ ]?me", re.IGNORECASE).search,  # behind a dot: in a token of several parts
         "has change-me in it, as in the documentation",
     ),
     (re.compile(r"\$\{").search, "holds ${, which is not expanded"),

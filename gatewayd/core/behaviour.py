@@ -98,8 +98,8 @@ class Behaviour(Generic[Options]):
     prefixes: tuple[str, ...] = ()
     """Kinds of channel that speak this protocol ("room" for `room:42`): `check` and `published` see their events."""
     hears_all: Mapping[str, str] = {}
-    """Kinds of channel that each of its sessions on another channel hears without subscribing, as far as `hears` lets
-    it: {"guild": "bot:all"}."""
+    """Wide channels, by the kind of channel of which their sessions hear all without subscribing, where `hears` lets
+    them: {"guild": "bot:all"}."""
     uses: tuple[Resource, ...] = ()
     """What its listeners use of what a realm keeps: where somebody names no realm, theirs is meant."""
     own: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ FAULTS: Mapping[State, Mapping[type, Cause]] = {
     State.RESUMED: {e.Identify: Cause.ALREADY_IDENTIFIED},
 }
 
-IDENTIFIED = (State.READY, State.RESUMED)  # no set: an enum's hash is a call in Python
+IDENTIFIED = (State.READY, State.RESUMED)  # no set: nearly always it is the first, which needs no hash
 ENDED = frozenset({State.CLOSING, State.CLOSED})
 
 

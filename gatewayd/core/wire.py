@@ -12,9 +12,11 @@ from gatewayd.core import events as e
 from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
 from gatewayd.core.codec import Codec
 from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
-from gatewayd.core.encode import ZLIB, encode, json, packed
+from gatewayd.core.encode import TEXT, ZLIB, encode, json, packed
 from gatewayd.core.frame import frame
 
+SHARED = (TEXT, ZLIB)
+"""Variants that many clients have."""
 Decoder = Callable[[Mapping[str, Any]], e.ClientEvent]
 Encoder = Callable[[Any], object | None] | Mapping[str, Any]
 """A payload that never changes stands for itself, and is encoded once."""
@@ -53,8 +55,8 @@ class Wire:
     answers_beats: bool = False
     """A client's heartbeat is nothing but the answer to the daemon's: it has read what was said before that."""
     shown: Callable[[e.Event, str], object] | None = None
-    """Where an event looks different to some clients: its payload for those of a variant, in the place of a row of
-    `encoders`. It is encoded once for each variant."""
+    """Where an event looks different to some clients: its payload for a variant, in the place of a row of `encoders`.
+    There may be as many variants as clients, and nothing is kept of any but `TEXT` and `ZLIB`."""
     number: bytes | None = None
     """Where clients see the sequence of each event: how its JSON object begins, as `b'{"s":%d,'`. The rest is encoded
     once, however many receive it."""
@@ -65,7 +67,8 @@ class Wire:
     """The close codes with which a client ends its session; any other leaves it to be resumed."""
     decoders: Mapping[int | str, Decoder] = field(init=False)
 
-    _fixed: dict[tuple[type, str], bytes] = field(init=False, factory=dict)
+    # Of what never changes, by whether it is compressed: there may be a variant for each client.
+    _fixed: dict[tuple[type, bool], bytes] = field(init=False, factory=dict)
     _keys: dict[str, tuple[str, str]] = field(init=False, factory=dict)
 
     @decoders.default
@@ -102,8 +105,8 @@ class Wire:
 
     def encode(self, event: e.ServerEvent, variant: str, codec: Codec | None = None) -> bytes | None:
         """The frame for what we say; None where the protocol has no payload for it."""
-        kind = type(event)
-        fixed = self._fixed.get((kind, variant)) if codec is None else None
+        kind, compressed = type(event), variant == ZLIB
+        fixed = self._fixed.get((kind, compressed)) if codec is None else None
         if fixed is not None:
             return fixed
         if type(event) is e.Event:
@@ -114,7 +117,7 @@ class Wire:
         if encoder is not None and not callable(encoder):
             made = encode(encoder, variant, codec)
             if codec is None:
-                self._fixed[kind, variant] = made
+                self._fixed[kind, compressed] = made
             return made
         payload = encoder(event) if encoder is not None else None
         return None if payload is None else encode(payload, variant, codec)
@@ -126,7 +129,7 @@ class Wire:
     def key(self, variant: str, *, own: bool = False) -> tuple[str, str]:
         """Under which an event's frame, or its JSON, is in `Event.frames`; one value for all connections."""
         kind = f"{variant if self.shown is not None else ''} own" if own else variant
-        return self._keys.setdefault(kind, (self.name, kind))
+        return self._keys.setdefault(kind, (self.name, kind)) if variant in SHARED else (self.name, kind)
 
     def make(self, event: e.Event, variant: str, *, own: bool) -> bytes:
         """What is the same for all clients of a variant, made once however many receive it."""
@@ -134,7 +137,8 @@ class Wire:
         made = json(payload) if own else encode(payload, variant)
         if self.number is not None:
             made = made[1:]  # `number` goes before it, with its own "{"
-        event.frames[self.key(variant, own=own)] = made
+        if variant in SHARED:
+            event.frames[self.key(variant, own=own)] = made
         return made
 
     def finish(self, made: bytes, variant: str, sequence: int, codec: Codec | None) -> bytes:

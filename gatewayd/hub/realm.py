@@ -52,7 +52,7 @@ class Realm:
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
         self._says: dict[str, Callable[[str], bool]] = {}  # by protocol
         self._filters: dict[str, Callable[[str, str, Any], Callable[[Session], bool] | None]] = {}
-        self._wider: dict[str, dict[str, str]] = {}  # by kind of channel and protocol: whose sessions hear all of it
+        self._wide: dict[str, dict[str, str]] = {}  # by kind of channel and protocol: its wide channel
         self._shared: dict[Hashable, Any] = {}
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
@@ -63,7 +63,7 @@ class Realm:
             known.append(behaviour)
             self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
         for kind, wide in behaviour.hears_all.items():
-            self._wider.setdefault(kind, {})[behaviour.port.protocol] = wide
+            self._wide.setdefault(kind, {})[behaviour.port.protocol] = wide
         if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
             self._filters[behaviour.listener] = behaviour.hears
         if type(behaviour).says is not Behaviour.says:
@@ -101,14 +101,14 @@ class Realm:
         return ""
 
     def hearing(self, channel: str) -> Collection[Session]:
-        """Who has subscribed to a channel, and who hears all of its kind."""
+        """Who has subscribed to a channel, or to a wide one."""
         subscribers = self.channels.get(channel, {})
-        wider = self._wider and self._wider.get(channel.partition(":")[0])
-        if not wider:
+        found = self._wide.get(channel.partition(":")[0])
+        if found is None:
             return subscribers
         more = [
             session
-            for protocol, wide in wider.items()
+            for protocol, wide in found.items()
             for session in self.channels.get(wide, ())
             if session.protocol == protocol and session not in subscribers
         ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from base64 import b64encode
 from typing import Any
 
+import attrs
 import pytest
 import zstandard
 
-from gatewayd.auth.static import StaticAuth
+from gatewayd.auth.static import OpenAuth, StaticAuth
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.grant import Claim, Grant
@@ -542,6 +544,29 @@ def test_messages_without_the_intent_for_their_content() -> None:
         assert seeing.heard()[0]["d"] == said
     talk.publish("guild:5", "MESSAGE_UPDATE", ["no", "message"])
     assert blind.heard()[0]["d"] == ["no", "message"]
+
+
+def test_a_protocol_remembers_nothing_of_bots_that_were_there() -> None:
+    def tables() -> list[int]:
+        values = (getattr(discord.WIRE, item.name) for item in attrs.fields(type(discord.WIRE)))
+        return [len(value) for value in values if isinstance(value, dict)]
+
+    talk, found = book(auth=OpenAuth(), options={"message_content": "intent"}), []
+    for number in range(5):
+        person = ready(talk, b64encode(b"%d" % (10**17 + number)).decode().rstrip("=") + ".x")
+        person.say({"op": 1, "d": 1})
+        talk.publish("bot:all", "MESSAGE_CREATE", {"guild_id": "5", "content": "hi"})
+        person.leave(Cause.CLIENT_CLOSED)
+        found.append(tables())
+    assert found == [found[0]] * 5
+
+
+def test_what_a_single_bot_sees_of_an_event_is_not_kept_with_it() -> None:
+    talk = book(auth=OpenAuth(), options={"message_content": "intent"})
+    bots = [ready(talk, b64encode(b"%d" % (10**17 + number)).decode().rstrip("=") + ".x") for number in range(5)]
+    talk.publish("bot:all", "MESSAGE_CREATE", {"guild_id": "5", "content": "hi"})
+    assert [bot.heard()[0]["d"]["content"] for bot in bots] == [""] * 5
+    assert bots[0].session.backlog.entries()[-1][1].frames == {}
 
 
 def test_tokens_whose_subject_auth_knows_are_of_one_bot() -> None:
