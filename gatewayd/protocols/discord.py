@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STREAMS: Mapping[str, Callable[[int, int], Codec]] = {"zlib-stream": ZlibStream, "zstd-stream": ZstdStream}
 REPLIES = {"REQUEST_GUILD_MEMBERS": "GUILD_MEMBERS_CHUNK", "REQUEST_SOUNDBOARD_SOUNDS": "SOUNDBOARD_SOUNDS"}
 """The event that the backend's reply to a command is, where that is not the command's own name."""
+ANEW = {"op": 9, "d": False}
 
 
 class Own(AnyCause):
@@ -68,7 +69,7 @@ def _command(op: int, name: str) -> Opcode:
 
 def _resumed(resumed: e.Resumed) -> object:
     if any(resumed.gaps.values()):  # no library looks for them: it has to begin anew
-        return {"op": 9, "d": False}
+        return ANEW
     return {"op": 0, "t": "RESUMED", "s": resumed.sequence, "d": {"gaps": resumed.gaps} if resumed.gaps else {}}
 
 
@@ -87,8 +88,6 @@ CODES = {
     4013: (Own.INVALID_INTENTS,),
     4014: (Own.DISALLOWED_INTENTS,),
 }
-ANEW: Callable[[Disconnect], object] = lambda _: {"op": 9, "d": False}  # noqa: E731
-AGAIN: Callable[[Disconnect], object] = lambda verdict: {"op": 9, "d": (verdict.said or {}).get("op") == 6}  # noqa: E731
 WIRE = Wire(
     name="discord",
     opcode_field="op",
@@ -116,10 +115,10 @@ WIRE = Wire(
     number=b'{"s":%d,',
     endings={
         **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
-        **dict.fromkeys((Own.INVALID_SESSION, Own.TOO_MANY_STARTS), Ending(None, payload=ANEW)),
-        Own.NOT_JUDGED: Ending(None, payload=AGAIN),  # 4004 would stop a bot for good
-        Cause.REPLACED: Ending(4000, payload=ANEW),  # a resume would take the session back, and so on for ever
-        Cause.SHUTDOWN: Ending(1012, payload=lambda verdict: {"op": 7, "d": None}),
+        **dict.fromkeys((Own.INVALID_SESSION, Own.TOO_MANY_STARTS), Ending(None, payload=lambda _: ANEW)),
+        Own.NOT_JUDGED: Ending(None, payload=lambda verdict: {"op": 9, "d": (verdict.said or {}).get("op") == 6}),
+        Cause.REPLACED: Ending(4000, payload=lambda _: ANEW),  # a resume would take it back, and so on for ever
+        Cause.SHUTDOWN: Ending(1012, payload=lambda _: {"op": 7, "d": None}),
         Cause.BACKEND_FAILED: Ending(None),
     },
     probes=True,
@@ -170,7 +169,7 @@ class Discord(Behaviour[forms.Options]):
         need(claim, {"token": (str,)})
         token = claim["token"].removeprefix("Bot ")
         grant = await self.port.verify(Claim("secret", token, forms.bot_id(token)), connection.address)
-        if not grant:
+        if not grant:  # 4004 stops a bot for good
             raise Disconnect(Own.NOT_JUDGED if grant.failure else Cause.AUTH_FAILED)
         if isinstance(identify, Resume):
             return self._resume(claim, forms.owner_of(token, grant), grant)
@@ -204,12 +203,11 @@ class Discord(Behaviour[forms.Options]):
 
     def _admission(self, session: Session, grant: Grant, cursor: int | None = None) -> Admission:
         bot, shard = session.metadata["bot"], session.metadata["shard"]
-        hidden = self.options.message_content == "intent" and not session.metadata["intents"] & intents.MESSAGE_CONTENT
         return Admission(
             identity=session.id,
             label=bot if shard is None else f"{bot}/{shard[0]}",
             channels=("bot:all", f"user:{bot}"),
-            variant=f"{intents.HIDDEN}{bot}" if hidden else TEXT,
+            variant=intents.variant(session.metadata, self.options.message_content),
             grant=grant,
             cursor=cursor,
         )

@@ -100,6 +100,12 @@ def bits(value: object) -> int:
     return total
 
 
+def variant(known: Mapping[str, Any], message_content: str) -> str:
+    """How events look to a bot that has identified with these `intents`."""
+    hidden = message_content == "intent" and not known["intents"] & MESSAGE_CONTENT
+    return f"{HIDDEN}{known['bot']}" if hidden else TEXT
+
+
 def shown(event: Event, variant: str) -> Any:
     """The data of an event for clients of a variant."""
     if variant == TEXT or event.name not in MESSAGES:
