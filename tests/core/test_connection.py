@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gatewayd.core import events as e
 from gatewayd.core.backlog import Backlog
-from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.close import AnyCause, Cause, Disconnect, Ending
+from gatewayd.core.codec import Codec, ZlibStream
 from gatewayd.core.connection import NO_PINGS, Connection
 from gatewayd.core.machine import State
 from gatewayd.core.outbox import Outbox
@@ -235,6 +236,20 @@ def test_a_full_outbox_is_the_slow_consumer_verdict() -> None:
     assert backlog.given == 1
     assert connection.verdict is not None
     assert connection.verdict.cause is Cause.SLOW_CONSUMER
+
+
+@pytest.mark.parametrize("codec", [None, ZlibStream(6, 9)])
+def test_behind_a_frame_that_did_not_fit_a_stream_a_farewell_could_not_be_read(codec: Codec | None) -> None:
+    told: dict[AnyCause, Ending] = {Cause.SLOW_CONSUMER: Ending(4000, payload=lambda verdict: {"op": 9})}
+    client = Connection(evolve(PROTOCOLS["discord"].wire, endings=told), evolve(SETTINGS, outbox_bytes=100), 0.0)
+    client.speak("text", codec)
+    client.greet(0.0)
+    with pytest.raises(Disconnect) as verdict:
+        for _ in range(100):
+            client.send(e.BeatAck(), 0.0)
+    waiting = len(client.outbox)
+    assert client.farewell(verdict.value, 0.0)[0] == 4000
+    assert len(client.outbox) - waiting == (codec is None)
 
 
 def test_a_client_that_is_not_open_is_given_nothing() -> None:

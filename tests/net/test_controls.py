@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from gatewayd.core.close import Cause, Disconnect
+from gatewayd.core.wire import Wire
 from gatewayd.net import frames
 from gatewayd.net.controls import Controls
-from gatewayd.protocols import dmod
+from gatewayd.protocols import discodo, discord, dmod, utilbot
 from tests.net.test_lanes import Said
 from tests.server import client, hear, say, serving
 
@@ -65,6 +66,19 @@ async def test_who_asks_for_life_at_the_same_time_shares_a_ping(autojump_clock: 
     asked.ping(lambda: alive.append(True))
     assert asked.is_answer(b"3")  # the one before it came too late for whoever asked
     assert len(alive) == 3
+
+
+@pytest.mark.parametrize(
+    ("wire", "goodbyes"), [(utilbot.WIRE, [1000]), (discodo.WIRE, []), (discord.WIRE, [1000, 1001])]
+)
+def test_with_which_codes_a_client_ends_its_session(wire: Wire, goodbyes: list[int]) -> None:
+    said: Any = Said()
+    ended = []
+    for code in (1000, 1001, 1011, 3000, 4000, 4200):
+        verdict = Controls(said, 10, lambda verdict: None, wire.goodbyes).on_close(code.to_bytes(2, "big"))
+        if verdict is not None and verdict.cause is Cause.CLIENT_CLOSED:
+            ended.append(code)
+    assert ended == goodbyes
 
 
 def test_too_many_control_frames_are_a_flood() -> None:
