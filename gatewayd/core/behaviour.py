@@ -65,6 +65,8 @@ class Handshake:
     method: str = "GET"
     url: str = ""
     """Where the client came to: `ws://` or `wss://` and the host, without path or query."""
+    raw_path: str = "/"
+    """The path as it was sent, percent-encoded: one server reads `%2f` as a slash, and another does not."""
 
 
 @frozen

@@ -239,7 +239,7 @@ class Listener:
             ticket.set_address(address)
         # If a proxy does not name its client, one client's wrong keys must not delay the others.
         blamed = None if origin.is_trusted(remote, self._proxies) else ticket.address
-        return Handshake(head.path, head.query, head.headers, blamed, head.method, url)
+        return Handshake(head.path, head.query, head.headers, blamed, head.method, url, head.target.partition("?")[0])
 
     async def _refuse(self, transport: SocketTransport, answer: bytes) -> None:
         """Answer over HTTP, and close."""

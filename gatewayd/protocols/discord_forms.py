@@ -40,8 +40,8 @@ UNKNOWN_BOT, UNKNOWN_OWNER = "1", "2"
 FORMS = frozenset({"/gateway", "/gateway/bot", "/users/@me", "/applications/@me", "/oauth2/applications/@me"})
 
 _PATH = re.compile(r"/api(?:/v([0-9]{1,4}))?(/.*)", re.DOTALL)
-_OWN_TOKEN = re.compile(r"/(?:webhooks|interactions)/[^/]+/[^/]")
-"""Paths that hold a token themselves: `/webhooks/<id>/<token>`."""
+_OWN_TOKEN = re.compile(r"/api(?:/v[0-9]{1,4})?/(?:webhooks|interactions)/[^/]+/[^/]")
+"""Paths, percent-encoded, that hold a token themselves: `/webhooks/<id>/<token>`."""
 _SNOWFLAKE = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEAD = re.compile(r"[A-Za-z0-9_-]{2,26}")
 """A snowflake in base64: up to 19 digits."""
@@ -240,7 +240,7 @@ class Forms:
         found = _PATH.fullmatch(request.path)
         version, path = found.groups() if found is not None else (None, "")
         forwards = bool(self._options.rest)
-        if forwards and _OWN_TOKEN.match(path):
+        if forwards and _OWN_TOKEN.match(request.raw_path):
             return None
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         token = secret.strip() if scheme.lower() in ("bot", "bearer") else None
@@ -248,7 +248,7 @@ class Forms:
         grant = Grant(granted=True)
         if path != "/gateway" or not reads:
             grant = await self._port.verify(Claim("secret", token, bot_id(token or "")), request.address)
-            if grant.failure:
+            if not grant and grant.failure:
                 return _refusal(502, Cause.BACKEND_FAILED)  # not 503: libraries try this one again
             if not grant:
                 return _refusal(401, Cause.AUTH_FAILED)

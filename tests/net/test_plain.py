@@ -74,11 +74,12 @@ def parsed(got: bytes) -> tuple[int, dict[str, str], bytes]:
 
 async def test_an_answer_is_json_without_a_charset() -> None:
     async with door() as (served, seen):
-        status, headers, body = await ask(served, call("GET /users/@me?a=b"))
+        status, headers, body = await ask(served, call("GET /users%2F@me?a=b"))
         assert (status, json.loads(body)) == (200, GOOD)
         assert headers == {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
         (asked,) = seen
         assert (asked.method, asked.path, asked.query, asked.url) == ("GET", "/users/@me", {"a": "b"}, "ws://gateway")
+        assert asked.raw_path == "/users%2F@me"
         assert (asked.headers["authorization"], asked.address) == ("s3cret", "127.0.0.1")
         await served.settled()
         assert not served.gate.refused
