@@ -1,4 +1,5 @@
-"""Compression of one client's own: a context that goes on from message to message, so that each is told from the last.
+"""Compression of one client's own: a context that goes on from message to message, so that what was said is not sent
+again.
 
 Law 1: a frame that was made has to be sent: whatever is made later cannot be read without it.
 Law 2: each message can be read as soon as all of it is here; all of them are binary.

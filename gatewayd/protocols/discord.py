@@ -36,7 +36,7 @@ ANEW = {"op": 9, "d": False}
 
 
 class Own(AnyCause):
-    """Why a client is refused that no other protocol knows."""
+    """Causes that no other protocol has."""
 
     INVALID_SESSION = ("invalid_session", "no session can be resumed so")
     TOO_MANY_STARTS = ("too_many_starts", "too many identifies: wait before the next one")

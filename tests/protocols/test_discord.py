@@ -227,6 +227,17 @@ def test_what_is_lost_by_the_takeover_itself_is_told_by_an_invalid_session() -> 
     assert again.heard() == [event("E", 5, 3), event("E", 6, 4), ANEW]
 
 
+def test_what_was_said_before_the_resume_window_is_kept_for_nobody() -> None:
+    talk = book(heartbeat="off")
+    person = ready(talk)
+    talk.publish("bot:all", "E", 1)
+    talk.advance(121)
+    newer = greeted(talk)
+    newer.say(resume(person.session.id, 1))
+    assert newer.heard() == [ANEW]
+    assert person.closed is None, "nothing was taken from it"
+
+
 def test_a_run_that_was_killed_is_told_as_a_gap() -> None:
     talk = book()
     person = ready(talk)
