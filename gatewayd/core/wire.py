@@ -104,13 +104,11 @@ class Wire:
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 
     def encode(self, event: e.ServerEvent, variant: str, codec: Codec | None = None) -> bytes | None:
-        """The frame for what we say; None where the protocol has no payload for it."""
+        """The frame for what we say, events apart; None where the protocol has no payload for it."""
         kind, compressed = type(event), variant == ZLIB
         fixed = self._fixed.get((kind, compressed)) if codec is None else None
         if fixed is not None:
             return fixed
-        if type(event) is e.Event:
-            return self.frame(event, variant, codec=codec)
         if type(event) is e.Problem:
             return encode(event.payload, variant, codec)
         encoder = self.encoders.get(kind)
@@ -133,7 +131,12 @@ class Wire:
 
     def make(self, event: e.Event, variant: str, *, own: bool) -> bytes:
         """What is the same for all clients of a variant, made once however many receive it."""
-        payload = self._shown(event, variant)
+        if self.shown is not None:
+            payload = self.shown(event, variant)
+        else:
+            encoder = self.encoders[e.Event]
+            assert callable(encoder)
+            payload = encoder(event)
         made = json(payload) if own else encode(payload, variant)
         if self.number is not None:
             made = made[1:]  # `number` goes before it, with its own "{"
@@ -152,13 +155,6 @@ class Wire:
         own = self.own(codec)
         made = event.frames.get(self.key(variant, own=own)) or self.make(event, variant, own=own)
         return self.finish(made, variant, sequence, codec) if own else made
-
-    def _shown(self, event: e.Event, variant: str) -> object:
-        if self.shown is not None:
-            return self.shown(event, variant)
-        encoder = self.encoders[e.Event]
-        assert callable(encoder)
-        return encoder(event)
 
     def ending(self, cause: AnyCause) -> Ending:
         """The cell of the causes table; a cause that has none here ends as a fault of ours would."""

@@ -155,7 +155,7 @@ def test_events_are_encoded_once_a_variant() -> None:
     for name in "abc":
         ready(talk, name)
     event = Event("user:a", "E", {"x": 1}, 0.0)
-    frames = {id(person.connection.wire.encode(event, "text")) for person in talk.people}
+    frames = {id(person.connection.wire.frame(event, "text")) for person in talk.people}
     assert len(frames) == 1
     assert set(event.frames) == {("utilbot", "text")}
 

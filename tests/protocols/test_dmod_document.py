@@ -51,7 +51,7 @@ NOTES = MissedNotifications([msgspec.Raw(json.dumps(json.loads(NOTE), separators
     ],
 )
 def test_what_the_daemon_says(said: e.ServerEvent, document: str) -> None:
-    frame = dmod.WIRE.encode(said, "text")
+    frame = dmod.WIRE.frame(said, "text") if isinstance(said, e.Event) else dmod.WIRE.encode(said, "text")
     assert frame is not None
     text = frame[4 if frame[1] == 126 else 2 :].decode()
     assert text == json.dumps(json.loads(document), separators=(",", ":"))
