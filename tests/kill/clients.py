@@ -45,7 +45,7 @@ class Bot:
             ready.set()
             try:
                 async for message in connection:
-                    await self.hear(json.loads(message))
+                    await self.hear(json.loads(message), connection)
             except ConnectionClosed:
                 pass
 
@@ -59,7 +59,7 @@ class Bot:
         self.resumed.append(answer["resumed"])
         self.lost += answer.get("lost", 0)
 
-    async def hear(self, payload: dict[str, Any]) -> None:
+    async def hear(self, payload: dict[str, Any], connection: ClientConnection) -> None:
         """Note one payload."""
         if payload.get("t") == "E":
             self.heard.append(payload["d"]["n"])
@@ -96,14 +96,16 @@ class Counting(Bot):
             payload = json.loads(await connection.recv())
             if payload["op"] == 9:
                 raise ConnectionError(f"{self.name} was refused at {self.seq}")
-            await self.hear(payload)
+            await self.hear(payload, connection)
             if payload.get("t") in ("READY", "RESUMED"):
                 break
         self.resumed.append(payload["t"] == "RESUMED")
 
-    async def hear(self, payload: dict[str, Any]) -> None:
-        """Note one event by its number, and acknowledge now and then."""
-        if payload["op"] != 0:
+    async def hear(self, payload: dict[str, Any], connection: ClientConnection) -> None:
+        """Note one event by its number, and acknowledge now and then. What is still in an older connection counts no
+        more: the newer one goes on from what was read when it came.
+        """
+        if payload["op"] != 0 or connection is not self.connection:
             return
         if payload["t"] == "READY":
             self.session = payload["d"]["session_id"]
@@ -111,10 +113,10 @@ class Counting(Bot):
             self.lost += sum(payload["d"].get("gaps", {}).values())
         else:
             self.repeated += payload["s"] <= self.seq
-            await Bot.hear(self, payload)
+            await Bot.hear(self, payload, connection)
         self.seq = payload["s"]
-        if self.connection is not None and self.seq % 16 == 0:
-            await self.connection.send(json.dumps({"op": 1, "d": self.seq}))
+        if self.seq % 16 == 0:
+            await connection.send(json.dumps({"op": 1, "d": self.seq}))
 
 
 async def all_in(bots: Sequence[Bot], port: int, nursery: trio.Nursery) -> None:
