@@ -256,17 +256,19 @@ class Backlog:
 
     def _forget(self, now: float) -> None:
         """Bound what is written and kept: without a word, since the client may well have it."""
-        while self._behind and (
-            len(self._behind) > self.max_events
-            or self._behind.bytes > self.max_bytes
-            or self._behind.first[1].at < now - self.max_age
-        ):
-            self._forget_oldest()
+        behind, count = self._behind, 0
+        left, size, since = len(behind), behind.bytes, now - self.max_age
+        for event in behind.events:
+            if left <= self.max_events and size <= self.max_bytes and event.at >= since:
+                break
+            count, left, size = count + 1, left - 1, size - event.size
+        if count:
+            self._forget_oldest(count)
 
-    def _forget_oldest(self) -> None:
-        self._forgotten, _ = self._behind.popleft()
+    def _forget_oldest(self, count: int = 1) -> None:
+        self._forgotten = self._behind.shed(count)
         if self.policy.retention is Retention.ACKNOWLEDGED:
-            self._tell_of(Drop.FORGOTTEN, 1)
+            self._tell_of(Drop.FORGOTTEN, count)
 
     def trim(self, lost: int = 0) -> dict[Drop, int]:
         """The client is gone: bound all that is kept; what is lost, with so many before."""

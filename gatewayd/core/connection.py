@@ -15,7 +15,8 @@ from typing import Any
 from gatewayd.core import events as e
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.codec import Codec
-from gatewayd.core.encode import TEXT, encode
+from gatewayd.core.encode import TEXT, ZLIB, encode
+from gatewayd.core.frame import frame as framed
 from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
 from gatewayd.core.quota import Quota
@@ -46,9 +47,9 @@ class Connection:
 
     __slots__ = (
         "_answered_at", "_asked_at", "_broken", "_busy_since", "_frames", "_looked_at", "_marked", "_next_beat",
-        "_owed", "_own", "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec", "identify_by",
-        "last_heard", "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said", "session",
-        "settings", "state", "variant", "verdict", "wire",
+        "_number", "_owed", "_own", "_probed_at", "_quota", "_stop", "_unanswered", "address", "beats", "codec",
+        "identify_by", "last_heard", "last_life", "latency", "note", "opened", "outbox", "pings", "received", "said",
+        "session", "settings", "state", "variant", "verdict", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,7 @@ class Connection:
         self.codec = codec or self.codec
         self._own = self.wire.own(self.codec)
         self._frames = self.wire.key(variant, own=self._own)
+        self._number = self.wire.number if self.codec is None and variant != ZLIB else None
 
     def serve(self, stop: Callable[[], None], pings: Pings) -> None:
         """The tasks that serve this client are there; `stop` ends them."""
@@ -121,10 +123,15 @@ class Connection:
         """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now."""
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
-        frame = event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own)
-        if self._own:
-            frame = self.wire.finish(frame, self.variant, self.outbox.given + 1, self.codec)
-        if self.outbox.give(frame, event, now):
+        frame, outbox = (
+            event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own),
+            self.outbox,
+        )
+        if self._number is not None:
+            frame = framed(self._number % (outbox.given + 1) + frame)
+        elif self._own:
+            frame = self.wire.finish(frame, self.variant, outbox.given + 1, self.codec)
+        if outbox.give(frame, event, now):
             return True
         self.end(self._overrun())
         return False

@@ -91,6 +91,20 @@ class Entries:
         self.events.extend(events)
         self.bytes += sum([event.size for event in events])
 
+    def shed(self, count: int) -> int:
+        """Let go of so many of the oldest, of which there is one at least; the sequence of the last of them."""
+        for _ in range(count):
+            self.bytes -= self.events.popleft().size
+        runs = self._runs
+        while (length := runs[0][1] - runs[0][0] + 1) < count:
+            count -= length
+            del runs[0]
+        runs[0][0] += count
+        last = runs[0][0] - 1
+        if last == runs[0][1]:
+            del runs[0]
+        return last
+
     def popleft(self) -> Entry:
         """Take the oldest."""
         run, event = self._runs[0], self.events.popleft()

@@ -137,7 +137,7 @@ class Outbox(Source):
                 self.given += 1
                 if (untold := self._untold) is not None:
                     untold.append(event)
-                    if len(untold) == UNTOLD or event.size > UNTOLD_BYTES:
+                    if not self.given % UNTOLD or event.size > UNTOLD_BYTES:
                         self.report(now)
                 elif self._retains:
                     backlog.retain(event, now)

@@ -125,16 +125,20 @@ class Realm:
         asked = {listener: hears(channel, name, data) for listener, hears in self._filters.items()}
         filters = {listener: passes for listener, passes in asked.items() if passes is not None}
         mute = self._mute(name).union(mute)
-        if not filters and not mute and besides is None and not protocol:
-            return list(subscribers)
-        return [
-            session
-            for session in subscribers
-            if session is not besides
-            and session.protocol not in mute
-            and (not protocol or session.protocol == protocol)
-            and ((passes := filters.get(session.listener)) is None or passes(session))
-        ]
+        found = list(subscribers)
+        if mute or protocol or besides is not None:
+            found = [
+                session
+                for session in found
+                if session is not besides
+                and session.protocol not in mute
+                and (not protocol or session.protocol == protocol)
+            ]
+        if filters:
+            found = [
+                session for session in found if (passes := filters.get(session.listener)) is None or passes(session)
+            ]
+        return found
 
     def present(self, channel: str, name: str, protocol: str = "") -> list[tuple[int, Session]]:
         """Those who could be the one receiver of an event, each with how many events wait for its socket."""
