@@ -42,6 +42,8 @@ class Session:
     channels: set[str] = field(factory=set)
     metadata: dict[str, Any] = field(factory=dict)
     data: Any = None
+    audience: Any = None
+    """Its protocol's: one value for all sessions that hear the same, where `hears` tells them apart by that."""
     grant: Grant | None = None
     """The latest verdict of auth; `granted` are the channels heard because of it alone, `expiry` its end."""
     granted: set[str] = field(factory=set)

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from attrs import frozen
 
 if TYPE_CHECKING:
     from gatewayd.core.session import Session
@@ -125,30 +128,52 @@ def without_content(message: Any, bot: str) -> Any:
     return {**{name: value for name, value in message.items() if name != "poll"}, **blank}
 
 
+@frozen(eq=False)
+class Audience:
+    """All sessions with the same intents and shard. A publish asks one of them, not each of its sessions."""
+
+    intents: int
+    shard: tuple[int, int] | None
+
+    def hears(self, mask: int, place: int | None) -> bool:
+        """Whether an event is for these that one of some intents lets pass, from a place among the guilds."""
+        if mask != EVERY and not self.intents & mask:
+            return False
+        return self.shard is None or place is None or place % self.shard[1] == self.shard[0]
+
+
 class Filter:
     """Lets events pass to sessions by what these have identified with; `more` are the intents of further events."""
 
     def __init__(self, more: Mapping[str, int]) -> None:
         self._events = {**EVENTS, **{name: (mask, 0) for name, mask in more.items()}}
+        self._audiences: WeakValueDictionary[tuple[int, tuple[int, int] | None], Audience] = WeakValueDictionary()
 
     def of(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
-        """What tells, by its `intents` and `shard`, whether a session gets an event; unknown ones pass."""
+        """What tells whether a session gets an event; unknown ones pass."""
         (in_guild, direct), guild = self._events.get(name, (EVERY, 0)), guild_of(channel, name, data)
         mask = direct if guild is None and direct else in_guild
         if guild is None and direct:
             guild = 0  # direct messages are for the first shard
-        if guild is None or channel[:8] == "session:":
-            return None if mask == EVERY else lambda session: bool(session.metadata["intents"] & mask)
-        place = guild >> 22
+        place = None if guild is None or channel[:8] == "session:" else guild >> 22
+        if place is None and mask == EVERY:
+            return None
+        verdicts: dict[Audience, bool] = {}
 
         def passes(session: Session) -> bool:
-            known = session.metadata
-            if not known["intents"] & mask and mask != EVERY:
-                return False
-            shard = known["shard"]
-            return shard is None or place % shard[1] == shard[0]
+            audience = session.audience or self._audience(session)
+            verdict = verdicts.get(audience)
+            if verdict is None:
+                verdict = verdicts[audience] = audience.hears(mask, place)
+            return verdict
 
         return passes
+
+    def _audience(self, session: Session) -> Audience:
+        intents, shard = session.metadata["intents"], session.metadata["shard"]
+        key = intents, None if shard is None else (shard[0], shard[1])
+        audience = session.audience = self._audiences.setdefault(key, Audience(*key))
+        return audience
 
 
 def guild_of(channel: str, name: str, data: Any) -> int | None:

@@ -557,6 +557,17 @@ def test_messages_without_the_intent_for_their_content() -> None:
     assert blind.heard()[0]["d"] == ["no", "message"]
 
 
+def test_sessions_that_hear_the_same_are_of_one_audience() -> None:
+    talk = book()
+    shards: list[Any] = [[0, 2], [0, 2], [1, 2], None]
+    people = [ready(talk, shard=shard) for shard in shards] + [ready(talk, intents=0)]
+    talk.publish("bot:all", "MESSAGE_CREATE", {"guild_id": str(4 << 22)})
+    first, again, *others = (person.session.audience for person in people)
+    assert first is again
+    assert len({id(first), *map(id, others)}) == 4
+    assert [len(person.heard()) for person in people] == [1, 1, 0, 1, 0]
+
+
 def test_a_protocol_remembers_nothing_of_bots_that_were_there() -> None:
     def tables() -> list[int]:
         values = (getattr(discord.WIRE, item.name) for item in attrs.fields(type(discord.WIRE)))
