@@ -123,10 +123,8 @@ class Connection:
         """Say an event to a client that is `open`. False: it is not, or has no room: then it has its verdict now."""
         if self.verdict is not None or self.state not in IDENTIFIED:
             return False
-        frame, outbox = (
-            event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own),
-            self.outbox,
-        )
+        outbox = self.outbox
+        frame = event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own)
         if self._number is not None:
             frame = framed(self._number % (outbox.given + 1) + frame)
         elif self._own:
