@@ -113,18 +113,29 @@ def shown(event: Event, variant: str) -> Any:
     """The data of an event for clients of a variant."""
     if variant == TEXT or event.name not in MESSAGES:
         return event.body
-    return without_content(event.data, variant.removeprefix(HIDDEN))
+    message = event.data
+    direct = not event.channel.startswith("guild:") and type(message) is dict and message.get("guild_id") is None
+    return event.body if direct else without_content(message, variant.removeprefix(HIDDEN))
 
 
 def without_content(message: Any, bot: str) -> Any:
-    """A message as a bot gets it without the intent MESSAGE_CONTENT: blank, unless it is its own, direct, or for it."""
-    if type(message) is not dict or message.get("guild_id") is None:
+    """A message of a guild as a bot gets it without the intent MESSAGE_CONTENT: blank, unless it is its own, or for it;
+    and so the one that it answers, and those that it forwards.
+    """
+    if type(message) is not dict:
         return message
     author, mentions = message.get("author"), message.get("mentions")
     people = [author, *(mentions if isinstance(mentions, list) else ())]
     if any(isinstance(person, dict) and str(person.get("id")) == bot for person in people):
         return message
     blank = {name: empty for name, empty in _CONTENT.items() if name in message}
+    if "referenced_message" in message:
+        blank["referenced_message"] = without_content(message["referenced_message"], bot)
+    if type(forwarded := message.get("message_snapshots")) is list:
+        blank["message_snapshots"] = [
+            {name: without_content(value, bot) for name, value in item.items()} if type(item) is dict else item
+            for item in forwarded
+        ]
     return {**{name: value for name, value in message.items() if name != "poll"}, **blank}
 
 
@@ -170,7 +181,9 @@ class Filter:
         return passes
 
     def _audience(self, session: Session) -> Audience:
-        intents, shard = session.metadata["intents"], session.metadata["shard"]
+        intents, shard = session.metadata.get("intents"), session.metadata.get("shard")
+        if type(intents) is not int or not (shard is None or is_shard(shard)):
+            intents, shard = 0, None  # a journal that somebody has edited must not make publishes fail
         key = intents, None if shard is None else (shard[0], shard[1])
         audience = session.audience = self._audiences.setdefault(key, Audience(*key))
         return audience

@@ -216,6 +216,16 @@ def test_what_is_not_kept_any_more_is_told_by_an_invalid_session() -> None:
     assert again.heard() == [event("E", 5, 3), event("E", 6, 4), resumed(6)]
 
 
+@pytest.mark.parametrize("metadata", [{}, {"intents": "x"}, {"intents": 513, "shard": [0, 0]}, {"shard": 5}], ids=str)
+def test_a_session_of_an_edited_journal_breaks_no_publish(metadata: Any) -> None:
+    talk = book()
+    person = ready(talk)
+    person.leave()
+    person.session.metadata = metadata
+    assert talk.publish("guild:5", "MESSAGE_CREATE", {"guild_id": "5"}) == (0, 0, 0)
+    assert talk.publish("guild:5", "E", {}) == (0, 1, 0)
+
+
 def test_what_is_lost_by_the_takeover_itself_is_told_by_an_invalid_session() -> None:
     talk = book(resume_events=2)
     person = ready(talk)
@@ -549,12 +559,20 @@ def test_messages_without_the_intent_for_their_content() -> None:
         ({**message, "mentions": [{"id": other}]}, {**message, "mentions": [{"id": other}]}),
         ({**message, "mentions": None}, {**bare, "mentions": None}),
         ({"content": "direct"}, {"content": "direct"}),
+        ({**message, "referenced_message": message}, {**bare, "referenced_message": bare}),
+        (
+            {**message, "referenced_message": None, "message_snapshots": [{"message": {"content": "hi"}}, 5]},
+            {**bare, "referenced_message": None, "message_snapshots": [{"message": {"content": ""}}, 5]},
+        ),
+        ({**message, "message_snapshots": {}}, {**bare, "message_snapshots": {}}),
     ):
         talk.publish("bot:all", "MESSAGE_CREATE", said)
         assert blind.heard()[0]["d"] == seen
         assert seeing.heard()[0]["d"] == said
     talk.publish("guild:5", "MESSAGE_UPDATE", ["no", "message"])
     assert blind.heard()[0]["d"] == ["no", "message"]
+    talk.publish("guild:5", "MESSAGE_UPDATE", {"content": "of that guild"})
+    assert blind.heard()[0]["d"] == {"content": ""}
 
 
 def test_sessions_that_hear_the_same_are_of_one_audience() -> None:
