@@ -207,7 +207,7 @@ class Connection:
 
     def _acknowledge(self, sequence: int) -> None:
         backlog = self.outbox.backlog
-        if backlog is None or self.state not in IDENTIFIED:
+        if backlog is None:  # it has not identified
             return
         if not backlog.covers(sequence):
             raise Disconnect(Cause.INVALID_SEQUENCE, f"{sequence} acknowledged, {backlog.given} given")

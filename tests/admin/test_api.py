@@ -13,6 +13,7 @@ from gatewayd.config.limits import ApiLimits, HubLimits, RoomLimits
 from gatewayd.config.model import ApiToken
 from gatewayd.config.values import Secret
 from gatewayd.core.behaviour import Grant
+from gatewayd.core.codec import ZlibStream
 from gatewayd.protocols import utilbot
 from tests.admin.served import api
 from tests.playbook import Playbook
@@ -108,7 +109,11 @@ async def test_show_and_kick(tmp_path: Path) -> None:
         shown = await node.get(f"/v1/sessions/{person.session.id}")
         assert shown["channels"] == sorted(["user:b0", "service:bot", "listener:main", f"session:{person.session.id}"])
         assert shown["metadata"] == {"type": "bot"}
-        assert shown["client"]["variant"] == "text"
+        assert [shown["client"][name] for name in ("variant", "codec", "codec_bytes")] == ["text", None, 0]
+        person.connection.codec = codec = ZlibStream(6, 12)
+        shown = await node.get(f"/v1/sessions/{person.session.id}")
+        assert [shown["client"][name] for name in ("codec", "codec_bytes")] == ["zlib-stream", codec.memory]
+        person.connection.codec = None
         other.leave()
         shown = await node.get(f"/v1/sessions/{other.session.id}")
         assert shown["client"] is None
@@ -118,6 +123,8 @@ async def test_show_and_kick(tmp_path: Path) -> None:
         assert (await node.get(f"/v1/sessions/{other.session.id}"))["login_expires_in"] is None
         other.session.grant = Grant(granted=True, expires=30.0, given=node.talk.now)
         assert (await node.get(f"/v1/sessions/{other.session.id}"))["login_expires_in"] == 30
+        node.talk.hub.totals.forgiven["not_json"] += 1
+        assert (await node.get("/v1/status"))["forgiven"] == {"not_json": 1}
         done = await node.ask("DELETE", f"/v1/sessions/{person.session.id}?reason=bad%0Abot")
         assert done == (200, {"ended": person.session.id})
         assert person.closed == (4008, "bad\\nbot")

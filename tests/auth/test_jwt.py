@@ -51,6 +51,7 @@ async def test_a_token_gives_what_it_says() -> None:
         granted=True, channels=("user:1", "news"), metadata={"plan": "gold"}, expires=HOUR
     )
     assert (await judged(judge, token(meta={"a": 1}))).metadata == {"a": 1}
+    assert (await judged(judge, token(sub="7"))).subject == "7"
 
 
 @pytest.mark.parametrize("kind", PUBLIC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 
 import pytest
 from attrs import evolve
@@ -484,3 +485,15 @@ def test_what_was_never_given_cannot_be_acknowledged(sequence: int) -> None:
         heartbeat(client, sequence)
     assert verdict.value.cause is Cause.INVALID_SEQUENCE
     assert backlog.acknowledged == 0
+
+
+def test_a_protocol_without_numbers_may_have_a_codec() -> None:
+    client, read = greeted(PROTOCOLS["utilbot"]), zlib.decompressobj()
+    client.outbox.advance(len(client.outbox.batch()))
+    client.speak("text", ZlibStream(6, 12))
+    ready(client)
+    for said in (1, 2):
+        assert client.deliver(e.Event("c", "E", said, 0.0), 0.0)
+        frame = client.outbox.batch()
+        client.outbox.advance(len(frame))
+        assert json.loads(read.decompress(frame[2:])) == {"op": 0, "d": said, "t": "E"}

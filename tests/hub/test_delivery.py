@@ -11,7 +11,8 @@ from gatewayd.config.limits import FirstReceiverLimits, HubLimits
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
-from gatewayd.protocols import oxyl, utilbot
+from gatewayd.protocols import dmod, oxyl, utilbot
+from tests.hub.disk import kept
 from tests.hub.test_hub import book, numbers, ready, ready_again
 from tests.playbook import Person, Playbook, notes_for, waiting
 
@@ -280,3 +281,12 @@ def test_a_notification_for_an_ended_session_is_kept_for_the_user() -> None:
     talk.advance(60)
     assert notes_for(talk.hub, "a") == [1]
     assert not talk.hub.totals.reasons
+
+
+def test_what_other_protocols_keep_costs_the_journal_nothing_where_only_others_hear_it() -> None:
+    pages, disk = kept(dmod.PROTOCOL)
+    bots = Playbook(utilbot.PROTOCOL, beside=pages, listener="bots")
+    ready(bots)
+    disk.write(pages.hub)
+    assert bots.publish("user:a", "NOTIFICATION", {}) == (1, 0, 0)
+    assert not disk.stirred

@@ -260,6 +260,9 @@ class Strict(utilbot.Utilbot):
         if name != "ONLY":
             raise Unpublishable("there is only ONLY")
 
+    def published(self, channel: str, name: str, data: Any) -> None:
+        assert name == "ONLY", "it could not be said, and so has no effects here"
+
 
 def test_a_protocol_that_cannot_say_an_event_does_not_keep_others_from_it() -> None:
     guests = Playbook(rooms.PROTOCOL, options={"ad_hoc": True})
