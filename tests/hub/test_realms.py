@@ -279,6 +279,16 @@ def test_a_protocol_that_cannot_say_an_event_does_not_keep_others_from_it() -> N
         guests.publish("room:r", "NEITHER", {})
 
 
+def test_an_event_for_one_goes_to_nobody_whose_protocol_has_no_words_for_it() -> None:
+    guests = Playbook(rooms.PROTOCOL, options={"ad_hoc": True})
+    bots = Playbook(utilbot.PROTOCOL, beside=guests, listener="bots")
+    ann, robot = guest(guests), bot(bots, "a")
+    bots.hub.subscribe(robot.session, "room:r")
+    ann.heard(), robot.heard()
+    assert guests.hub.publish(guests.realm, "room:r", "E", 1, one=True).delivered == 1
+    assert (ann.heard(), events(robot)) == ([], [("E", 1)])
+
+
 def test_some_hear_all_channels_of_a_kind() -> None:
     class Everywhere(utilbot.Utilbot):
         hears_all: Mapping[str, str] = {"guild": "service:bot"}
