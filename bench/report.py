@@ -39,15 +39,24 @@ class Outcome:
 
     def ratio(self, server: str) -> float | None:
         """The first column's median over the pairs: gatewayd / peer, or with `gain` this row / the first row."""
-        key, gain = self.scenario.columns[0].key, self.scenario.gain
-        base = next(iter(self.runs)) if gain else "gatewayd"
         found = []
-        for first, second in self.pairs.get(server, []):
-            ours, theirs = self.runs[base][first][key], self.runs[server][second][key]
-            above, below = (theirs, ours) if gain else (ours, theirs)
+        for ours, theirs in self._paired(server):
+            above, below = (theirs, ours) if self.scenario.gain else (ours, theirs)
             if below:
                 found.append(above / below)
         return statistics.median(found) if found else None
+
+    def beside(self, server: str) -> float | None:
+        """The first column of gatewayd in its runs beside that server, of which each had a time of its own."""
+        found = [ours for ours, _ in self._paired(server)]
+        return statistics.median(found) if found else None
+
+    def _paired(self, server: str) -> list[tuple[float, float]]:
+        """The first column of what it is compared with, and of the server, pair by pair."""
+        key = self.scenario.columns[0].key
+        base = next(iter(self.runs)) if self.scenario.gain else "gatewayd"
+        pairs = self.pairs.get(server, [])
+        return [(self.runs[base][first][key], self.runs[server][second][key]) for first, second in pairs]
 
     def table(self) -> str:
         """Rows of medians."""
@@ -55,15 +64,15 @@ class Outcome:
         lines = [f"\n{self.scenario.title}  [{self.scenario.name}]"]
         if self.scenario.note:
             lines.append(f"  {self.scenario.note}")
-        last = "gain" if self.scenario.gain else "ratio" if self.scenario.peers else ""
-        lines.append(f"  {'':20}" + "".join(f"{column.label:>{wide}}" for column, wide in columns) + f"{last:>8}")
+        last = "gain" if self.scenario.gain else "ratio  gatewayd" if self.scenario.peers else ""
+        lines.append(f"  {'':23}" + "".join(f"{column.label:>{wide}}" for column, wide in columns) + f"   {last}")
         for server in self.runs:
             cells = [f"{self.median(server, column.key):{column.form}}".rjust(wide) for column, wide in columns]
-            ratio = self.ratio(server)
-            busy = "  !" if self._busy(server) else ""
-            end = f"{f'{ratio:.2f}x' if ratio is not None else '':>8}{busy}"
-            lines.append(f"  {server:20}" + "".join(cells) + end)
-        lines += [f"  {server:20}  not measured: {why}"[:WIDTH] for server, why in self.failures.items()]
+            ratio, beside = self.ratio(server), None if self.scenario.gain else self.beside(server)
+            end = f"{ratio:7.2f}x" if ratio is not None else ""
+            end += f"{beside:10{self.scenario.columns[0].form}}" if beside is not None else ""
+            lines.append(f"  {server:23}" + "".join(cells) + end + ("  !" if self._busy(server) else ""))
+        lines += [f"  {server:23}  not measured: {why}"[:WIDTH] for server, why in self.failures.items()]
         return "\n".join(lines)
 
     def _busy(self, server: str) -> bool:
@@ -81,6 +90,7 @@ class Outcome:
             "peers": [name for name in names if name in self.scenario.peers],
             "median": {name: {key: self.median(name, key) for key in self.runs[name][0]} for name in names},
             "ratio": {name: self.ratio(name) for name in self.pairs},
+            "beside": {name: self.beside(name) for name in self.pairs},
             "generator_busy": [name for name in names if self._busy(name)],
             "runs": self.runs,
             "pairs": self.pairs,
@@ -90,6 +100,7 @@ class Outcome:
 
 LEGEND = f"""
 ratio: gatewayd / that server in the first column, the median of runs one right after the other
+gatewayd: what it did in these runs; its own row is of all its runs, most of them beside other servers
   (below 1x is better for gatewayd where less is better: CPU %, KB per client; elsewhere above 1x is)
 gain: that row / the first row, likewise
 CPU: user and system time of the whole server process tree, each: per frame, trip, beat, client or event
