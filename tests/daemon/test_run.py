@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -151,13 +151,19 @@ UPGRADE = (
 
 
 @contextmanager
-def stopping(daemon: Running, reach: Callable[[], socket.socket]) -> Iterator[None]:
-    """It was told to stop, and waits for a client that does not answer its close."""
-    with reach() as stuck:
+def stopping(
+    daemon: Running, reach: Callable[[], socket.socket], beside: AbstractContextManager[object] | None = None
+) -> Iterator[None]:
+    """It was told to stop, and waits some seconds for a client that does not answer its close; `beside` was there
+    before that.
+    """
+    with reach() as stuck, ExitStack() as others:
         stuck.sendall(UPGRADE)
         heard = b""
         while b"heartbeat" not in heard:
             heard += stuck.recv(1000)
+        if beside is not None:
+            others.enter_context(beside)
         daemon.process.send_signal(signal.SIGTERM)
         while b"\x03\xe9" not in heard:  # 1001
             heard += stuck.recv(1000)
@@ -203,14 +209,15 @@ def test_a_port_that_another_daemon_serves_is_left_to_it_while_it_stops(config: 
     other = tmp_path / "other.toml"
     other.write_text(config.read_text().replace("admin.sock", "other.sock"))
     host, _, port = bind_of(config).partition(":")
+    address = host, int(port)
+    with running("--config", config) as daemon, stopping(daemon, lambda: socket.create_connection(address, 5)):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, 5)
     with running("--config", config) as daemon:
-        with stopping(daemon, lambda: socket.create_connection((host, int(port)), 5)):
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((host, int(port)), 5)
-            with running("--config", other):
-                for _ in range(20):
-                    with connect(f"ws://{host}:{port}/", proxy=None) as bot:
-                        assert identify(bot)["t"] == "bot_connect_success"
+        with stopping(daemon, lambda: socket.create_connection(address, 5), running("--config", other)):
+            for _ in range(20):
+                with connect(f"ws://{host}:{port}/", proxy=None) as bot:
+                    assert identify(bot)["t"] == "bot_connect_success"
 
 
 def test_the_embedded_default_needs_nothing(tmp_path: Path) -> None:
