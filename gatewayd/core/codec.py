@@ -1,7 +1,7 @@
 """Compression of one client's own: a context that goes on from message to message, so that what was said is not sent
 again.
 
-Law 1: a frame that was made has to be sent: whatever is made later cannot be read without it.
+Law 1: a frame that a stream has made has to be sent: whatever is made later cannot be read without it.
 Law 2: each message can be read as soon as all of it is here; all of them are binary.
 """
 
@@ -25,6 +25,8 @@ class Codec(Protocol):
 
     name: str
     memory: int
+    stream: bool
+    """Whether what is made later cannot be read without all that was made before."""
 
     def frame(self, payload: bytes) -> bytes:
         """The frame of one payload."""
@@ -39,6 +41,7 @@ class ZlibStream:
 
     __slots__ = ("_compress", "_flush", "memory")
     name = "zlib-stream"
+    stream = True
 
     def __init__(self, level: int, window_bits: int) -> None:
         effort = min(9, max(1, window_bits - 7))  # zlib's own proportion: 15 bits go with 8
@@ -57,6 +60,7 @@ class ZstdStream:
 
     __slots__ = ("_compress", "_flush", "memory")
     name = "zstd-stream"
+    stream = True
 
     def __init__(self, level: int, window_bits: int) -> None:
         bits = max(10, window_bits)  # zstd has no smaller window, and sizes its tables for the source
@@ -76,6 +80,7 @@ class ZlibPayloads:
 
     __slots__ = ("_level",)
     name = "zlib"
+    stream = False
     memory = 0
 
     def __init__(self, level: int) -> None:

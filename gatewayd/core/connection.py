@@ -136,11 +136,12 @@ class Connection:
 
     def cut(self) -> None:
         """The session goes on without this client: nothing more of its events is written to it."""
-        if self.outbox.cut(stream=self.codec is not None):
-            self._broken = self.codec is not None
+        stream = self.codec is not None and self.codec.stream
+        if self.outbox.cut(stream=stream):
+            self._broken = stream
 
     def _overrun(self) -> Disconnect:
-        self._broken = self.codec is not None
+        self._broken = self.codec is not None and self.codec.stream
         return Disconnect(Cause.SLOW_CONSUMER, f"more than {len(self.outbox)} frames are waiting to be read")
 
     def greet(self, now: float, extra: Mapping[str, Any] | None = None) -> None:

@@ -43,8 +43,10 @@ class Grant:
         return self.granted
 
     def to(self, claim: Claim, now: float) -> Grant:
-        """The same, given now to that claim."""
-        return evolve(self, given=now, claim=claim if self.ask_again and self.expires is not None else None)
+        """The same, given now to that claim; one without an end is good for all of them."""
+        if self.expires is None:  # nearly always
+            return self
+        return evolve(self, given=now, claim=claim if self.ask_again else None)
 
     @property
     def until(self) -> float | None:

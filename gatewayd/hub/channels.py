@@ -38,10 +38,11 @@ class Channels:
     def claim(self, session: Session, own: Iterable[str]) -> None:
         """Its protocol says what an identified session hears: of its last login it hears nothing else of that kind."""
         channels = (*own, f"session:{session.id}", f"listener:{session.listener}")
-        kinds = {channel.partition(":")[0] for channel in channels if channel not in session.channels}
-        for channel in session.channels.difference(channels, session.granted):
-            if channel.partition(":")[0] in kinds:
-                self.unsubscribe(session, channel)
+        if session.channels:
+            kinds = {channel.partition(":")[0] for channel in channels if channel not in session.channels}
+            for channel in session.channels.difference(channels, session.granted):
+                if channel.partition(":")[0] in kinds:
+                    self.unsubscribe(session, channel)
         for channel in channels:
             self.subscribe(session, channel)
         session.granted.difference_update(channels)  # heard by its own right now

@@ -104,7 +104,8 @@ class Hub:
             self.totals.resumed += 1
             replaced = self._take_over(session, fresh, connection)
             gaps = self._resume(session, admission.cursor)
-        connection.speak(admission.variant)
+        if admission.variant != connection.variant:
+            connection.speak(admission.variant)
         connection.outbox.attach(session.backlog)
         self.channels.claim(session, admission.channels)
         settle(self, session, admission.grant or fresh.grant or Grant(granted=True))

@@ -468,6 +468,12 @@ def test_payload_compression_is_an_option() -> None:
     assert (kind, payload["t"]) == ("zlib", "READY")
     talk.publish("bot:all", "E", 1)
     assert person.heard_raw() == [("zlib", event("E", 2, 1))]
+    person.reads = False
+    talk.publish("bot:all", "E", 2)
+    greeted(talk).say(resume(person.session.id, 2))
+    assert person.closed == (4000, "replaced by a newer connection")
+    person.reads = True
+    assert person.heard_raw() == [("zlib", ANEW)]  # each payload can be read by itself, whatever was left out
 
 
 def test_commands_go_to_the_backend_and_replies_are_events() -> None:
