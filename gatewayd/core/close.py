@@ -39,6 +39,7 @@ class Cause(AnyCause):
 
     NOT_IDENTIFIED = ("not_identified", "not identified")
     AUTH_FAILED = ("auth_failed", "authentication failed")
+    NOT_JUDGED = ("not_judged", "nobody can judge the login now: try again")
     ALREADY_IDENTIFIED = ("already_identified", "already identified")
     NO_OPCODE = ("no_opcode", "no opcode")
     UNKNOWN_OPCODE = ("unknown_opcode", "unknown or wrong opcode")
@@ -123,6 +124,9 @@ class Ending:
         reason = verdict.reason if verdict.reason in self.words else self.reason or verdict.reason
         return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")  # never cut inside a character
 
+
+LIKE: Mapping[AnyCause, AnyCause] = {Cause.NOT_JUDGED: Cause.AUTH_FAILED}
+"""How a cause ends where a protocol does not tell it from another."""
 
 COMMON_ENDINGS: Mapping[AnyCause, Ending] = {
     Cause.TOO_BIG: Ending(1009),

@@ -9,7 +9,7 @@ import msgspec
 from attrs import field, frozen
 
 from gatewayd.core import events as e
-from gatewayd.core.close import COMMON_ENDINGS, AnyCause, Cause, Disconnect, Ending
+from gatewayd.core.close import COMMON_ENDINGS, LIKE, AnyCause, Cause, Disconnect, Ending
 from gatewayd.core.codec import Codec
 from gatewayd.core.depth import SHALLOW, TOO_DEEP, too_deep
 from gatewayd.core.encode import TEXT, ZLIB, encode, json, packed
@@ -158,7 +158,8 @@ class Wire:
 
     def ending(self, cause: AnyCause) -> Ending:
         """The cell of the causes table; a cause that has none here ends as a fault of ours would."""
-        return self.endings.get(cause) or COMMON_ENDINGS.get(cause) or Ending(1008)
+        found = self.endings.get(cause) or self.endings.get(LIKE.get(cause, cause))
+        return found or COMMON_ENDINGS.get(cause) or Ending(1008)
 
 
 _decode_json = msgspec.json.Decoder().decode

@@ -70,6 +70,7 @@ async def judge_again(hub: Hub, session: Session) -> None:
     old = session.grant
     if old is None or old.claim is None:
         return
+    cause = Cause.AUTH_FAILED
     try:
         grant = await hub.behaviours[session.listener].port.verify(old.claim, None)
         if session.grant is not old:
@@ -77,7 +78,9 @@ async def judge_again(hub: Hub, session: Session) -> None:
         if grant:
             settle(hub, session, grant)
             return
+        if grant.failure:
+            cause = Cause.NOT_JUDGED
     except Exception:  # a bug of ours must not stop the daemon, nor leave a login without an end
         hub.totals.faults += 1
         log.exception("fault while asking about the login of session %s again", session.id)
-    hub.end(session, Disconnect(Cause.AUTH_FAILED, LOGIN_EXPIRED))
+    hub.end(session, Disconnect(cause, LOGIN_EXPIRED))

@@ -40,7 +40,6 @@ class Own(AnyCause):
 
     INVALID_SESSION = ("invalid_session", "no session can be resumed so")
     TOO_MANY_STARTS = ("too_many_starts", "too many identifies: wait before the next one")
-    NOT_JUDGED = ("not_judged", "nobody can judge the token now: try again")
     INVALID_SHARD = ("invalid_shard", "shard is [number, count], with number < count")
     INVALID_INTENTS = ("invalid_intents", "intents is a number")
     DISALLOWED_INTENTS = ("disallowed_intents", "these intents are not allowed here")
@@ -116,7 +115,7 @@ WIRE = Wire(
     endings={
         **{cause: Ending(code) for code, causes in CODES.items() for cause in causes},
         **dict.fromkeys((Own.INVALID_SESSION, Own.TOO_MANY_STARTS), Ending(None, payload=lambda _: ANEW)),
-        Own.NOT_JUDGED: Ending(None, payload=lambda verdict: {"op": 9, "d": (verdict.said or {}).get("op") == 6}),
+        Cause.NOT_JUDGED: Ending(None, payload=lambda verdict: {"op": 9, "d": (verdict.said or {}).get("op") == 6}),
         Cause.REPLACED: Ending(4000, payload=lambda _: ANEW),  # a resume would take it back, and so on for ever
         Cause.SHUTDOWN: Ending(1012, payload=lambda _: {"op": 7, "d": None}),
         Cause.BACKEND_FAILED: Ending(None),
@@ -170,7 +169,7 @@ class Discord(Behaviour[forms.Options]):
         token = claim["token"].removeprefix("Bot ")
         grant = await self.port.verify(Claim("secret", token, forms.bot_id(token)), connection.address)
         if not grant:  # 4004 stops a bot for good
-            raise Disconnect(Own.NOT_JUDGED if grant.failure else Cause.AUTH_FAILED)
+            raise Disconnect(Cause.NOT_JUDGED if grant.failure else Cause.AUTH_FAILED)
         if isinstance(identify, Resume):
             return self._resume(claim, forms.owner_of(token, grant), grant)
         return self._open(connection, claim, token, grant)

@@ -25,6 +25,7 @@ TABLE: dict[Cause, tuple[Any, ...]] = {
     #                        oxyl  rooms dmod  discodo utilbot discord; None: not in that column
     Cause.NOT_IDENTIFIED: (4000, None, "Unknown data", X, X, 4003),
     Cause.AUTH_FAILED: (4001, None, "Invalid token", 1008, 4001, 4004),
+    Cause.NOT_JUDGED: (None, None, None, None, None, X),
     Cause.ALREADY_IDENTIFIED: (4002, None, "Unknown data", X, 4005, 4005),
     Cause.NO_OPCODE: (4005, 4002, "Unknown data", X, 4003, 4001),
     Cause.UNKNOWN_OPCODE: (4003, 4002, "Unknown data", X, 4004, 4001),

@@ -197,6 +197,16 @@ def test_the_same_claim_is_asked_again() -> None:
     assert person.closed == (4001, "the login has expired")
 
 
+def test_a_login_that_nobody_can_judge_again_is_told_from_one_that_is_refused() -> None:
+    away = Grant(granted=False, reason="failed", failure="timeout")
+    talk, _ = bots(yes(expires=10.0, again=True), away)
+    person = bot(talk)
+    session = person.session
+    talk.advance(10)
+    assert person.closed == (4001, "the login has expired")  # this protocol does not tell them apart
+    assert str(session.ended) == "not_judged: the login has expired"
+
+
 def test_a_new_grant_may_have_no_end() -> None:
     talk, judge = bots(yes(expires=10.0, again=True), yes(again=True))
     person = bot(talk)

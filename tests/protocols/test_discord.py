@@ -668,6 +668,21 @@ def test_a_bot_tries_again_while_nobody_can_judge_its_token() -> None:
     assert again.heard() == [resumed(1)]
 
 
+def test_a_bot_whose_login_nobody_can_judge_again_is_not_stopped_for_good() -> None:
+    class Leaves:
+        async def verify(self, claim: Claim) -> Grant:
+            granted, self.granted = self.granted, Grant(granted=False, failure="timeout")
+            return granted
+
+        granted = Grant(granted=True, expires=5.0, ask_again=True)
+
+    talk = book(auth=Leaves())
+    person = ready(talk)
+    talk.advance(5)
+    assert person.closed == (1008, "the login has expired")
+    assert person.heard() == [ANEW]
+
+
 def test_requests_that_libraries_make_before() -> None:
     talk = book()
     behaviour = talk.behaviour
