@@ -125,10 +125,11 @@ class Connection:
             return False
         outbox = self.outbox
         frame = event.frames.get(self._frames) or self.wire.make(event, self.variant, own=self._own)
-        if self._number is not None:
-            frame = framed(self._number % (outbox.given + 1) + frame)
-        elif self._own:
-            frame = self.wire.finish(frame, self.variant, outbox.given + 1, self.codec)
+        if self._own:
+            if self._number is not None:
+                frame = framed(self._number % (outbox.given + 1) + frame)
+            else:
+                frame = self.wire.finish(frame, self.variant, outbox.given + 1, self.codec)
         if outbox.give(frame, event, now):
             return True
         self.end(self._overrun())

@@ -135,12 +135,13 @@ class Outbox(Source):
                 sent = 0
             if sent == len(data):
                 self.given += 1
-                if (untold := self._untold) is not None:
-                    untold.append(event)
-                    if not self.given % UNTOLD or event.size > UNTOLD_BYTES:
-                        self.report(now)
-                elif self._retains:
-                    backlog.retain(event, now)
+                if self._retains:
+                    if (untold := self._untold) is None:
+                        backlog.retain(event, now)
+                    else:
+                        untold.append(event)
+                        if not self.given % UNTOLD or event.size > UNTOLD_BYTES:
+                            self.report(now)
                 return True
             self._offset = sent
         if self.finished:  # it is for the next client
