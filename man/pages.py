@@ -47,7 +47,10 @@ def gatewayd() -> str:
     page.items(
         (bold(name), text)
         for name, text in (
-            ("SIGTERM, SIGINT", "Stop: accept no more, tell every client, wait for shutdown_grace, exit with 0."),
+            (
+                "SIGTERM, SIGINT",
+                "Stop: refuse newcomers with 503, tell every client, wait for shutdown_grace, exit with 0.",
+            ),
             ("a second one", "Stop now."),
             (
                 "SIGHUP",

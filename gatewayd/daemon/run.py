@@ -1,6 +1,6 @@
 """Runs the parts of a node, and takes them down in order.
 
-Down means: take no more clients, tell every one, give them the grace, and only then cut.
+Down means: refuse newcomers, tell every client, give them the grace, and only then cut.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The five protocols, one file each; `registry` names them."""
+"""The protocols, of which `registry` has the names."""

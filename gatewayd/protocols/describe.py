@@ -102,7 +102,7 @@ def realms(listeners: Iterable[tuple[str, str, str]]) -> list[str]:
 
 def _told(cause: AnyCause, ending: Ending) -> tuple[str, str]:
     if ending.code is None:
-        return "-", "ignored" if ending.payload is None else "error reply, the client stays"
+        return "-", "ignored" if ending.payload is None else "answered, the client stays"
     reasons = " or ".join((ending.reason or Disconnect(cause).reason, *ending.words))
     return str(ending.code), reasons if ending.payload is None else f"{reasons}, after a payload that says so"
 

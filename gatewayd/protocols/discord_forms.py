@@ -66,8 +66,8 @@ def _check_bot(instance: object, attribute: Attribute[Any], value: object) -> No
 
 
 @frozen(kw_only=True)
-class FormOptions:
-    """The options that the forms read."""
+class Options:
+    """Options of a discord listener: first what the forms read."""
 
     rest: str = field(default="", validator=check_rest)
     """URL of the server that answers all other REST calls to this port. Without it they are answered with 404."""
@@ -83,11 +83,6 @@ class FormOptions:
     """Identifies of one bot in 5 seconds."""
     session_starts: int = field(default=1000, validator=validators.gt(0))
     """Identifies of one bot in a day."""
-
-
-@frozen(kw_only=True)
-class Options(FormOptions):
-    """Options of a discord listener."""
 
     intents: Mapping[str, Any] = field(factory=dict, validator=lambda _, __, value: [*map(bits, value.values())])
     """Events of one's own, and the intents of which one lets them pass: a number, or names."""
@@ -182,7 +177,7 @@ class Forms:
     """What one listener says of its bots: made from its options, and the documents of its realm."""
 
     _port: Port
-    _options: FormOptions
+    _options: Options
     starts: Starts = field(init=False)
     """All listeners of the realm count together; the first of them says how many there may be."""
 

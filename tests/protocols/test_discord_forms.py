@@ -17,8 +17,8 @@ from gatewayd.core.ports import Port
 from gatewayd.protocols import utilbot
 from gatewayd.protocols.discord_forms import (
     DAY,
-    FormOptions,
     Forms,
+    Options,
     Starts,
     bot_id,
     owner_of,
@@ -66,10 +66,10 @@ def asked(path: str, headers: Any = RIGHT, method: str = "GET", *, talk: Playboo
     """The answer to a request: an `Answer`, or None where it is forwarded."""
     talk = talk or book()
     request = Handshake(unquote(path), {}, headers, "192.0.2.1", method, URL, path)
-    return run(Forms(talk.behaviour.port, FormOptions(**options)).answer(request))
+    return run(Forms(talk.behaviour.port, Options(**options)).answer(request))
 
 
-def user_of(port: Port, options: FormOptions, token: str) -> dict[str, Any]:
+def user_of(port: Port, options: Options, token: str) -> dict[str, Any]:
     forms = Forms(port, options)
     return forms.user(forms.bot(token, GRANTED))
 
@@ -108,7 +108,7 @@ def test_a_token_of_another_shape_names_no_bot(token: str) -> None:
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_token_breaks_it(token: str) -> None:
     assert owner_of(token, GRANTED) == (bot_id(token) or owner_of(token, GRANTED))
-    user_of(port_with(), FormOptions(), token)
+    user_of(port_with(), Options(), token)
 
 
 def test_a_bot_is_one_owner_and_each_shapeless_secret_another() -> None:
@@ -162,7 +162,7 @@ def test_the_listeners_of_a_realm_count_together() -> None:
     talk = book()
     beside = Playbook(utilbot.PROTOCOL, beside=talk, listener="second")
     apart = Playbook(utilbot.PROTOCOL, beside=talk, listener="third", realm="apart")
-    one, two, three = (Forms(each.behaviour.port, FormOptions()).starts for each in (talk, beside, apart))
+    one, two, three = (Forms(each.behaviour.port, Options()).starts for each in (talk, beside, apart))
     assert one is two
     assert one is not three
 
@@ -171,7 +171,7 @@ def test_the_listeners_of_a_realm_count_together() -> None:
 
 
 def test_the_user_of_a_bot() -> None:
-    user = user_of(port_with(), FormOptions(), TOKEN)
+    user = user_of(port_with(), Options(), TOKEN)
     assert {name: user[name] for name in ("id", "username", "discriminator", "avatar", "bot", "flags", "mfa_enabled")} == {
         "id": BOT, "username": "bot", "discriminator": "0000", "avatar": None, "bot": True, "flags": 0,
         "mfa_enabled": False,
@@ -187,12 +187,12 @@ def test_the_user_of_a_bot() -> None:
 )  # fmt: skip
 def test_the_id_where_no_token_tells_it(option: Any, document: Any, bot: str) -> None:
     port = port_with() if document is None else port_with(bot=document)
-    assert user_of(port, FormOptions(bot=option), "s3cret")["id"] == bot
-    assert user_of(port, FormOptions(bot=option), TOKEN)["id"] == BOT
+    assert user_of(port, Options(bot=option), "s3cret")["id"] == bot
+    assert user_of(port, Options(bot=option), TOKEN)["id"] == BOT
 
 
 def test_documents_say_more_than_the_option_and_the_one_of_this_bot_says_most() -> None:
-    options = FormOptions(bot={"username": "option", "avatar": "a", "flags": 1}, documents="d:")
+    options = Options(bot={"username": "option", "avatar": "a", "flags": 1}, documents="d:")
     port = port_with(d__bot={"username": "any", "flags": 2})
     port.documents.put(f"d:bot:{BOT}", {"flags": 3, "id": "5"})
     user = user_of(port, options, TOKEN)
@@ -203,8 +203,8 @@ def test_documents_say_more_than_the_option_and_the_one_of_this_bot_says_most() 
 
 def test_the_application_of_a_bot() -> None:
     port = port_with()
-    user = user_of(port, FormOptions(bot={"username": "Echo"}), TOKEN)
-    application = Forms(port, FormOptions()).application(user)
+    user = user_of(port, Options(bot={"username": "Echo"}), TOKEN)
+    application = Forms(port, Options()).application(user)
     assert (application["id"], application["name"], application["bot"], application["flags"]) == (BOT, "Echo", user, 0)
     assert bytes.fromhex(application["verify_key"]) == bytes(32)
     needed = {"description", "icon", "bot_public", "bot_require_code_grant", "owner", "approximate_guild_count"}
@@ -215,11 +215,11 @@ def test_the_application_of_a_bot() -> None:
 def test_documents_of_the_application() -> None:
     port = port_with(application={"name": "any", "owner": {"id": "9", "username": "me"}, "flags": 1, "id": "x"})
     port.documents.put(f"application:{BOT}", {"flags": 2})
-    application = Forms(port, FormOptions()).application(user_of(port, FormOptions(), TOKEN))
+    application = Forms(port, Options()).application(user_of(port, Options(), TOKEN))
     assert (application["name"], application["flags"], application["id"]) == ("any", 2, BOT)
     assert application["owner"].items() >= {"id": "9", "username": "me", "discriminator": "0000"}.items()
     port.documents.put(f"application:{BOT}", {"id": 123, "owner": None})
-    application = Forms(port, FormOptions()).application(user_of(port, FormOptions(), TOKEN))
+    application = Forms(port, Options()).application(user_of(port, Options(), TOKEN))
     assert (application["id"], application["owner"]["id"]) == ("123", "2")
 
 
@@ -241,7 +241,7 @@ def test_the_forms(base: str) -> None:
 
 def test_what_is_left_of_the_starts_is_shown_to_their_bot_alone() -> None:
     talk = book(OpenAuth())
-    Forms(talk.behaviour.port, FormOptions(session_starts=5)).starts.allow(owner_of(TOKEN, GRANTED), talk.now)
+    Forms(talk.behaviour.port, Options(session_starts=5)).starts.allow(owner_of(TOKEN, GRANTED), talk.now)
     talk.advance(10)
     limit = body_of("/api/v10/gateway/bot", talk=talk)["session_start_limit"]
     assert (limit["total"], limit["remaining"], limit["reset_after"]) == (5, 4, 86_390_000)
@@ -261,7 +261,7 @@ def test_a_document_says_how_many_shards(document: Any, shards: int) -> None:
     [("", URL), ("wss://g.example/", "wss://g.example"), ("wss://g.example:8443/bots//", "wss://g.example:8443/bots")],
 )
 def test_the_url_is_one_to_append_a_query_to(option: str, url: str) -> None:
-    assert Forms(port_with(), FormOptions(resume_url=option)).url(URL) == url
+    assert Forms(port_with(), Options(resume_url=option)).url(URL) == url
     assert body_of("/api/v10/gateway", resume_url=option) == {"url": url}
 
 
@@ -359,16 +359,16 @@ def test_paths_that_hold_a_token_themselves(path: str, method: str) -> None:
 )  # fmt: skip
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"expected|must be|password|leave"):
-        FormOptions(**options)
+        Options(**options)
 
 
 def test_an_id_of_thousands_of_digits() -> None:
     with pytest.raises(ValueError, match="expected a bot's id"):
-        FormOptions(bot=10**5000)
+        Options(bot=10**5000)
 
 
 @pytest.mark.parametrize(
     "options", [{"bot": {"username": "Echo"}}, {"bot": 5}, {"resume_url": "wss://g.example:8443/x"}]
 )
 def test_options_that_can_be(options: dict[str, Any]) -> None:
-    assert FormOptions(**options)
+    assert Options(**options)
