@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import queue
+import re
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -137,13 +140,60 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
 def test_logging_never_waits(capsys: pytest.CaptureFixture[str]) -> None:
     with logging_to_stderr(logging.INFO, 10_000):
         logging.getLogger("gatewayd.test").info("hello %s", "you")
-    assert "gatewayd.test: hello you" in capsys.readouterr().err
-    full = BoundedHandler(queue.Queue(1))
+    line = capsys.readouterr().err
+    assert re.fullmatch(r"\d{4}(-\d\d){2} \d\d(:\d\d){2},\d{3} INFO    gatewayd.test: hello you\n", line)
+    full = BoundedHandler(queue.SimpleQueue(), 1)
     record = logging.LogRecord("a", logging.WARNING, "", 0, "x", (), None)
     for _ in range(3):
-        full.enqueue(record)
-    assert full.dropped == 2
+        full.emit(record)
+    assert (full.lines.qsize(), full.dropped) == (1, 2)
     assert JournalFormatter("%(message)s").format(record) == "<4>x"
+    wrong = logging.LogRecord("a", logging.WARNING, "", 0, "%d", ("x",), None)
+    BoundedHandler(queue.SimpleQueue(), 1).emit(wrong)  # a mistake in a line ends nothing
+    assert "TypeError" in capsys.readouterr().err
+
+
+class Pipe(io.StringIO):
+    """What is read of it is one list item for each write; it blocks, as a full one does, until it is `free`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+        self.waited = threading.Event()
+        self.free = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.waited.set()
+        assert self.free.wait(10)
+        self.writes.append(text)
+        return len(text)
+
+
+def test_lines_that_follow_each_other_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first at once, so that nothing waits for a second one; all of them, and in order."""
+    monkeypatch.setattr(sys, "stderr", pipe := Pipe())
+    log = logging.getLogger("gatewayd.test")
+    with logging_to_stderr(logging.INFO, 100) as handler:
+        log.info("0")
+        assert pipe.waited.wait(10)
+        for number in range(1, 103):
+            log.info("%d", number)
+        assert handler.dropped == 2
+        pipe.free.set()
+    assert len(pipe.writes) == 2
+    assert [line.rpartition(" ")[2] for line in "".join(pipe.writes).splitlines()] == [str(n) for n in range(101)]
+
+
+class NoReader(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", NoReader())
+    with logging_to_stderr(logging.INFO, 100) as handler:
+        logging.getLogger("gatewayd.test").info("x")
+    assert handler.lines.empty()
 
 
 def test_logging_for_the_journal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
