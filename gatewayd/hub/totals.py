@@ -34,7 +34,7 @@ class Totals:
         """Whatever is dropped, by whom and for whom ever, is counted here."""
         if count:
             self.dropped += count
-            self.reasons[reason.value] += count
+            self.reasons[reason._value_] += count
 
 
 @define(eq=False)
@@ -50,7 +50,8 @@ class Tally:
         """So many are dropped."""
         if count:
             self.totals.drop(reason, count)
-            self.reasons[reason.value] = self.reasons.get(reason.value, 0) + count
+            value = reason._value_
+            self.reasons[value] = self.reasons.get(value, 0) + count
 
     def add(self, losses: Mapping[Drop, int]) -> None:
         """What a backlog has lost."""
