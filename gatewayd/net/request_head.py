@@ -3,6 +3,8 @@
 Law 1: pure bytes in, a `Head` or a `BadHead` out; no input can raise anything else.
 Law 2: the result does not depend on how the bytes were cut: the first byte that no valid request can have decides,
 whatever follows it. It takes time linear in the number of bytes.
+Law 3: a plain upgrade request that came in one piece is read in one go. Anything else about it that is unusual, or
+wrong, is left to the reader that goes line by line: only that one refuses.
 
 Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), RFC 6455 §4.2.1 (the upgrade).
 """
@@ -40,6 +42,11 @@ BODY = frozenset({"content-length", "transfer-encoding"})
 """A request with one of these has a body (RFC 9112 §6.3)."""
 _ONCE = BODY | {"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"}
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
+_WHOLE = re.compile(
+    rb"GET (/[\x21-\x22\x24-\x7e]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+)\r\n"
+)
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""16 bytes in base64."""
 _UPGRADE = frozenset({b"GET"})
 """The method of an upgrade (RFC 6455 §4.1)."""
 _PLAIN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -118,6 +125,9 @@ class HeadReader:
 
     def feed(self, data: bytes) -> Head | None:
         """A `Head` when it is complete, None while more is needed. Raises `BadHead` as soon as it cannot become one."""
+        if not self._data and (found := whole_head(data, self._limits)) is not None:
+            self.pipelined = data[found[1] :]
+            return found[0]
         self._data += data
         most = self._limits.head_bytes
         while True:
@@ -188,6 +198,38 @@ class HeadReader:
         if self._data[sound] == ord("\n"):
             raise BadHead(400, "an LF without its CR: lines end with CR LF (RFC 9112, section 2.2)")
         raise BadHead(400, "a request head may hold printable ASCII only: percent-encode the rest")
+
+
+def whole_head(data: bytes, limits: HeadLimits) -> tuple[Head, int] | None:
+    """The head of a sound upgrade request at the start of `data`, and where it ends; None where `HeadReader` must look
+    line by line.
+    """
+    found = _WHOLE.match(data, 0, limits.head_bytes)
+    if found is None:
+        return None
+    target, block = found.group(1, 2)
+    lines = block.decode("ascii").split("\r\n")
+    if len(target) > limits.target_bytes or len(lines) > limits.headers + 1:
+        return None
+    del lines[-1]
+    headers = {name.lower(): value.strip(" \t") for name, _, value in [line.partition(":") for line in lines]}
+    get = headers.get
+    if (
+        len(headers) < len(lines)  # one was sent twice
+        or get("upgrade", "").lower() != "websocket"
+        or (get("connection", "").lower() != "upgrade" and "upgrade" not in tokens(headers, "connection"))
+        or get("sec-websocket-version") != "13"
+        or not _KEY.fullmatch(get("sec-websocket-key", ""))
+        or not HOST.fullmatch(get("host", "").encode())
+        or not BODY.isdisjoint(headers)
+    ):
+        return None
+    asked = target.decode("ascii")
+    try:
+        path, query = request_target.split(asked, limits.parameters)
+    except ValueError:
+        return None
+    return Head(asked, path, query, headers), found.end()
 
 
 def _check_beginning(line: bytes, *, plain: bool) -> None:

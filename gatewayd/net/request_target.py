@@ -24,6 +24,8 @@ def split(target: str, most: int) -> tuple[str, dict[str, str]]:
 
 
 def _query(text: str, most: int) -> dict[str, str]:
+    if not text:
+        return {}
     pairs = [pair for pair in text.split("&") if pair]
     if len(pairs) > most:  # refused, not cut: one of the others might have been the token
         raise ValueError(f"more than {most} query parameters: send fewer")
@@ -35,6 +37,8 @@ def _query(text: str, most: int) -> dict[str, str]:
 
 
 def _decoded(text: str, where: str) -> str:
+    if "%" not in text and text.isascii() and text.isprintable():  # nearly always
+        return text
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:

@@ -8,10 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gatewayd.net.request_head import BadHead, Head, HeadReader, response, switching_protocols
+from gatewayd.config.limits import HeadLimits
+from gatewayd.net.request_head import BadHead, Head, HeadReader, response, switching_protocols, whole_head
 from tests.net.test_listener import GOOD, KEY, changed
 
 MAX_HEAD, MAX_TARGET = 8192, 4096  # as designed, not as the code has them
@@ -80,6 +81,90 @@ def test_how_it_is_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = [data[a:b] for a, b in pairwise(edges)]
     assert verdict(pieces) == verdict([data]) == verdict(single(data))
+
+
+LINES = st.sampled_from(
+    [
+        "Host: a", "host:[::1]:80", "Host: a:", "Host: a b", "Upgrade: WebSocket", "upgrade:websocket\t", "Upgrade: h2c, websocket", "Upgrade: web",
+        "Connection: upgrade", "Connection: keep-alive, Upgrade", "connection: close", "Connection: upgraded",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAQ==",
+        "Sec-WebSocket-Key: short", "Sec-WebSocket-Key: " + "A" * 24, "sec-websocket-key: " + "_" * 22 + "==", "Origin: http://a", "X: 1", "X: 2", "x:",
+        "Content-Length: 0", "Transfer-Encoding: chunked", "X : 1", " X: 1", "X", ": 1", "X: a\rb", "X: a\nb", "X: \xe9", "X: \0", "X:: b", "Y:\t a\t b \t",
+    ]
+)  # fmt: skip
+NEEDED = (
+    "Host: a",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {KEY}",
+)
+STARTS = [("GET", "/", "HTTP/1.1"), ("POST", "/", "HTTP/1.1"), ("get", "/", "HTTP/1.1"), ("GET", "/", "HTTP/1.0")]
+TARGETS = st.sampled_from(
+    [
+        "/",
+        "/a?b=c&d",
+        "/%41?x=%20+y",
+        "/?a=b=c&&a=d",
+        "/%ff",
+        "/?%00=1",
+        "/a#b",
+        "a",
+        "/a b",
+        "/" + "a" * 30,
+        "/?a&b&c&d&e",
+    ]
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """What is needed in any order, with one or two things wrong, missing, or more than that."""
+    lines = [*NEEDED, *draw(st.lists(LINES, max_size=2))]
+    if draw(st.booleans()):
+        del lines[draw(st.integers(0, 4))]
+    method, target, version = draw(st.sampled_from(STARTS) | st.tuples(st.just("GET"), TARGETS, st.just("HTTP/1.1")))
+    text = "\r\n".join([f"{method} {target} {version}", *draw(st.permutations(lines)), "", ""])
+    return text.encode("latin-1") + draw(st.binary(max_size=3))
+
+
+@given(
+    HEADS | requests(),
+    st.builds(
+        HeadLimits, head_bytes=st.integers(100, 300) | st.just(8192), target_bytes=st.integers(1, 40), headers=st.integers(3, 9),
+        parameters=st.integers(1, 5),
+    ),
+    st.booleans(),
+)  # fmt: skip
+@settings(max_examples=500)
+def test_a_head_that_is_read_in_one_go_is_the_one_that_is_read_line_by_line(
+    data: bytes, limits: HeadLimits, plain: bool
+) -> None:
+    found = whole_head(data, limits)
+    if found is not None:
+        reader = HeadReader(limits, plain=plain)
+        head = reader.feed(data[:1]) or reader.feed(data[1:])
+        assert (head, reader.pipelined) == (found[0], data[found[1] :])
+
+
+UNUSUAL = [
+    more(b"Content-Length: 0"), more(b"Transfer-Encoding: chunked"), more(b"X: 1", b"x: 2"), more(b"Host: b"), changed("websocket", "web"),
+    changed("Upgrade\r\n", "Upgraded\r\n"), changed("Upgrade: websocket\r\n", ""), changed("GET", "POST"), changed(KEY, "A" * 24), changed("13", "8"),
+    changed("127.0.0.1", "a b"), changed("127.0.0.1", ""), asking("/#a"), asking("/%ff"), asking("/" + "a" * MAX_TARGET), changed("1.1\r", "1.0\r"),
+    more(*(b"%d: x" % number for number in range(60))), sized(MAX_HEAD + 1), GOOD[:-1], more(b"X: \xe9"), more(b"X : 1"), more(b" X"), b"x" + GOOD,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", UNUSUAL)
+def test_what_is_unusual_or_wrong_is_read_line_by_line(request_: bytes) -> None:
+    assert whole_head(request_, HeadLimits()) is None
+
+
+@pytest.mark.parametrize("request_", [GOOD, asking("/?a=%20b"), more(b"Origin: a"), GOOD.replace(b"Host: ", b"HOST:")])
+def test_what_clients_send_is_read_in_one_go(request_: bytes) -> None:
+    found = whole_head(request_ + b"rest", HeadLimits())
+    assert found is not None
+    assert (found[0].key, found[1]) == (KEY, len(request_))
 
 
 @given(st.binary())
