@@ -10,6 +10,8 @@ import logging
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable
@@ -28,7 +30,7 @@ log = logging.getLogger("gatewayd.listener")
 
 
 class Acceptor(trio.abc.Listener[SocketTransport]):
-    """A listening socket for `trio.serve_listeners`; it holds one descriptor in reserve.
+    """A listening socket, also for `trio.serve_listeners`; it holds one descriptor in reserve.
 
     `refused` counts the connections that are refused because no descriptor is left.
     """
@@ -44,24 +46,36 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._limits = limits
         self._pause = limits.accept_pause
+        self._remote = _REMOTES.get(sock.family, _unix)
+        self._empty = True  # nobody was waiting when it was last asked
 
     async def accept(self) -> SocketTransport:
         """The next connection."""
-        await checkpoint()  # a burst of connections must not starve other tasks
-        while True:
-            try:
-                sock, address = self._sock.accept()
-            except BlockingIOError:
+        return (await self.accept_some(1))[0]
+
+    async def accept_some(self, most: int) -> list[SocketTransport]:
+        """The connections that wait, at least one and at most so many."""
+        found: list[SocketTransport] = []
+        while not found:
+            if self._empty:
                 await wait_readable(self._sock)
-                continue
+            else:
+                await checkpoint()  # a burst of connections must not starve other tasks
+            self._empty = False
+            try:
+                while len(found) < most:
+                    sock, address = self._sock.accept()
+                    sock.setblocking(False)
+                    found.append(SocketTransport(sock, self._remote(address)))
+            except BlockingIOError:
+                self._empty = True
             except OSError as exc:
                 if self._sock.fileno() == -1:
                     raise trio.ClosedResourceError from None
-                await self._on_error(exc)
-                continue
-            self._pause = self._limits.accept_pause
-            sock.setblocking(False)
-            return SocketTransport(sock, _address(sock, address))
+                if not found:  # else it is met again, if it lasts
+                    await self._on_error(exc)
+        self._pause = self._limits.accept_pause
+        return found
 
     async def _on_error(self, exc: OSError) -> None:
         if exc.errno in TRANSIENT:
@@ -115,9 +129,17 @@ class Acceptor(trio.abc.Listener[SocketTransport]):
         await checkpoint()
 
 
-def _address(sock: socket.socket, address: object) -> str:
-    """The peer as text: "127.0.0.1:5000", "[::1]:5000", or "unix"."""
-    if sock.family == socket.AF_UNIX or not isinstance(address, tuple):
-        return "unix"
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
+def _unix(_address: object) -> str:
+    return "unix"
+
+
+def _ipv4(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+def _ipv6(address: tuple[str, int, int, int]) -> str:
+    return f"[{address[0]}]:{address[1]}"
+
+
+_REMOTES: Mapping[int, Callable[[Any], str]] = {socket.AF_INET: _ipv4, socket.AF_INET6: _ipv6}
+"""The peer as text, by the family of its address."""

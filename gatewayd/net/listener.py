@@ -75,7 +75,10 @@ class Listener:
 
     async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
         """Accept until cancelled; clients live in a nursery of their own, so that they outlive the acceptor."""
-        await trio.serve_listeners(self._contain, [acceptor], handler_nursery=clients)
+        async with acceptor:
+            while True:
+                for socket in await acceptor.accept_some(self.limits.socket.accepted_in_a_row):
+                    clients.start_soon(self._contain, socket, name="client")
 
     def drain(self, seconds: float) -> None:
         """Clients in the handshake have so long to send the rest of it, and get a 503 then."""

@@ -59,6 +59,26 @@ async def test_no_error_ends_it(code: int, caplog: pytest.LogCaptureFixture) -> 
     sock.close()
 
 
+async def test_a_crowd_is_accepted_in_batches_and_an_error_in_one_loses_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sock = bind_tcp("127.0.0.1", 0)
+    acceptor = Acceptor("main", Failing(sock, 0, 0, 0, 0, errno.EIO))  # type: ignore[arg-type]
+    streams = [await trio.open_tcp_stream(*sock.getsockname()) for _ in range(7)]
+    accepted = [await acceptor.accept_some(3) for _ in range(3)]
+    assert [len(batch) for batch in accepted] == [3, 1, 3]
+    remotes = [f"127.0.0.1:{stream.socket.getsockname()[1]}" for stream in streams]
+    assert [client.remote for batch in accepted for client in batch] == remotes
+    with trio.move_on_after(1):
+        await acceptor.accept_some(3)
+        raise AssertionError("there is nobody left")
+    for client in (client for batch in accepted for client in batch):
+        client.abort()
+    for stream in streams:
+        await stream.aclose()
+    await acceptor.aclose()
+
+
 async def test_a_closed_listener_says_so() -> None:
     acceptor = Acceptor("main", bind_tcp("127.0.0.1", 0))
     async with trio.open_nursery() as nursery:
