@@ -25,21 +25,25 @@ Message = MutableMapping[str, Any]
 VERSIONS = (b"1.1", b"1.0")
 """Health checks of proxies use HTTP/1.0; h11 closes after the response, and sends no chunks."""
 
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
 _FOLD = re.compile(rb"\n[ \t]")
 _CONTINUE = h11.InformationalResponse(status_code=100, headers=[])
 _BODIED = (b"content-length", b"transfer-encoding")
-_CLOSE = (b"connection", b"close")
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+CLOSE = (b"connection", b"close")
+PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Exchange:
-    """One request and its response."""
+    """One request and its response, read and written by h11.
 
-    def __init__(self, connection: HttpConnection, head: bytes) -> None:
+    With `read`, another one reads the request: whether it had read all of it when the response began.
+    """
+
+    def __init__(self, connection: HttpConnection, head: bytes, *, read: bool | None = None) -> None:
         self._connection = connection
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=connection.limits.head_bytes)
         self._start: h11.Response | None = None
-        self.read = False
+        self.read = bool(read)
         """Whether the request was read to its end."""
         self._delivered = False  # to the application: the end of the request
         self._crowded = False  # more chunks were read than are decoded in a row
@@ -48,7 +52,9 @@ class Exchange:
         """Whether a response has begun."""
         request = _request(self._http, head, connection.limits.headers)
         self._bodiless = request.method == b"HEAD"
-        self.scope = _scope(request, connection.state)
+        self.scope = scope_of(request.method, request.target, request.http_version, list(request.headers), connection)
+        if read is not None:
+            return
         if not any(name in _BODIED for name, _ in request.headers):
             self._advance()
         elif data := connection.take_ahead():
@@ -101,11 +107,11 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Send a part of the response; the head waits for the first part of the body, to leave in one write."""
         if message["type"] == "http.response.start":
-            headers = [*message["headers"], (b"date", _date(int(time.time())))]
+            headers = [*message["headers"], date()]
             if not self.read:
-                headers.append(_CLOSE)
+                headers.append(CLOSE)
             self._start = h11.Response(
-                status_code=message["status"], headers=headers, reason=_PHRASES.get(message["status"], b"")
+                status_code=message["status"], headers=headers, reason=PHRASES.get(message["status"], b"")
             )
             return
         data = b""
@@ -159,22 +165,29 @@ def _date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode()
 
 
-def _scope(request: h11.Request, state: dict[str, Any]) -> dict[str, Any]:
-    """The scope of the request in ASGI. Raises `BadHead`."""
-    path, _, query = request.target.partition(b"?")
+def date() -> tuple[bytes, bytes]:
+    """The header of every response."""
+    return b"date", _date(int(time.time()))
+
+
+def scope_of(
+    method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]], connection: HttpConnection
+) -> dict[str, Any]:
+    """The scope of a request in ASGI. Raises `BadHead`."""
+    path, _, query = target.partition(b"?")
     return {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": request.http_version.decode("ascii"),
-        "method": request.method.decode("ascii"),
+        "asgi": _ASGI,
+        "http_version": version.decode("ascii"),
+        "method": method.decode("ascii"),
         "scheme": "http",
         "path": _decoded(path),
         "raw_path": path,
         "query_string": query,
         "root_path": "",
-        "headers": list(request.headers),
+        "headers": headers,
         "client": None,
         "server": None,
         "extensions": {},
-        "state": state.copy(),
+        "state": connection.state.copy(),
     }

@@ -1,6 +1,7 @@
 """HTTP/1.1 for the admin API: the requests of one connection, one after the other, each passed to an ASGI application.
 
-Law 1: h11 parses messages; this file checks the bytes of a head before h11 sees them, and bounds everything in time.
+Law 1: h11 parses messages, and is spared the plain ones; this file checks the bytes of a head before h11 sees them, and
+bounds everything in time.
 Law 2: a response that is sent before its request was read to the end is the last one of its connection.
 Law 3: a half-close does not end the connection: the client still gets its responses.
 
@@ -17,6 +18,8 @@ import trio
 from trio.lowlevel import checkpoint
 
 from gatewayd.admin.exchange import Exchange
+from gatewayd.admin.plain_exchange import PlainExchange
+from gatewayd.admin.plain_head import PlainHead, plain_head
 from gatewayd.admin.slots import Slot
 from gatewayd.config.limits import ApiLimits
 from gatewayd.net.request_head import FORBIDDEN, BadHead, response
@@ -35,11 +38,15 @@ class Gone(OSError):
 
 
 class HttpConnection:
-    """One accepted connection; `state` is what the application finds in the scope of each request."""
+    """One accepted connection; `state` is what the application finds in the scope of each request.
+
+    A head that `plain` does not recognize is for h11.
+    """
 
     def __init__(
-        self, app: Asgi, stream: SocketTransport, slot: Slot, limits: ApiLimits, state: dict[str, Any]
-    ) -> None:
+        self, app: Asgi, stream: SocketTransport, slot: Slot, limits: ApiLimits, state: dict[str, Any],
+        plain: Callable[[bytearray, ApiLimits], PlainHead | None] = plain_head,
+    ) -> None:  # fmt: skip
         self._app = app
         self._stream = stream
         self.slot = slot
@@ -48,7 +55,8 @@ class HttpConnection:
         self._ahead = bytearray()  # read, and part of no request yet
         self._served = 0
         self._gone = False
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | PlainExchange | None = None
+        self._plain = plain
 
     @property
     def unanswered(self) -> bool:
@@ -61,7 +69,8 @@ class HttpConnection:
         """Serve until the client or a bound ends it. Raises `trio.BrokenResourceError` when the connection is lost."""
         try:
             while (head := await self._read_head()) is not None:
-                self._exchange = exchange = Exchange(self, head)
+                exchange = Exchange(self, head) if isinstance(head, bytes) else PlainExchange(self, head)
+                self._exchange = exchange
                 await self._app(exchange.scope, exchange.receive, exchange.send)
                 self.slot.mark_idle()
                 if self._gone:
@@ -77,14 +86,20 @@ class HttpConnection:
         except Gone:
             pass  # it was sent as much as it read
 
-    async def _read_head(self) -> bytes | None:
-        """The next request's head with its empty line; None when there is no further request. Raises `BadHead`."""
+    async def _read_head(self) -> PlainHead | bytes | None:
+        """The next request's head; None when there is no further request. Raises `BadHead`.
+
+        In bytes, with its empty line, it is for h11: it is not plain, or did not come in one piece.
+        """
         ahead, limits, scanned = self._ahead, self.limits, 0
         idle = self._served and not ahead
         if not idle:
             await checkpoint()  # pipelined requests must not starve other connections
         with trio.move_on_after(limits.idle_seconds if idle else limits.head_seconds) as patience:
             while True:
+                if not scanned and (plain := self._plain(ahead, limits)) is not None:
+                    del ahead[: len(plain.raw)]
+                    return plain
                 end = ahead.find(_END, max(0, scanned - 3), limits.head_bytes) + len(_END)
                 whole = end >= len(_END)
                 _check(ahead, scanned, end if whole else len(ahead))
@@ -107,10 +122,10 @@ class HttpConnection:
 
     # --- what an exchange needs of its connection -------------------------------------------------------------
 
-    def take_ahead(self) -> bytes:
-        """What was read after a head."""
-        data = bytes(self._ahead)
-        self._ahead.clear()
+    def take_ahead(self, most: int | None = None) -> bytes:
+        """What was read after a head, or so many bytes of it."""
+        data = bytes(self._ahead[:most])
+        del self._ahead[:most]
         return data
 
     async def more(self) -> bytes:
