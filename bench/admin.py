@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 
 from bench.measure import Figures, Work, generator
-from bench.servers import Tools, serve
+from bench.servers import serve
+from bench.tools import Tools
 
 COMMANDS = {
     "status": ("--json", "status"),
@@ -22,7 +22,7 @@ REPEATS = 5
 def measure(row: str, tools: Tools, work: Work) -> Figures:
     """Clients that stay idle while the command is run again and again; times in milliseconds."""
     with serve("gatewayd", work.protocol, tools) as server, generator(tools, server, work):
-        start = [sys.executable, "-c", "from gatewayd.ctl.main import run; run()", "--socket", str(server.admin)]
+        start = tools.version.command("gatewayd.ctl.main", "--socket", str(server.admin))
         times, lines, used = [], 0, server.cpu()
         for _ in range(REPEATS):
             began = time.perf_counter()

@@ -20,7 +20,8 @@ from bench.bodies import encoded, messages, plain
 from bench.clients import connect, frame
 from bench.measure import Figures, Work, generator
 from bench.publish import Requests, drive
-from bench.servers import SECRET, Tools, serve
+from bench.servers import SECRET, serve
+from bench.tools import Tools
 
 FANOUT = ("rooms", "discord", "discord, batched")
 """Protocols, and the durability of a journal where there is one."""

@@ -16,7 +16,9 @@ import time
 
 from bench.clients import connect, frame, identified
 from bench.measure import Figures, Work
-from bench.servers import Tools, cpu_seconds, serve
+from bench.process import cpu_seconds
+from bench.servers import serve
+from bench.tools import Tools
 
 MASK = b"\x12\x34\x56\x78"
 PAUSE = 0.01

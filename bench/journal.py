@@ -10,12 +10,18 @@ from bench import publish
 from bench.clients import identified
 from bench.measure import Figures, Work
 from bench.publish import Admin
-from bench.servers import Tools, serve
+from bench.servers import serve
+from bench.tools import Tools
 
 THERE, AWAY, ONE_AWAY = "there", "away", "1 away"
 ROWS = tuple(f"{clients}: {kept}" for clients in (THERE, AWAY, ONE_AWAY) for kept in ("none", "batched", "always"))
+BESIDE = {row: f"{clients}: none" for row in ROWS for clients in [row.partition(":")[0]] if not row.endswith("none")}
 SESSIONS = 1000
 BATCH = 100
+FULL = 1200
+"""Events before what is measured: more than a session keeps for a client that is away."""
+LEAST = 200
+"""Events that are measured at least."""
 
 
 def measure(row: str, tools: Tools, work: Work) -> Figures:
@@ -36,9 +42,10 @@ def _away(name: str, tools: Tools, work: Work, sessions: int) -> Figures:
         for sock in [identified(server.port, f"bot{number}") for number in range(sessions)]:
             sock.close()
         admin = Admin(server.admin)
-        admin.publish(body, "application/json")
-        used, began, times = server.cpu(), time.perf_counter(), []
-        while time.perf_counter() - began < work.seconds:
+        for _ in range(0, FULL, size):
+            admin.publish(body, "application/json")
+        used, began, times = server.cpu(), time.perf_counter(), list[float]()
+        while time.perf_counter() - began < work.seconds or len(times) * size < LEAST:
             asked = time.perf_counter()
             admin.publish(body, "application/json")
             times.append(time.perf_counter() - asked)

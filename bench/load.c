@@ -1,11 +1,16 @@
 /* Load generator: many WebSocket clients in one epoll loop, which cost so little that the server is what is measured.
 
    load MODE PORT DIALECT CLIENTS SECONDS [burst=N] [size=BYTES] [stalled=N] [period=S] [window=N] [warm=S]
-        [compress=NAME]
+        [compress=NAME] [events=N]
 
-   It connects and identifies, warms the server up, prints a line of JSON, waits for a line on stdin (so that its caller
-   can read the server's counters), runs, and prints a second line of JSON; then it waits for the next line, or the end.
-   `drain` receives what others publish: each line on stdin is the number of events that every client is to get. */
+   It connects and identifies, prints a line of JSON, and works off lines on stdin, so that its caller can read the
+   server's counters before each of them; it answers each by a line of JSON. `warm` is the work of MODE, shorter, so that
+   what is measured next meets a server that has done it before; an empty line is the work.
+
+   fanout, requests, beats: for SECONDS; a fan-out of `events` events at least.
+   drain: receives what others publish; the line is the number of events that every client is to get.
+   storm: all clients drop and come back to their sessions.
+   idle: `drop` closes all connections; the work is that as many new clients connect. */
 
 #include "stats.h"
 #include "wire.h"
@@ -47,7 +52,7 @@ struct client {
 static struct client *clients;
 static const struct dialect *dialect;
 static const char *mode;
-static int port, count, ready, opening, next, resumed, poller, burst = 1, stalled, window = 256;
+static int port, count, ready, opening, next, resumed, poller, burst = 1, stalled, window = 256, generation;
 static long received, wanted, asked, bytes;
 static unsigned char event[1 << 18], beat[256];
 static size_t event_size, beat_size;
@@ -121,7 +126,7 @@ static void on_text(struct client *c, const char *text, size_t length) {
             break;
         }
         const char *type = *dialect->name == 'u' ? "bot" : number || !(is("fanout")) ? "commands" : "sharder";
-        say(c, TEXT, out, snprintf(out, sizeof out, dialect->identify, type, number));
+        say(c, TEXT, out, snprintf(out, sizeof out, dialect->identify, type, generation * count + number));
         c->state = IDENTIFYING;
         break;
     case IDENTIFYING:
@@ -200,10 +205,10 @@ static void connect_all(void) {
     }
 }
 
-static void fanout(double seconds) {
+static void fanout(double seconds, long events) {
     double end = now() + seconds;
     long each = count - 1 - stalled;
-    for (double t = now(); t < end;) {
+    for (double t = now(); t < end || events > 0; events -= burst) {
         wanted += each * burst;
         put(&clients[0], event, event_size);
         while (received < wanted) turn(1000);
@@ -218,8 +223,10 @@ static void fanout(double seconds) {
 static void requests(double seconds) {
     double end = now() + seconds;
     // The requests that are under way when the time is over are answered in the next phase, or never asked after.
-    if (!received)
-        for (int i = 0; i < count; i++) clients[i].began = now(), put(&clients[i], beat, beat_size);
+    for (int i = 0; i < count; i++) {
+        clients[i].began = now();
+        if (!clients[i].got) put(&clients[i], beat, beat_size);
+    }
     while (now() < end) turn(1000);
 }
 
@@ -235,8 +242,12 @@ static void beats(double seconds, double period) {
     while (received < asked) turn(1000);
 }
 
-static void storm(void) {
+static void drop(void) {
     for (int i = 0; i < count; i++) close(clients[i].io.fd);
+}
+
+static void storm(void) {
+    drop();
     resumed = 0;
     connect_all();
 }
@@ -257,16 +268,24 @@ static void drain(long events, double period) {
         if (clients[i].got - clients[i].beaten != clients->got - clients->beaten) die("a client lost an event");
 }
 
-static void run(double seconds, double period) {
-    if (is("fanout")) fanout(seconds);
+static void run(double seconds, double period, long events) {
+    if (is("fanout")) fanout(seconds, events);
     else if (is("requests")) requests(seconds);
     else if (is("beats")) beats(seconds, period);
+    else if (is("storm")) storm();
+    else if (is("idle")) generation++, connect_all();
+}
+
+/* 5,000 heartbeats a second at most: a warm-up is short. */
+static void warm_up(double seconds) {
+    if (seconds > 0) run(seconds, count > 1000 ? count / 5000. : 0.2, seconds * 100);
 }
 
 int main(int argc, char **argv) {
     if (argc < 6) return fprintf(stderr, "load MODE PORT DIALECT CLIENTS SECONDS [name=value..]\n"), 2;
     double period = 1, seconds = atof(argv[5]), warm = 0.5;
     int size = 0;
+    long events = 0;
     mode = argv[1], port = atoi(argv[2]), count = atoi(argv[4]);
     for (size_t i = 0; i < sizeof dialects / sizeof *dialects; i++)
         if (!strcmp(dialects[i].name, argv[3])) dialect = &dialects[i];
@@ -279,6 +298,7 @@ int main(int argc, char **argv) {
         else if (!strncmp(argv[i], "compress", 8)) compress = value;
         else if (!strncmp(argv[i], "window", 6)) window = atoi(value);
         else if (!strncmp(argv[i], "warm", 4)) warm = atof(value);
+        else if (!strncmp(argv[i], "events", 6)) events = atol(value);
     }
     raise_files();
     poller = epoll_create1(0);
@@ -297,14 +317,14 @@ int main(int argc, char **argv) {
     printf("{\"connected\": %d, ", count);
     print_stats(now() - wall, cpu() - used);
     puts("}");
-    run(warm, count > 1000 ? count / 5000. : 0.2); // 5,000 heartbeats a second at most
     fflush(stdout);
     while (fgets((char *)inbox, INBOX, stdin)) { // at the end, too: they stay until the caller has read the counters
         long before = received, size_before = bytes;
         sampled = 0, wall = now(), used = cpu();
-        if (is("storm")) storm();
+        if (!strcmp((char *)inbox, "warm\n")) warm_up(warm);
+        else if (!strcmp((char *)inbox, "drop\n")) drop();
         else if (is("drain")) drain(atol((char *)inbox), period);
-        else run(seconds, period);
+        else run(seconds, period, events);
         wall = now() - wall, used = cpu() - used;
         printf("{\"frames\": %ld, \"bytes\": %ld, \"resumed\": %d, ", received - before, bytes - size_before, resumed);
         print_stats(wall, used);

@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.servers import Server, Tools, serve
+from bench.process import Server
+from bench.servers import serve
+from bench.tools import Tools
 
 Figures = dict[str, float]
 PATIENCE = 120
 """Seconds after which a run has failed."""
+QUIET = 1.0
+"""Seconds in which a server finishes what was only needed to connect, or to part."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Generator:
         """What it measured, once it has."""
         return self._line()
 
+    def do(self, what: str = "") -> dict[str, Any]:
+        """Both in one."""
+        self.go(what)
+        return self.result()
+
 
 @contextlib.contextmanager
 def generator(tools: Tools, server: Server, work: Work) -> Iterator[Generator]:
@@ -76,15 +85,15 @@ def generator(tools: Tools, server: Server, work: Work) -> Iterator[Generator]:
 
 
 def drive(server: Server, tools: Tools, work: Work) -> Figures:
-    """The generator's work on a running server.
+    """The generator's work on a running server, after half a second of the same.
 
     rate: frames to clients a second; cpu_us: CPU of the server per frame, in µs; cpu_percent: of one core; mb: the most
     memory that it took beyond what it had with all clients there; p50, p99, max: ms; generator: per cent of a core.
     """
     with generator(tools, server, work) as load:
+        load.do("warm")
         before, used = server.watch_memory(), server.cpu()
-        load.go()
-        told = load.result()
+        told = load.do()
         used, peak = server.cpu() - used, server.peak()
     return {
         "rate": told["frames"] / told["seconds"],
@@ -107,27 +116,38 @@ def traffic(name: str, tools: Tools, work: Work) -> Figures:
 
 
 def idle(name: str, tools: Tools, work: Work) -> Figures:
-    """Clients that connect and stay: how fast they come, what each takes of CPU (µs) and keeps of memory (KB)."""
+    """Clients that connect and stay: what each keeps of memory (KB), how fast they come, and for how much CPU (µs).
+
+    Memory is that of the first clients of a fresh server. They part, and as many others come: these are timed.
+    """
     with serve(name, work.protocol, tools) as server:
-        before, used = server.rss(), server.cpu()
+        before = server.rss()
         with generator(tools, server, work) as load:
-            used = server.cpu() - used
-            time.sleep(1)  # what was needed only to connect is given back
+            time.sleep(QUIET)
             kilobytes = server.rss() - before
+            load.do("drop")
+            time.sleep(QUIET)
+            used = server.cpu()
+            told = load.do()
+            used = server.cpu() - used
     return {
-        "rate": work.clients / load.connected["seconds"],
+        "rate": work.clients / told["seconds"],
         "cpu_us": used / work.clients * 1e6,
         "kb": kilobytes / work.clients,
-        **_times(load.connected),
+        **_times(told),
     }
 
 
 def storm(name: str, tools: Tools, work: Work) -> Figures:
-    """All clients drop at once and come back to their sessions; times are of one client, connect to session."""
+    """All clients drop at once and come back to their sessions, for the second time: the first is the warm-up.
+
+    Times are of one client, from its connect to its session.
+    """
     with serve(name, work.protocol, tools, tls=work.tls) as server, generator(tools, server, work) as load:
+        load.do("warm")
+        time.sleep(QUIET)
         used = server.cpu()
-        load.go()
-        told = load.result()
+        told = load.do()
         used = server.cpu() - used
     if told["resumed"] != work.clients:
         raise RuntimeError(f"only {told['resumed']} of {work.clients} sessions were resumed")

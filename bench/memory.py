@@ -20,7 +20,7 @@ from pathlib import Path
 import trio
 
 from bench.clients import identified
-from bench.servers import raise_files
+from bench.tools import raise_files
 from gatewayd.auth.static import OpenAuth
 from gatewayd.net.gate import Gate
 from gatewayd.protocols import utilbot

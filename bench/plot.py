@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report import BUSY
-from bench.scenarios import LIMIT
+from bench.outcome import BUSY
+from bench.scenario import LIMIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def plot(data: dict[str, Any], path: Path) -> bool:
     )
     figure.suptitle(
         f"gatewayd (blue) beside other servers (grey): medians, lines from the least to the most of all runs\n"
-        f"in brackets: gatewayd / that server; !: the load generator used more than {BUSY:.0f} % of a core",
+        f"in brackets: how many times as good gatewayd is; !: the load generator used more than {BUSY:.0f} % of a core",
         fontsize=10,
     )
     for place, axis in enumerate(axes.flat):
@@ -86,7 +86,7 @@ def _chart(axis: Axes, scenario: dict[str, Any], room: int) -> None:
 
 def _label(scenario: dict[str, Any], server: str, value: float, *, cut: bool) -> str:
     """What stands beside a bar."""
-    ratio = scenario["ratio"].get(server)
+    ratio = next(iter(scenario["ratio"].get(server, {}).values()), None)
     return "".join((
         "→ " if cut else "",
         f"{value:{scenario['columns'][0]['form']}}",

@@ -13,13 +13,17 @@ from pathlib import Path
 
 from bench.bodies import encoded, plain
 from bench.measure import Figures, Generator, Work, generator
-from bench.servers import Server, Tools, serve
+from bench.process import Server
+from bench.servers import serve
+from bench.tools import Tools
 
 BATCH = 100
 ONE_CLIENT = "single, room of 1"
 ROWS = ("single", "list of 100", "NDJSON of 100", ONE_CLIENT)
 TRIAL = 0.3
-"""Seconds of publishing at least, from which the rate is estimated."""
+"""Seconds of publishing at least, which warm the server up, and from which the rate is estimated."""
+LEAST = 200
+"""Events that are measured at least."""
 
 
 class Admin(http.client.HTTPConnection):
@@ -92,7 +96,7 @@ def drive(server: Server, load: Generator, work: Work, requests: Requests) -> Fi
         publish(more := max(1, trial))
         load.result()
         trial, spent = trial + more, time.perf_counter() - began
-    count = max(1, round(work.seconds * trial / spent))
+    count = max(math.ceil(LEAST / requests.events), round(work.seconds * trial / spent))
     used, began = server.cpu(), time.perf_counter()
     times = sorted(publish(count))
     told = load.result()

@@ -2,72 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from bench import admin, bots, flood, journal, measure, publish, scaling
-from bench.measure import Measure, Work
+from bench import admin, bots, flood, journal, measure, nobody, publish, scaling
+from bench.measure import Work
+from bench.scenario import (
+    ADMIN,
+    ALL,
+    BEATS,
+    EVENTS,
+    FAST,
+    FLOOD,
+    FRAMES,
+    IDLE,
+    LIMIT,
+    NODE,
+    PAIRED,
+    PYTHON,
+    REQUESTS,
+    SCALING,
+    SLOW,
+    STORM,
+    STREAMS,
+    TRIPS,
+    Scenario,
+)  # fmt: skip
 from bench.servers import LEVEL
 
-
-@dataclass(frozen=True)
-class Column:
-    """One figure of a table."""
-
-    key: str
-    label: str
-    form: str = ",.0f"
-    less: bool = False
-    """Less is better."""
-
-
-CPU = Column("cpu_us", "CPU µs each", ",.1f", less=True)
-PERCENT = Column("cpu_percent", "CPU %", ",.1f", less=True)
-P50, P99 = Column("p50", "p50 ms", ",.2f", less=True), Column("p99", "p99 ms", ",.2f", less=True)
-MAX = Column("max", "max ms", ",.1f", less=True)
-MB = Column("mb", "MB more", ",.1f", less=True)
-KB = Column("kb", "KB per client", ",.1f", less=True)
-GENERATOR = Column("generator", "generator %")
-FRAMES = (Column("rate", "frames/s"), CPU, P50, P99, GENERATOR)
-SLOW = (FRAMES[0], MB, *FRAMES[1:])
-TRIPS = (Column("rate", "round trips/s"), CPU, P50, P99, GENERATOR)
-SCALING = (TRIPS[0], PERCENT, *TRIPS[1:])
-BEATS = (PERCENT, Column("rate", "beats/s"), CPU, P50, P99, GENERATOR)
-IDLE = (KB, Column("rate", "connects/s"), CPU, P50, P99, GENERATOR)
-STORM = (Column("rate", "resumes/s"), Column("seconds", "all in s", ",.2f", less=True), CPU, P50, P99, GENERATOR)
-EVENTS = (Column("rate", "events/s"), Column("frames", "frames/s"), CPU, P50, P99, GENERATOR)
-FRAME = Column("frame_us", "CPU µs each", ",.2f", less=True)
-PAIRED = (FRAME, EVENTS[1], P50, P99, GENERATOR)
-STREAMS = (FRAME, EVENTS[1], KB, Column("bytes", "bytes each"), P50, P99, GENERATOR)
-FLOOD = (P99, P50, MAX, PERCENT, MB, GENERATOR)
-ADMIN = (P50, MAX, Column("cpu_ms", "daemon CPU ms", ",.1f", less=True), Column("lines", "lines"))
-
-NODE = ("Node.js ws",)
-FAST = (*NODE, "picows (uvloop)", "websockets (uvloop)")
-PYTHON = ("picows (uvloop)", "websockets (uvloop)", "websockets (asyncio)", "trio-websocket")
-LIMIT = "C, the limit"
-ALL = (*NODE, *PYTHON, LIMIT)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One table. The first column is the one that is compared and plotted."""
-
-    name: str
-    title: str
-    work: Work
-    columns: tuple[Column, ...]
-    peers: tuple[str, ...] = NODE
-    """Servers that gatewayd is compared with, each in pairs of runs."""
-    run: Measure = measure.traffic
-    note: str = ""
-    alone: tuple[str, ...] = ()
-    """Rows where gatewayd is measured without a peer."""
-    gain: bool = False
-    """The rows are compared with the first of them."""
+EVENTS_OF_A_SAMPLE = 200
+PREPARED = "Node.js ws, prepared"
 
 
 def _fanout(clients: int, seconds: float, *extras: str, tls: bool = False) -> Work:
-    return Work("fanout", "oxyl", clients, seconds, extras, tls)
+    return Work("fanout", "oxyl", clients, seconds, (f"events={EVENTS_OF_A_SAMPLE}", *extras), tls)
 
 
 def _delivery(seconds: float) -> list[Scenario]:
@@ -86,7 +53,7 @@ def _delivery(seconds: float) -> list[Scenario]:
             "Fan-out, one event in flight, 1,000 clients",
             _fanout(1000, seconds),
             FRAMES,
-            ALL,
+            (*NODE, PREPARED, *PYTHON, LIMIT),
             note="oxyl: one client sends a 190-byte event, validated and relayed to all; times: to the last",
         ),
         Scenario(
@@ -101,7 +68,7 @@ def _delivery(seconds: float) -> list[Scenario]:
             "Fan-out, bursts of 20 events, 1,000 clients",
             _fanout(1000, seconds, "burst=20"),
             FRAMES,
-            ALL,
+            (*NODE, PREPARED, *PYTHON, LIMIT),
             note="20 events in one write; times: until the last client has the last event",
         ),
         Scenario(
@@ -137,8 +104,28 @@ def _delivery(seconds: float) -> list[Scenario]:
             EVENTS,
             (),
             journal.measure,
-            note="there: 1,000 clients; away: 1,000 detached sessions, lists of 100 for both; 1 away: single events",
+            note="there: 1,000 clients; away: 1,000 detached sessions with full buffers; lists of 100 for both; "
+            "1 away: single events",
             alone=journal.ROWS,
+            beside=journal.BESIDE,
+        ),
+        Scenario(
+            "nobody",
+            "POST /v1/publish on the admin socket, to nobody, against a bare HTTP server just started",
+            Work("drain", "rooms", 0, seconds),
+            REQUESTS,
+            ("Node.js http",),
+            nobody.measure,
+            note=f"one event a request, {nobody.REQUESTS} requests on one connection, after {nobody.FIRST}",
+        ),
+        Scenario(
+            "nobody-warm",
+            "The same after many more requests",
+            Work("drain", "rooms", 0, seconds, (nobody.WARM,)),
+            REQUESTS,
+            ("Node.js http",),
+            nobody.measure,
+            note=f"after {nobody.MANY:,} requests, when V8 has compiled what they need",
         ),
     ]
 
@@ -157,7 +144,7 @@ def _bots(seconds: float) -> list[Scenario]:
             bots.fanout,
             note="190-byte frames; bots acknowledge every 41.25 s; batched: with a journal, which keeps all until then",
             alone=bots.FANOUT,
-            gain=True,
+            beside=dict.fromkeys(bots.FANOUT[1:], bots.FANOUT[0]),
         ),
         *(
             Scenario(
@@ -167,7 +154,7 @@ def _bots(seconds: float) -> list[Scenario]:
                 STREAMS,
                 pair,
                 bots.streams,
-                note=f"750-byte messages, level {LEVEL}; KB: after all events; below 1x gatewayd is better",
+                note=f"750-byte messages, level {LEVEL}; KB: after all events",
             )
             for bits in (15, 12)
         ),
@@ -180,7 +167,7 @@ def _bots(seconds: float) -> list[Scenario]:
             bots.alone,
             note="gatewayd only, with its default levels and window bits",
             alone=bots.ROWS,
-            gain=True,
+            beside=dict.fromkeys(bots.ROWS[1:], bots.ROWS[0]),
         ),
     ]
 
@@ -219,7 +206,7 @@ def _requests(seconds: float) -> list[Scenario]:
             scaling.measure,
             note="the generator takes a core's share itself: on 2 cores, 2 instances and it compete for them",
             alone=scaling.ROWS,
-            gain=True,
+            beside=scaling.BESIDE,
         ),
         Scenario(
             "beats",
