@@ -177,18 +177,15 @@ def a_restart_refuses_nobody(machine: Machine) -> None:
 
 
 def two_of_them(machine: Machine) -> None:
-    """gatewayd@.service: each with its file, its state, its socket; here on one port."""
-    for name in ("one", "two"):
-        machine.file(
-            f"/etc/gatewayd/{name}.toml",
-            f'[gateway]\nnode = "{name}"\nstate_dir = "/var/lib/gatewayd-{name}"\n'
-            f'[[listeners]]\nname = "bots"\nprotocol = "utilbot"\nbind = "127.0.0.1:7205"\nreuse_port = true',
-        )
-    machine.do("systemctl start gatewayd@one gatewayd@two")
-    for name in ("one", "two"):
-        machine.do(f"gatewayctl --socket /run/gatewayd-{name}/admin.sock status | grep {name}")
+    """The steps, pasted: each with its file, its state, its socket; on one port, with clients of their own."""
+    machine.do("cd /root/gatewayd\n" + shell_of("Several daemons on one machine"))
+    for number in range(20):
+        machine.do(f"systemd-run --unit=bot{number} /opt/gatewayd/bin/python /root/client.py ws://127.0.0.1:7205/ 60")
+    for name in ("bots-1", "bots-2"):
+        machine.do(f"gatewayctl --socket /run/gatewayd-{name}/admin.sock status | grep {name}", user="olga")
         same(machine.do(f"ls /var/lib/gatewayd-{name} | wc -l").strip() != "0", True)
-    machine.do("systemctl stop gatewayd@one gatewayd@two")
+        machine.until(f"systemctl show --value -p StatusText gatewayd@{name} | grep -E '[1-9][0-9]* clients'")
+    machine.do("systemctl stop 'bot*'; systemctl disable --now gatewayd@bots-1 gatewayd@bots-2")
 
 
 def it_stops(machine: Machine) -> None:
