@@ -67,6 +67,7 @@ def _arguments(given: Sequence[str] | None, known: list[str]) -> argparse.Namesp
         "--compare", metavar="COMMIT", help="pair with the gatewayd of a commit; results go to compare.*"
     )
     other.add_argument("--interpreter", metavar="PATH", help="pair with another Python; results go to interpreter.*")
+    parser.add_argument("--show", action="store_true", help="run nothing, and show what was measured before")
     parser.add_argument("--runs", type=int, help=f"runs of each pair, of which the median counts ({RUNS})")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"seconds of each run at least ({SECONDS:g})")
     return parser.parse_args(given)
@@ -82,6 +83,10 @@ def main(given: Sequence[str] | None = None) -> int:
     """Build, run, print, write."""
     known = [scenario.name for scenario in scenarios(0)]
     args = _arguments(given, known)
+    if args.show:
+        stored = report.load(scenarios(SECONDS), report.RESULTS / f"{_name(args)}.json")
+        print(*(outcome.table() for outcome in stored.values()), goals.table(stored), report.LEGEND, sep="\n")
+        return 0
     other = at_commit(args.compare) if args.compare else on_interpreter(args.interpreter) if args.interpreter else None
     only = args.only or (list(goals.needed()) if args.goals else known)
     raise_files()
@@ -97,9 +102,9 @@ def main(given: Sequence[str] | None = None) -> int:
                 outcomes[scenario.name] = _measure(scenario, args, other, tools)
                 print(outcomes[scenario.name].table(), flush=True)
                 # now, lest a long run that is interrupted be lost
-                data = report.save([*outcomes.values()], known, _name(args))
+                data = report.save([*outcomes.values()], known, report.RESULTS / f"{_name(args)}.json")
     print(report.LEGEND)
-    if args.goals:
+    if other is None:
         print(goals.table(outcomes))
     drawn = plot(data, report.RESULTS / f"{_name(args)}.png")
     print(f"\n{time.monotonic() - began:.0f} s. Raw numbers and plot: {_name(args)}.json, .png in bench/results")

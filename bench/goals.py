@@ -76,6 +76,8 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
     """Each goal beside what was measured."""
     rows = [["", "CPU", "rate", "of C", "floor", "aim", ""]]
     for goal in GOALS:
+        if goal.scenario not in outcomes:
+            continue
         outcome = outcomes[goal.scenario]
         value = goal.value(outcome, goal.row, goal.column)
         if value is None:

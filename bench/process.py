@@ -67,8 +67,9 @@ def _tree(pid: int) -> list[int]:
 def cpu_seconds(pid: int) -> float:
     """Seconds of CPU that a process and its children have used, in all threads that they have now.
 
-    From the scheduler's own account, in nanoseconds; clock ticks, of 10 ms, are too coarse for a sample of a second. A
-    thread that has ended is not in it: the servers keep theirs while they are measured.
+    From the scheduler's own account, in nanoseconds; clock ticks, of 10 ms, are too coarse for a sample of a second. It
+    is made up when a thread stops running: a server that has done its work waits. A thread that has ended is not in it:
+    the servers keep theirs while they are measured.
     """
     threads = (task for each in _tree(pid) for task in Path(f"/proc/{each}/task").iterdir())
     return sum(int((task / "schedstat").read_text().split()[0]) for task in threads) / 1e9

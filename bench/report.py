@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bench.outcome import BUSY, OF_LIMIT, Outcome
+from bench.scenario import Scenario
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 3
@@ -33,13 +35,28 @@ def _machine() -> dict[str, object]:
     }
 
 
-def save(outcomes: list[Outcome], order: list[str], name: str) -> dict[str, Any]:
-    """Write the raw numbers to the results, and return them; scenarios that were not run keep what is there.
+def load(known: Iterable[Scenario], path: Path) -> dict[str, Outcome]:
+    """The outcomes that a file has of these scenarios."""
+    found = json.loads(path.read_text())
+    if found["format"] != FORMAT:
+        raise SystemExit(f"bench: {path} is of an older version of the benchmarks: measure again")
+    stored, outcomes = found["scenarios"], dict[str, Outcome]()
+    for scenario in known:
+        if scenario.name in stored:
+            kept = stored[scenario.name]
+            pairs = {server: [(one, two) for one, two in each["runs"]] for server, each in kept["pairs"].items()}
+            base = {server: each["with"] for server, each in kept["pairs"].items()}
+            outcomes[scenario.name] = Outcome(
+                scenario, kept["settings"], kept["runs"], pairs, base, kept["not_measured"]
+            )
+    return outcomes
+
+
+def save(outcomes: list[Outcome], order: list[str], path: Path) -> dict[str, Any]:
+    """Write the raw numbers to a file, and return them; scenarios that were not run keep what is there.
 
     What another machine has measured is not mixed with this one's.
     """
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
     machine, found = _machine(), {}
     if path.exists():
         before = json.loads(path.read_text())
