@@ -78,6 +78,14 @@ class Body:
         self.size += size
 
 
+def header(request: Request, name: bytes) -> str:
+    """A header; "" without it. Starlette's `request.headers` is made anew for each request, and searched for each."""
+    for found, value in request.scope["headers"]:
+        if found == name:
+            return str(value, "latin-1")
+    return ""
+
+
 async def json_of(request: Request, limits: ApiLimits) -> Any:
     """The body, as strict JSON."""
     return parse(await body_of(request, limits.body_bytes), limits.nested)
@@ -86,7 +94,8 @@ async def json_of(request: Request, limits: ApiLimits) -> Any:
 async def body_of(request: Request, most: int) -> bytes:
     """The body, read in pieces; refused as soon as it is too large, by its Content-Length before it is read."""
     parts: list[bytes] = []
-    size, announced = 0, request.headers.get("content-length", "")
+    part = request.scope["state"]["body"]
+    size, announced = 0, header(request, b"content-length")
     while True:
         if size > most or (not parts and int(announced or 0) > most):
             raise ApiError(413, "too_large", f"a body may have {most} bytes; send fewer events at a time", limit=most)
@@ -96,7 +105,7 @@ async def body_of(request: Request, most: int) -> bytes:
             raise ApiError(408, "too_slow", "the rest of the body did not come in time") from None
         if message["type"] == "http.disconnect":
             raise ApiError(400, "incomplete", "the body ended too early, or came in chunks that are wrong or too many")
-        request.state.body.grow(len(message["body"]))
+        part.grow(len(message["body"]))
         parts.append(message["body"])
         size += len(message["body"])
         if not message["more_body"]:

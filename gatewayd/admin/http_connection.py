@@ -96,28 +96,34 @@ class HttpConnection:
         if not idle:
             await checkpoint()  # pipelined requests must not starve other connections
         with trio.move_on_after(limits.idle_seconds if idle else limits.head_seconds) as patience:
-            while True:
-                if not scanned and (plain := self._plain(ahead, limits)) is not None:
-                    del ahead[: len(plain.raw)]
-                    return plain
-                end = ahead.find(_END, max(0, scanned - 3), limits.head_bytes) + len(_END)
-                whole = end >= len(_END)
-                _check(ahead, scanned, end if whole else len(ahead))
-                if whole:
-                    head = bytes(ahead[:end])
-                    del ahead[:end]
-                    return head
+            while not ahead or (head := self._complete(scanned)) is None:
+                if idle and ahead and not scanned:
+                    patience.deadline = trio.current_time() + limits.head_seconds
                 scanned = len(ahead)
-                if scanned >= limits.head_bytes:
-                    raise BadHead(431, f"the request head is larger than {limits.head_bytes} bytes")
                 data = await self._stream.receive_some()
                 if not data:
                     return None
-                if idle and not ahead:
-                    patience.deadline = trio.current_time() + limits.head_seconds
                 ahead += data
+            return head
         if ahead:
             raise BadHead(408, f"the rest of the request head did not come within {limits.head_seconds:g} s")
+        return None
+
+    def _complete(self, scanned: int) -> PlainHead | bytes | None:
+        """The head that was read, with nothing new in its first `scanned` bytes; None without its end."""
+        ahead, limits = self._ahead, self.limits
+        if not scanned and (plain := self._plain(ahead, limits)) is not None:
+            del ahead[: len(plain.raw)]
+            return plain
+        end = ahead.find(_END, max(0, scanned - 3), limits.head_bytes) + len(_END)
+        whole = end >= len(_END)
+        _check(ahead, scanned, end if whole else len(ahead))
+        if whole:
+            head = bytes(ahead[:end])
+            del ahead[:end]
+            return head
+        if len(ahead) >= limits.head_bytes:
+            raise BadHead(431, f"the request head is larger than {limits.head_bytes} bytes")
         return None
 
     # --- what an exchange needs of its connection -------------------------------------------------------------

@@ -5,6 +5,7 @@ Law: a long request runs in time slices, decoded and encoded event by event, so 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatewayd.admin import views
-from gatewayd.admin.http import ApiError, answered, body_of, fields, json_of, parse
+from gatewayd.admin.http import ApiError, answered, body_of, fields, header, json_of, parse
 from gatewayd.admin.node import NodeView, answer_durably, marked_durable, wait_until_durable
 from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
@@ -27,6 +28,7 @@ from gatewayd.hub.progress import Followed, Goal, Watch
 
 TEXT, ANYTHING = (str,), ()
 EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
+_LIST = re.compile(rb"\s*+\[")
 
 
 @define(eq=False)
@@ -100,6 +102,8 @@ class Publishing:
         else:
             items = _items(request, body, limits.events)
         reach = Reach.of(request, self.hub)
+        if items is None and wait is None:
+            return await answer_durably(self.node, self._publish(parse(body, limits.nested), Answers(reach, None)))
         with watching(self.hub.progress, wait, reach.limit) as watch:
             answers = Answers(reach, watch)
             if items is None:
@@ -204,10 +208,10 @@ def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
 
 def _items(request: Request, body: bytes, most: int) -> Iterator[bytes | msgspec.Raw] | None:
     """The events of a list or of NDJSON, not decoded yet; None if the body is one event."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-ndjson":
+    if header(request, b"content-type").partition(";")[0].strip() == "application/x-ndjson":
         _bound(body.count(b"\n"), most)
         return _lines(body)
-    if body.lstrip()[:1] != b"[":
+    if not _LIST.match(body):
         return None
     try:
         items = msgspec.json.decode(body, type=list[msgspec.Raw])

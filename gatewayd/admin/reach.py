@@ -39,7 +39,7 @@ class Reach:
     @classmethod
     def of(cls, request: Request, hub: Hub) -> Reach:
         """By the token of the request; a process that may open the Unix socket reaches everything."""
-        token = request.state.caller.token
+        token = request.scope["state"]["caller"].token
         return cls(hub, None if token is None else token.realms)
 
     def named(self, realm: str | None) -> tuple[str, ...] | None:

@@ -34,6 +34,8 @@ class Wait:
     @classmethod
     def of(cls, request: Request, limits: ApiLimits) -> Wait | None:
         """Read it from the query; None where nobody waits."""
+        if not request.scope["query_string"]:
+            return None
         query = request.query_params
         for name in query:
             if name not in PARAMETERS:

@@ -95,6 +95,7 @@ def logging_to_stderr(level: int, records: int) -> Iterator[BoundedHandler]:
         handler.setFormatter(JournalFormatter("%(name)s: %(message)s"))
     else:
         handler.setFormatter(TimeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line shows them
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)

@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from gatewayd.admin import server as admin
-from gatewayd.admin.app import make_app
+from gatewayd.admin.app import App
 from gatewayd.auth.make import closing
 from gatewayd.backend.service import Service
 from gatewayd.core.close import Cause, Disconnect
@@ -190,7 +190,7 @@ class Daemon:
         scope.cancel()
 
     async def _serve_admin(self) -> None:
-        app, refused = make_app(self._view), self._view.refused
+        app, refused = App(self._view), self._view.refused
         lines, limits = self.node.lines, self.node.api_limits
         assert self.sockets.admin is not None
         async with trio.open_nursery() as nursery:

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from gatewayd.admin import server
-from gatewayd.admin.app import make_app
+from gatewayd.admin.app import App
 from gatewayd.admin.node import ListenerView, NodeView
 from gatewayd.admin.publishing import Publishing
 from gatewayd.config.limits import ApiLimits
@@ -114,7 +114,7 @@ async def api(
         ],
     )
     publishing = Publishing(node)
-    app = make_app(node, publishing)
+    app = App(node, publishing)
     sock = bind_unix(tmp_path / "admin.sock") if tokens is None else bind_tcp("127.0.0.1", 0)
     place = sock.getsockname()
     connect = (
