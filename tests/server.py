@@ -125,6 +125,7 @@ async def serving(
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as accepting:
                 clients.start_soon(node.epoll.run)
+                clients.start_soon(node.alarms.run)
                 accepting.start_soon(listener.serve, Acceptor("main", sock), clients)
                 accepting.start_soon(run_timers, node.hub, node.epoll, node.config.limits.daemon)
                 yield Served(number, node.hub, node.gate, listener, clients, tls is not None)

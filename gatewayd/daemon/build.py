@@ -41,6 +41,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.hub.port import ListenerPort
 from gatewayd.journal.engine import Journal
 from gatewayd.journal.pinned import JournalError
+from gatewayd.net.alarms import Alarms
 from gatewayd.net.client import Client
 from gatewayd.net.clock import SteadyClock
 from gatewayd.net.epoll import Epoll
@@ -75,6 +76,7 @@ class Node:
     lines: Sampled
     tick: Tick
     epoll: Epoll
+    alarms: Alarms
     listeners: Sequence[Listener]
 
 
@@ -176,7 +178,7 @@ def build(
         gate = Gate(share.clients, unidentified, net.address_share)
     remembered = Remembered(journal, api_limits)
     clock = SteadyClock(longest_sleep=limits.daemon.longest_sleep, stall=limits.daemon.stall_seconds)
-    tick, epoll = Tick(clock), Epoll(net.sockets_in_a_row)
+    tick, epoll, alarms = Tick(clock), Epoll(net.sockets_in_a_row), Alarms()
     brake = brake or Brake(limits.auth.wrong_keys)
     handshakes = handshakes or TlsHandshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)
     listeners = [
@@ -189,6 +191,7 @@ def build(
             gate=gate,
             tick=tick,
             epoll=epoll,
+            alarms=alarms,
             lines=lines,
             handshakes=handshakes,
             tls=tls(item),
@@ -215,6 +218,7 @@ def build(
         lines=lines,
         tick=tick,
         epoll=epoll,
+        alarms=alarms,
         listeners=listeners,
     )
 

@@ -77,6 +77,7 @@ class Daemon:
                     trio.open_nursery() as keep,
                 ):
                     keep.start_soon(node.epoll.run)
+                    keep.start_soon(node.alarms.run)
                     keep.start_soon(upkeep.run_timers, node.hub, node.epoll, self._limits)
                     if node.backend is not None:
                         await keep.start(node.backend.run)

@@ -28,8 +28,6 @@ async def run_timers(hub: Hub, epoll: Epoll, limits: DaemonLimits) -> None:
 async def _make_calls(hub: Hub, epoll: Epoll, nursery: trio.Nursery, limits: DaemonLimits) -> None:
     timers, room = hub.timers, trio.CapacityLimiter(limits.logins_at_once)
     while True:
-        woken = trio.Event()
-        timers.when_earlier(woken.set)
         if timers.next <= trio.current_time():
             with trio.move_on_after(limits.catch_up_seconds):
                 await epoll.caught_up()
@@ -41,7 +39,8 @@ async def _make_calls(hub: Hub, epoll: Epoll, nursery: trio.Nursery, limits: Dae
             except Exception:  # a bug of ours in one call must not stop all later ones
                 hub.totals.faults += 1
                 log.exception("fault in a timer")
-        with trio.move_on_at(timers.next):
+        woken = trio.Event()
+        with trio.move_on_at(timers.when_earlier(woken.set)):
             await woken.wait()
 
 

@@ -38,21 +38,25 @@ class Timers:
         self._heap: list[tuple[float, int, Due]] = []
         self._order = count()
         self._cancelled = 0
+        self._awaited = math.inf  # until then whoever makes the calls sleeps
         self._earlier: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def when_earlier(self, call: Callable[[], None]) -> None:
-        """Have a call made, from now on this one alone, whenever the next due time moves earlier."""
-        self._earlier = call
+    def when_earlier(self, call: Callable[[], None]) -> float:
+        """When the next call is due, until which whoever makes them may sleep; from now on `call`, and no other, is
+        called whenever one is due before that.
+        """
+        self._earlier, self._awaited = call, self.next
+        return self._awaited
 
     def at(self, when: float, call: Call) -> Due:
         """Make a call at that time, or at the first chance after it."""
         due = Due(call, self)
-        earlier = when < self.next
         heapq.heappush(self._heap, (when, next(self._order), due))
-        if earlier:
+        if when < self._awaited:
+            self._awaited = when
             self._earlier()
         return due
 

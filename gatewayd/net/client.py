@@ -1,6 +1,6 @@
-"""One client's life: a nursery with its reader, heartbeat deadline and writer; one verdict, and one close.
+"""One client's life: its reader, heartbeat deadline and writer in the connection's nursery; one verdict, and one close.
 
-Whatever happens to a client ends that client alone; only cancellation leaves `serve_client`.
+Whatever happens to a client ends that client alone; only cancellation leaves `Client.serve`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gatewayd.core.session import session_of
 from gatewayd.core.text import printable
 from gatewayd.core.wire import loads
 from gatewayd.hub import dispatch
+from gatewayd.net.alarms import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,30 +27,125 @@ if TYPE_CHECKING:
     from gatewayd.core.events import Identify
     from gatewayd.core.sampled import Sampled
     from gatewayd.hub.hub import Hub
+    from gatewayd.net.alarms import Alarms
     from gatewayd.net.gate import Ticket
     from gatewayd.net.websocket import WebSocket
     from gatewayd.net.writer import Writer
+
+DEADLINE = "deadline"
+"""The name of the task."""
 
 log = logging.getLogger("gatewayd.client")
 
 
 class Client:
-    """What the tasks of one client share. `claim` is an identify that the request carried, or the verdict on it."""
+    """An upgraded client, served by one task after the other: `serve`, `close`, `release`.
 
-    __slots__ = ("_opening", "behaviour", "connection", "hub", "limits", "lines", "remote", "ticket")
+    `claim` is an identify that the request carried, or the verdict on it.
+    """
+
+    __slots__ = (
+        "_alarm", "_opening", "_websocket", "_writer", "behaviour", "connection", "hub", "limits", "lines", "remote",
+        "ticket",
+    )  # fmt: skip
 
     def __init__(
-        self, hub: Hub, behaviour: Behaviour[Any], connection: Connection, handshake: Handshake,
+        self, hub: Hub, behaviour: Behaviour[Any], writer: Writer, websocket: WebSocket, handshake: Handshake,
         claim: Identify | Disconnect | None, ticket: Ticket, remote: str, lines: Sampled, limits: ClientLimits,
+        alarms: Alarms,
     ) -> None:  # fmt: skip
         self.hub = hub
         self.behaviour = behaviour
-        self.connection = connection
+        self.connection = writer.connection
+        self._writer = writer
+        self._websocket = websocket
+        self._alarm = Alarm(alarms)
         self._opening: tuple[Handshake, Identify | Disconnect | None] | None = (handshake, claim)
         self.ticket = ticket
         self.remote = remote
         self.lines = lines
         self.limits = limits
+
+    # --- its life -------------------------------------------------------------------------------------------
+
+    async def serve(self, tasks: trio.Nursery) -> None:
+        """Read, beside the heartbeat deadline and the writer, until one of them, or another part of the daemon, has the
+        verdict.
+        """
+        connection, writer, websocket = self.connection, self._writer, self._websocket
+        connection.serve(tasks.cancel_scope.cancel, websocket.controls)
+        writer.use(tasks)
+        try:
+            await self.greet()
+            has_unread = writer.socket.has_unread
+            tasks.start_soon(watch, connection, has_unread, self.limits, self._alarm, name=DEADLINE)
+            on_message = self.on_message_logged if log.isEnabledFor(logging.DEBUG) else self.on_message
+            await websocket.read(tasks, on_message)
+        except Disconnect as verdict:
+            self._end(verdict, tasks)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._end(Disconnect(Cause.PEER_GONE), tasks)
+        except Exception:  # noqa: BLE001  # a bug of ours must end this client alone, and be seen
+            self.on_fault()
+            self._end(Disconnect(Cause.INTERNAL), tasks)
+        finally:
+            writer.use(None)
+
+    def _end(self, verdict: Disconnect, tasks: trio.Nursery) -> None:
+        """The reader has ended: pass the verdict at once, since events may be published until all tasks have ended."""
+        connection = self.connection
+        if all(task.name == DEADLINE for task in tasks.child_tasks):  # it ends by itself: to be cancelled costs more
+            connection.serve(self._alarm.stop, self._websocket.controls)
+        connection.end(verdict)
+
+    def on_fault(self) -> None:
+        """Log a bug of ours, which ends this client alone."""
+        self.hub.totals.faults += 1
+        served = session_of(self.connection)
+        session, where = "none" if served is None else served.id, self.behaviour.listener
+        self.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
+        self.connection.end(Disconnect(Cause.INTERNAL))
+
+    async def close(self) -> None:
+        """Settle the session at once, then close the connection. No task of the client's runs any more."""
+        limits = self.limits
+        if not await self._say_goodbye(self.connection.verdict or Disconnect(Cause.PEER_GONE)):
+            await self._writer.socket.linger(limits.linger_seconds, limits.drain_bytes)
+
+    async def _say_goodbye(self, verdict: Disconnect) -> bool:
+        """False when the client may still be sending."""
+        writer, websocket = self._writer, self._websocket
+        code, reason = dispatch.part(self.hub, self.connection, verdict)
+        cause = verdict.cause.value
+        self.log("left", f"cause={cause} reason={printable(reason)}", cause)
+        never_sent = verdict.cause in NEVER_SENT and websocket.controls.reply is None
+        try:
+            if never_sent and not writer.pending:
+                return True
+            with trio.move_on_after(self.limits.close_seconds):
+                if websocket.controls.reply is not None:
+                    writer.send_close(websocket.controls.reply)
+                    await writer.flush()
+                    return True
+                elif never_sent:
+                    await writer.flush()
+                else:
+                    await websocket.close(code, reason)
+                return not writer.closing or websocket.answered
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return True
+        return False
+
+    def release(self) -> None:
+        """The end, however it came: let go of the socket, and of everything that refers to this client."""
+        connection = self.connection
+        self._writer.socket.abort()
+        connection.release()
+        self._websocket.release()
+        if connection.verdict is None:  # cancelled: the session must not wait for a client that is gone
+            self.hub.left(connection, Disconnect(Cause.SHUTDOWN))
+
+    # --- what it says ---------------------------------------------------------------------------------------
 
     async def greet(self) -> None:
         """Send hello, or raise the verdict on the request."""
@@ -113,93 +209,20 @@ class Client:
         return printable(str(payload.get(wire.opcode_field)), 40)
 
 
-async def watch(connection: Connection, has_unread: Callable[[], bool], limits: ClientLimits) -> None:
-    """The heartbeat deadline: sleep until something is due, send it, or find that the client is late.
+async def watch(connection: Connection, has_unread: Callable[[], bool], limits: ClientLimits, alarm: Alarm) -> None:
+    """The heartbeat deadline: sleep until something is due, send it, or find that the client is late. It ends when the
+    alarm is stopped.
 
     `has_unread` tells whether the client has sent what was not acted on yet: that counts before it is judged.
     """
     try:
-        while True:
-            await trio.sleep_until(connection.due)
+        await alarm.sleep_until(connection.due)
+        while not alarm.stopped:
             if connection.late(trio.current_time()):
                 with trio.move_on_after(limits.catch_up_seconds):
                     while has_unread():  # noqa: ASYNC110  # the kernel does not tell when a socket is empty
                         await trio.sleep(limits.catch_up_pause)
             connection.tick(trio.current_time())
+            await alarm.sleep_until(connection.due)
     except Disconnect as verdict:
         connection.end(verdict)
-
-
-async def serve_client(client: Client, writer: Writer, websocket: WebSocket) -> None:
-    """Serve one upgraded client to its last byte. The socket is closed when this returns."""
-    try:
-        verdict = await _serve(client, writer, websocket)
-        if not await _close(client, writer, websocket, verdict):
-            await writer.socket.linger(client.limits.linger_seconds, client.limits.drain_bytes)
-    finally:
-        writer.socket.abort()
-        client.connection.release()
-        websocket.release()
-        if client.connection.verdict is None:  # cancelled: the session must not wait for a client that is gone
-            client.hub.left(client.connection, Disconnect(Cause.SHUTDOWN))
-
-
-async def _serve(client: Client, writer: Writer, websocket: WebSocket) -> Disconnect:
-    """Run reader, heartbeat deadline and writer until one of them, or another part of the daemon, has the verdict."""
-    connection = client.connection
-    verdict: Disconnect | None = None
-    try:
-        async with trio.open_nursery() as tasks:
-            connection.serve(tasks.cancel_scope.cancel, websocket.controls)
-            writer.use(tasks)
-            try:
-                await client.greet()
-                tasks.start_soon(watch, connection, writer.socket.has_unread, client.limits)
-                on_message = client.on_message_logged if log.isEnabledFor(logging.DEBUG) else client.on_message
-                await websocket.read(tasks, on_message)
-            except Disconnect as exc:
-                connection.end(exc)  # at once: events may be published until all tasks have ended
-            finally:
-                writer.use(None)
-    except* Disconnect as group:
-        verdict = _first(group)
-    except* (trio.BrokenResourceError, trio.ClosedResourceError):
-        verdict = Disconnect(Cause.PEER_GONE)
-    except* Exception:  # noqa: BLE001  # a bug of ours must end this client alone, and be seen
-        client.hub.totals.faults += 1
-        served = session_of(connection)
-        session = "none" if served is None else served.id
-        where = client.behaviour.listener
-        client.lines.log(log, logging.ERROR, "fault while serving session %s on %s", session, where, exc_info=True)
-        verdict = Disconnect(Cause.INTERNAL)
-    return connection.verdict or verdict or Disconnect(Cause.PEER_GONE)
-
-
-def _first(group: BaseExceptionGroup[Disconnect]) -> Disconnect:
-    """The first verdict in a group, at any depth."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, Disconnect)
-    return found
-
-
-async def _close(client: Client, writer: Writer, websocket: WebSocket, verdict: Disconnect) -> bool:
-    """Settle the session at once, then close the connection; False when the client may still be sending."""
-    code, reason = dispatch.part(client.hub, client.connection, verdict)
-    cause = verdict.cause.value
-    client.log("left", f"cause={cause} reason={printable(reason)}", cause)
-    try:
-        with trio.move_on_after(client.limits.close_seconds):
-            if websocket.controls.reply is not None:
-                writer.send_close(websocket.controls.reply)
-                await writer.flush()
-                return True
-            elif verdict.cause not in NEVER_SENT:
-                await websocket.close(code, reason)
-            else:
-                await writer.flush()
-            return not writer.closing or websocket.answered
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return True
-    return False

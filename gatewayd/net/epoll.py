@@ -31,8 +31,8 @@ log = logging.getLogger("gatewayd.client")
 class Reader(Protocol):
     """A socket, or what is decrypted from one."""
 
-    async def read(self, on_data: OnData) -> None:
-        """Call `on_data` with all that is read, until it returns False."""
+    async def read(self, on_data: OnData, most: int = RECEIVE_BYTES) -> None:
+        """Call `on_data` with all that is read, at most so many bytes at a time, until it returns False."""
 
 
 class Epoll:
@@ -95,20 +95,22 @@ class Epoll:
 class SocketReader:
     """One socket in the epoll, for the one task that reads it."""
 
-    __slots__ = ("_added", "_epoll", "_number", "_on_data", "_recv", "_task")
+    __slots__ = ("_added", "_epoll", "_most", "_number", "_on_data", "_recv", "_task")
 
     def __init__(self, epoll: Epoll, sock: socket.socket) -> None:
         self._epoll = epoll
         self._number = sock.fileno()
         self._recv = sock.recv
+        self._most = RECEIVE_BYTES
         self._added = False
         self._task: trio.lowlevel.Task | None = None
         self._on_data: OnData = bool
 
-    async def read(self, on_data: OnData) -> None:
-        """Call `on_data` with all that is read, until it returns False. Raises what it raises, or
-        `trio.BrokenResourceError` when the connection is lost."""
+    async def read(self, on_data: OnData, most: int = RECEIVE_BYTES) -> None:
+        """Call `on_data` with all that is read, at most so many bytes at a time, until it returns False. Raises what it
+        raises, or `trio.BrokenResourceError` when the connection is lost."""
         self._on_data = on_data
+        self._most = most
         self._task = trio.lowlevel.current_task()
         if not self._added:
             self._added = True
@@ -137,7 +139,7 @@ class SocketReader:
             self.close()
             return
         try:
-            data = self._recv(RECEIVE_BYTES)
+            data = self._recv(self._most)
         except BlockingIOError:
             return
         except OSError:

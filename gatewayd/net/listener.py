@@ -19,7 +19,7 @@ from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 from gatewayd.net import origin
 from gatewayd.net.accept import Acceptor
-from gatewayd.net.client import Client, serve_client
+from gatewayd.net.client import Client
 from gatewayd.net.gate import DRAINING, Gate, GateClosed, Ticket
 from gatewayd.net.request_head import WEBSOCKET, BadHead, Head, HeadReader, response, switching_protocols
 from gatewayd.net.request_target import redacted
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from gatewayd.core.settings import Settings
     from gatewayd.core.wire import Wire
     from gatewayd.hub.hub import Hub
-    from gatewayd.net.epoll import Epoll
+    from gatewayd.hub.timers import Due
+    from gatewayd.net.alarms import Alarms
+    from gatewayd.net.epoll import Epoll, Reader
     from gatewayd.net.forward import Forwarder
     from gatewayd.net.tick import Tick
 
@@ -51,9 +53,9 @@ class Listener:
 
     def __init__(
         self, *, config: ListenerConfig, settings: Settings, wire: Wire, behaviour: Behaviour[Any], hub: Hub,
-        gate: Gate, tick: Tick, epoll: Epoll, lines: Sampled, tls: ssl.SSLContext | None, handshakes: TlsHandshakes,
-        fast_lane: bool = True, forwarder: Forwarder | None = None, limits: NetLimits = NetLimits(),
-        new_client: Callable[..., Client] = Client,
+        gate: Gate, tick: Tick, epoll: Epoll, alarms: Alarms, lines: Sampled, tls: ssl.SSLContext | None,
+        handshakes: TlsHandshakes, fast_lane: bool = True, forwarder: Forwarder | None = None,
+        limits: NetLimits = NetLimits(), new_client: Callable[..., Client] = Client,
     ) -> None:  # fmt: skip
         self.config = config
         self.settings = settings
@@ -63,6 +65,7 @@ class Listener:
         self.gate = gate
         self.tick = tick
         self.epoll = epoll
+        self.alarms = alarms
         self.lines = lines
         self.tls = tls
         self.handshakes = handshakes
@@ -71,7 +74,7 @@ class Listener:
         self.limits = limits
         self._new_client = new_client
         self._proxies = origin.networks(config.trusted_proxies)
-        self._opening: set[trio.CancelScope] = set()
+        self._opening: dict[trio.CancelScope, tuple[float, Due]] = {}  # until when each handshake may take
 
     async def serve(self, acceptor: Acceptor, clients: trio.Nursery) -> None:
         """Accept until cancelled; clients live in a nursery of their own, so that they outlive the acceptor."""
@@ -82,13 +85,21 @@ class Listener:
 
     def drain(self, seconds: float) -> None:
         """Clients in the handshake have so long to send the rest of it, and get a 503 then."""
-        for scope in self._opening:
-            scope.deadline = min(scope.deadline, trio.current_time() + seconds)
+        latest = trio.current_time() + seconds
+        for scope, (when, due) in self._opening.items():
+            if latest < when:
+                due.cancel()
+                self._opening[scope] = latest, self.alarms.at(latest, scope.cancel)
 
     async def _contain(self, socket: SocketTransport) -> None:
         """Whatever goes wrong on a connection ends that connection alone."""
         try:
-            await self._serve(socket)
+            ticket = self._issue(socket)
+            if ticket is not None:
+                try:
+                    await self._serve(socket, ticket)
+                finally:
+                    ticket.release()
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # it went away in the handshake
         except* Exception:  # noqa: BLE001  # a bug of ours must end this connection alone, and be seen
@@ -97,38 +108,61 @@ class Listener:
         finally:
             socket.abort()
 
-    async def _serve(self, socket: SocketTransport) -> None:
+    def _issue(self, socket: SocketTransport) -> Ticket | None:
         """Check the bounds first: before a byte is read from a client that there is no room for."""
         proxied = origin.is_trusted(socket.remote, self._proxies)
         try:
-            ticket = self.gate.issue(self.config, None if proxied else origin.address_of(socket.remote))
+            return self.gate.issue(self.config, None if proxied else origin.address_of(socket.remote))
         except GateClosed as refused:
             self._count(refused.bound, socket.remote, refused.status, refused.reason)
             # No task waits until it has read the answer; under TLS there is no answer that it could read.
             answer = b"" if self.tls is not None else _closed(refused)
             socket.reject(answer, self.limits.socket.dismissed_bytes)
-            return
+            return None
+
+    async def _serve(self, socket: SocketTransport, ticket: Ticket) -> None:
+        """One nursery for the connection: its handshake, then the client's tasks; what ends these is one verdict."""
+        client: Client | None = None
         try:
-            await self._open(socket, ticket)
-        finally:
-            ticket.release()
-
-    async def _open(self, socket: SocketTransport, ticket: Ticket) -> None:
-        """Bound the handshake in time; serve the client after it."""
-        ready: Callable[[], Awaitable[None]] | None = None
-        with trio.move_on_after(self.config.handshake_timeout) as scope:
-            self._opening.add(scope)
             try:
-                ready = await self._handshake(socket, ticket)
-            finally:
-                self._opening.discard(scope)
-        if scope.cancelled_caught:
-            self._count("handshake_timeout", socket.remote, 0, "the handshake took too long")
-        if ready is not None:
-            await ready()
+                async with trio.open_nursery() as tasks:
+                    client = await self._open(socket, ticket, tasks.cancel_scope)
+                    if client is not None:
+                        await client.serve(tasks)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                if client is None:
+                    raise
+            except* Exception:
+                if client is None:
+                    raise
+                client.on_fault()  # in one of its tasks
+            if client is not None:
+                await client.close()
+            elif tasks.cancel_scope.cancelled_caught:
+                self._count("handshake_timeout", socket.remote, 0, "the handshake took too long")
+        finally:
+            if client is not None:
+                client.release()
 
-    async def _handshake(self, socket: SocketTransport, ticket: Ticket) -> Callable[[], Awaitable[None]] | None:
-        """Everything up to the 101, within the handshake's time. Returns what to run then; None if it was refused."""
+    async def _open(self, socket: SocketTransport, ticket: Ticket, scope: trio.CancelScope) -> Client | None:
+        """Bound the handshake in time. Returns the client that is to be served, if it is one."""
+        latest = trio.current_time() + self.config.handshake_timeout
+        self._opening[scope] = latest, self.alarms.at(latest, scope.cancel)
+        try:
+            ready = await self._handshake(socket, ticket)
+        finally:
+            self._opening.pop(scope)[1].cancel()
+        if ready is None or isinstance(ready, Client):
+            return ready
+        await ready()
+        return None
+
+    async def _handshake(
+        self, socket: SocketTransport, ticket: Ticket
+    ) -> Client | Callable[[], Awaitable[None]] | None:
+        """Everything up to the 101, within the handshake's time. Returns whom to serve, or what to run, behind it; None
+        if it was refused.
+        """
         transport = socket
         if self.tls is not None:
             try:
@@ -136,9 +170,10 @@ class Listener:
             except NotTls as exc:
                 self._count("tls", socket.remote, 0, str(exc))
                 raise
+        source = transport.join(self.epoll)
         reader = HeadReader(self.limits.head, plain=self.behaviour.plain)
         try:
-            head = await _read_head(transport, reader, self.limits.head.head_bytes)
+            head = await _read_head(transport, source, reader, self.limits.head.head_bytes)
         except BadHead as bad:
             if bad.status != 200:
                 self._count("bad_request", socket.remote, bad.status, bad.reason)
@@ -185,14 +220,25 @@ class Listener:
             transport, self.settings, self.tick, limits.write_seconds, partial(self._connection, handshake.address),
             self.hub.observers,
         )  # fmt: skip
-        connection = writer.connection
-        data = transport.upgrade(self.epoll, writer.wake)
-        websocket = WebSocket(data, writer, connection, limits, pipelined=reader.pipelined, fast=self.fast_lane)
-        client = self._new_client(
-            self.hub, self.behaviour, connection, handshake, claim, ticket, remote, self.lines, limits
+        transport.wake = writer.wake
+        websocket = WebSocket(
+            source, writer, writer.connection, limits, pipelined=reader.pipelined, fast=self.fast_lane
         )
-        await transport.send_all(switching_protocols(head))
-        return partial(serve_client, client, writer, websocket)
+        client = self._new_client(
+            self.hub,
+            self.behaviour,
+            writer,
+            websocket,
+            handshake,
+            claim,
+            ticket,
+            remote,
+            self.lines,
+            limits,
+            self.alarms,
+        )
+        await _send(transport, switching_protocols(head))
+        return client
 
     def _connection(self, address: str | None, outbox: Outbox) -> Connection:
         return Connection(self.wire, self.settings, trio.current_time(), address, outbox=outbox)
@@ -262,12 +308,23 @@ def _closed(refused: GateClosed) -> bytes:
     return response(refused.status, refused.reason, headers=RETRY)
 
 
-async def _read_head(transport: SocketTransport, reader: HeadReader, most: int) -> Head | None:
+async def _read_head(transport: SocketTransport, source: Reader, reader: HeadReader, most: int) -> Head | None:
     """The request head; None if the peer closed before its end."""
-    while True:
-        data = await transport.receive_some(most)
-        if not data:
-            return None
-        head = reader.feed(bytes(data))
-        if head is not None:
-            return head
+    data = transport.receive_now(most)
+    head: Head | None = None
+
+    def on_data(data: bytes) -> bool:
+        nonlocal head
+        head = reader.feed(data) if data else None
+        return bool(data) and head is None
+
+    if data is None or on_data(data):
+        await source.read(on_data, most)
+    return head
+
+
+async def _send(transport: SocketTransport, answer: bytes) -> None:
+    """Send it, without waiting where the kernel takes it at once."""
+    sent = transport.write_some(answer)
+    if sent < len(answer):
+        await transport.send_all(answer[sent:])

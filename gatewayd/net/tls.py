@@ -12,14 +12,13 @@ connections expensive.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import trio
 
 from gatewayd.config.limits import NetLimits, TlsLimits
 from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, OnData, Reader
-from gatewayd.net.transport import SocketTransport, no_wake
+from gatewayd.net.transport import SocketTransport
 
 RECORD_BYTES = 16384
 """The most that one TLS record holds (RFC 8446 §5.1)."""
@@ -188,12 +187,16 @@ class TlsTransport(SocketTransport):
             if not self.drained():
                 self.wake()
 
-    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Reader:
+    def join(self, epoll: Epoll) -> Reader:
         """As on a plain socket; what is read is decrypted."""
-        super().upgrade(epoll, wake)
+        super().join(epoll)
         return self
 
-    async def read(self, on_data: OnData) -> None:
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """What is decrypted, and was not handed out."""
+        return self._decrypt() or (b"" if self._eof else None)
+
+    async def read(self, on_data: OnData, most: int = RECEIVE_BYTES) -> None:
         """As `SocketReader.read`, decrypted."""
 
         def on_records(data: bytes) -> bool:
@@ -205,7 +208,7 @@ class TlsTransport(SocketTransport):
 
         assert self.reader is not None
         if not self._eof:
-            await self.reader.read(on_records)
+            await self.reader.read(on_records, most)
         else:
             await trio.lowlevel.checkpoint()
             on_data(b"")

@@ -30,20 +30,24 @@ class SocketTransport(trio.abc.Stream):
         """The socket's own, which may raise `OSError`: for the one place where a call less is worth it."""
         self.remote = remote
         self.wake: Callable[[], None] = no_wake
+        """Called when something is left to be written that was counted as taken."""
         self.reader: SocketReader | None = None
-        """Reads the socket from the upgrade on."""
+        """Reads the socket once it has joined the epoll."""
 
-    def upgrade(self, epoll: Epoll, wake: Callable[[], None] = no_wake) -> Reader:
-        """The request is read: from now on the node's epoll reads the socket, and `receive_some` must not be called.
-
-        `wake` is called when something is left to be written that was counted as taken.
-        """
-        self.wake = wake
+    def join(self, epoll: Epoll) -> Reader:
+        """From now on the node's epoll reads the socket; `receive_some` may be called once the reader is done with."""
         self.reader = SocketReader(epoll, self.sock)
         return self.reader
 
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """What is here, b"" at the end; None if nothing is, or the connection is lost, which whoever waits learns."""
+        try:
+            return self.sock.recv(max_bytes)
+        except OSError:
+            return None
+
     def has_unread(self) -> bool:
-        """Whether the peer has sent something that was not acted on yet; known from the upgrade on."""
+        """Whether the peer has sent something that was not acted on yet; known once it has joined the epoll."""
         return self.reader is not None and self.reader.has_unread()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:

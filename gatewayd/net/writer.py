@@ -108,14 +108,19 @@ class Writer:
     async def _write(self) -> None:
         try:
             await self.flush()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            raise Disconnect(Cause.PEER_GONE) from exc
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.connection.end(Disconnect(Cause.PEER_GONE))
         finally:
             self._task = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be written. Raises `trio.BrokenResourceError`."""
+        return len(self._outbox) > 0 or not self.socket.drained()
+
     async def flush(self) -> None:
         """Write until the outbox is empty; one task at a time. Raises `trio.BrokenResourceError`."""
-        while len(self._outbox) or not self.socket.drained():
+        while self.pending:
             with trio.move_on_after(self._patience) as patience:
                 if not self._write_some():
                     # The outbox may change meanwhile: the next round asks it again what to write.

@@ -42,7 +42,7 @@ def test_every_file_and_every_function_is_there() -> None:
 
 
 def test_what_is_not_there_is_found() -> None:
-    line = "| `net/client.py` | `serve_client()`, `Client.on_message()`, `Client.dance()`, `act()` |"
+    line = "| `net/client.py` | `watch()`, `Client.on_message()`, `Client.dance()`, `act()` |"
     assert unknown(line) == ["Client.dance() in net/client.py", "act() in net/client.py"]
     assert unknown("`net/none.py`") == ["net/none.py"]
 

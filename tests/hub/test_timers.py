@@ -27,6 +27,20 @@ def test_calls_come_in_their_order_and_cancelled_ones_do_not() -> None:
     assert timers.next == 2.0
 
 
+def test_who_sleeps_until_a_call_is_woken_for_an_earlier_one_alone() -> None:
+    timers, woken = Timers(), list[int]()
+    timers.at(5.0, lambda: None)
+    assert timers.when_earlier(lambda: woken.append(1)) == 5.0
+    first = timers.at(3.0, lambda: None)
+    timers.at(4.0, lambda: None)
+    first.cancel()
+    timers.at(3.5, lambda: None)  # it wakes at 3.0, and finds this one
+    assert woken == [1]
+    assert timers.when_earlier(lambda: woken.append(2)) == 3.5
+    timers.at(3.0, lambda: None)
+    assert woken == [1, 2]
+
+
 def test_cancelled_calls_of_a_far_future_do_not_pile_up() -> None:
     timers, said = Timers(), list[int]()
     for number in range(100):

@@ -34,7 +34,7 @@ async def polling() -> AsyncIterator[Callable[[], Wire]]:
             near, far = socket.socketpair()
             near.setblocking(False)
             transport = SocketTransport(near, "test")
-            transport.upgrade(epoll)
+            transport.join(epoll)
             wires.append(Wire(transport, far))
             return wires[-1]
 
@@ -103,7 +103,7 @@ async def test_a_lost_connection_is_a_broken_resource() -> None:
         near, _ = listener.accept()
         near.setblocking(False)
         transport = SocketTransport(near, "test")
-        reader = transport.upgrade(epoll)
+        reader = transport.join(epoll)
         far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         far.close()  # a reset
         async with trio.open_nursery() as nursery:
@@ -190,7 +190,7 @@ async def test_a_reset_that_was_not_heard_yet() -> None:
         near.setblocking(False)
         transport = SocketTransport(near, "test")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(transport.upgrade(epoll).read, bool)
+            nursery.start_soon(transport.join(epoll).read, bool)
             await trio.testing.wait_all_tasks_blocked()
             far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             far.close()

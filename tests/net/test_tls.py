@@ -188,7 +188,7 @@ async def test_a_peer_that_asks_and_does_not_read_is_let_go(contexts: Contexts) 
     near.setblocking(False)
     transport = TlsTransport(SocketTransport(near, "test"), contexts[0], 65536)
     with Epoll() as epoll, near, far:
-        transport.upgrade(epoll)
+        transport.join(epoll)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with pytest.raises(trio.BrokenResourceError, match="more than it reads"):
             for _ in range(100):
@@ -201,7 +201,7 @@ async def test_a_write_to_a_closed_socket_is_an_os_error_and_the_transport_holds
     near.setblocking(False)
     transport = TlsTransport(SocketTransport(near, "test"), contexts[0], 65536)
     with Epoll() as epoll:
-        transport.upgrade(epoll)
+        transport.join(epoll)
         transport.abort()
         transport.abort()
         far.close()

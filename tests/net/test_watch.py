@@ -12,6 +12,7 @@ from gatewayd.config.limits import ClientLimits
 from gatewayd.core.close import AnyCause, Cause
 from gatewayd.core.connection import Connection
 from gatewayd.core.settings import Settings
+from gatewayd.net.alarms import Alarm, Alarms
 from gatewayd.net.client import watch
 from gatewayd.protocols import oxyl, utilbot
 
@@ -24,8 +25,12 @@ async def ended(connection: Connection, behind: Callable[[], bool]) -> tuple[Any
     """Watch a client from its hello on: why it was ended, and how many seconds later."""
     begun = trio.current_time()
     connection.greet(begun)
-    with trio.fail_after(1000):
-        await watch(connection, behind, LIMITS)
+    async with trio.open_nursery() as nursery:
+        alarms = Alarms()
+        nursery.start_soon(alarms.run)
+        with trio.fail_after(1000):
+            await watch(connection, behind, LIMITS, Alarm(alarms))
+        nursery.cancel_scope.cancel()
     assert connection.verdict is not None
     return connection.verdict.cause, trio.current_time() - begun
 
