@@ -6,20 +6,34 @@ import os
 import resource
 import socket
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from gatewayd.net.fan import Fan
+from gatewayd.net.ring_fan import RingFan
+from tests.net.fake_kernel import FakeKernel
 
 FRAME = b"an event for all of them"
 
 
-@pytest.fixture
-def fan() -> Iterator[Fan]:
-    with Fan() as made:
+WAYS: dict[str, Callable[[], Fan]] = {
+    "os.write": Fan,
+    "io_uring": lambda: RingFan(fewest=1),
+    "io_uring, a fake": lambda: RingFan(FakeKernel, fewest=1),
+    "io_uring, a small fake": lambda: RingFan(lambda: FakeKernel(8, first=0xFFFFFFF0), fewest=1),
+}
+
+
+@pytest.fixture(params=WAYS)
+def fan(request: pytest.FixtureRequest) -> Iterator[Fan]:
+    """Each way of writing."""
+    with WAYS[request.param]() as made:
+        if request.param == "io_uring" and made.way != "io_uring":
+            pytest.skip(made.way)
         yield made
+        assert made.way == request.param.partition(",")[0], "it was given up"
 
 
 class Members:
