@@ -29,6 +29,7 @@ from gatewayd.net.client import Client
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.ring_fan import RingFan
 from gatewayd.net.tls import TlsHandshakes
 from tests.playbook import STATIC
 
@@ -105,7 +106,10 @@ async def serving(
         name="main", protocol=protocol.name, bind=Bind.parse("127.0.0.1:1"), auth="main", realm="main",
         heartbeat_interval=interval, options=protocol.options(**(options or {})), **(config or {}),
     )  # fmt: skip
-    gateway = GatewayConfig(fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on")
+    gateway = GatewayConfig(
+        fast_lane=os.environ.get("GATEWAYD_TEST_FAST_LANE", "on") == "on",
+        io_uring="off",  # or `fan` below, which takes the ring for few clients too
+    )
     node = build(
         Config(gateway=gateway, limits=LimitsConfig(net=limits, hub=hub_limits), listeners=(main,)),
         {protocol.name: protocol},
@@ -117,11 +121,12 @@ async def serving(
         tls=lambda _: tls,
         forwarder=lambda *_: forwarder,
         new_client=new_client,
+        fan=None if os.environ.get("GATEWAYD_TEST_IO_URING") == "off" else RingFan(fewest=1),
     )
     (listener,) = node.listeners
     sock = bind_tcp("127.0.0.1", 0)
     number = sock.getsockname()[1]
-    with node.tick, node.epoll:
+    with node.fan, node.tick, node.epoll:
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as accepting:
                 clients.start_soon(node.epoll.run)

@@ -49,6 +49,8 @@ class NodeView:
     """The state of the journal; None if everything is in memory."""
     committed: Callable[[], Awaitable[bool]] | None = None
     """Waits until all changes are on disk, and returns whether they are; None if no listener asks for that."""
+    writes: Callable[[], str] = lambda: "os.write"
+    """How events for many clients are written."""
     loop: Callable[[], Mapping[str, Any]] = dict
     """The stalls of the event loop."""
     hold: Callable[[], None] = lambda: None

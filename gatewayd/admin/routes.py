@@ -91,6 +91,7 @@ class Routes:
                 "faults": totals.faults,
                 "backend": None if node.backend is None else node.backend(),
                 "journal": None if node.journal is None else node.journal(),
+                "writes": node.writes(),
                 "loop": node.loop(),
                 "memory": {"rss": _rss()},
             }

@@ -7,7 +7,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -107,6 +107,9 @@ class GatewayConfig:
     """How long clients have to close when the daemon stops."""
     fast_lane: bool = True
     """The daemon reads plain frames itself; false gives every frame to trio-websocket."""
+    io_uring: Literal["auto", "off"] = "auto"
+    """Events for many clients are written through io_uring where the kernel has it and lets it be used; else, and with
+    "off", with one system call for each client."""
 
 
 @attrs.frozen(kw_only=True)

@@ -45,9 +45,11 @@ from gatewayd.net.alarms import Alarms
 from gatewayd.net.client import Client
 from gatewayd.net.clock import SteadyClock
 from gatewayd.net.epoll import Epoll
+from gatewayd.net.fan import Fan
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
+from gatewayd.net.ring_fan import make_fan
 from gatewayd.net.tick import Tick
 from gatewayd.net.tls import TlsHandshakes
 
@@ -74,6 +76,7 @@ class Node:
     auths: Mapping[str, Auth]
     brake: Brake
     lines: Sampled
+    fan: Fan
     tick: Tick
     epoll: Epoll
     alarms: Alarms
@@ -147,6 +150,7 @@ def build(
     tls: Callable[[ListenerConfig], ssl.SSLContext | None] = tls_of,
     forwarder: Callable[[ListenerConfig, ForwardLimits], Forwarder | None] = forwarder_of,
     new_client: Callable[..., Client] = Client,
+    fan: Fan | None = None,
 ) -> Node:
     """The node that is configured so, in a process that may have so many descriptors. Raises `StartError`.
 
@@ -216,6 +220,7 @@ def build(
         auths=auths,
         brake=brake,
         lines=lines,
+        fan=fan or make_fan(config.gateway.io_uring),
         tick=tick,
         epoll=epoll,
         alarms=alarms,

@@ -68,7 +68,7 @@ class Daemon:
         node = self.node
         try:
             self._take_up()
-            with node.tick, node.epoll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+            with node.fan, node.tick, node.epoll, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
                 stopping.release()
                 told = aiter(signals)
                 async with (

@@ -29,6 +29,7 @@ def node_view(node: Node, *, started: float) -> NodeView:
         journal=None if state is None else state.status,
         committed=None if state is None or not node.config.waits_for_disk else state.committed,
         remembered=node.remembered,
+        writes=lambda: node.fan.way,
         loop=node.clock.status,
         hold=node.tick.hold,
         limits=node.api_limits,

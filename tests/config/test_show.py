@@ -53,6 +53,7 @@ def test_the_effective_values_are_shown() -> None:
         "journal_interval": "100ms",
         "shutdown_grace": "500ms",
         "fast_lane": True,
+        "io_uring": "auto",
     }
     assert data["admin"] == {"mode": "0660"}
     assert data["api"] == {

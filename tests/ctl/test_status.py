@@ -57,6 +57,11 @@ def test_what_matters_first() -> None:
     ]
 
 
+def test_how_many_are_written_to() -> None:
+    for way in ("io_uring", "os.write", "os.write (io_uring: Operation not permitted)"):
+        assert drawn(STATUS | {"writes": way, "loop": {"stalls": 0}})[-1] == f"writes    {way}"
+
+
 def test_who_was_refused_is_not_hidden_by_who_was_not() -> None:
     auth: dict[str, Any] = {f"auth-{i:02}": {"granted": 10**i, "refused": {}} for i in range(9)}
     auth["auth-08"] |= {"refused": {"wrong secret": 1}, "failed": {"timeout": 7}, "cached": 9}

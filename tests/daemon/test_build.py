@@ -11,13 +11,15 @@ from trio.testing import MockClock
 
 from gatewayd.backend.errors import BackendError
 from gatewayd.config.limits import AuthLimits, BackendLimits, BrakeLimits, DaemonLimits, JournalLimits
-from gatewayd.config.load import parse
+from gatewayd.config.load import ConfigError, parse
 from gatewayd.core.events import Command
 from gatewayd.core.grant import Claim
 from gatewayd.core.quota import FRAMING, Intake
 from gatewayd.core.record import Table
 from gatewayd.daemon.build import build, hub_limits, settings_of
 from gatewayd.daemon.view import listener_view, node_view, url
+from gatewayd.net.fan import Fan
+from gatewayd.net.ring_fan import RingFan
 from gatewayd.protocols.registry import PROTOCOLS
 from tests.hub.test_hub import book, ready
 
@@ -51,6 +53,15 @@ def test_a_list_of_publishes_is_joined_by_the_turn_that_writes(tmp_path: Path) -
     assert not node.tick.held
     node_view(node, started=0.0).hold()
     assert node.tick.held
+
+
+def test_how_events_are_written_is_a_setting_and_is_shown(tmp_path: Path) -> None:
+    for setting, kind, way in (("auto", RingFan, "os.write (io_uring: not started)"), ("off", Fan, "os.write")):
+        node = build(parse(f'[gateway]\nio_uring = "{setting}"\n{TEXT}', "a.toml", PROTOCOLS, environ={}), PROTOCOLS)
+        assert type(node.fan) is kind
+        assert node_view(node, started=0.0).writes() == way
+    with pytest.raises(ConfigError, match=r"a\.toml:2: gateway\.io_uring: expected one of 'auto', 'off'"):
+        parse(f'[gateway]\nio_uring = "on"\n{TEXT}', "a.toml", PROTOCOLS, environ={})
 
 
 def test_one_address_does_not_hold_all_of_few_places(tmp_path: Path) -> None:
