@@ -39,7 +39,10 @@ def _measure(scenario: Scenario, args: argparse.Namespace, other: Version | None
         rows = [row for row in scenario.alone if wanted is None or row in wanted | _beside(scenario, wanted)]
         pairs.alone(outcome, rows, runs, tools)
         pairs.with_peers(outcome, [peer for peer in scenario.peers if _asked(peer, args, wanted)], runs, tools)
-    outcome.settings["took"] = round(time.monotonic() - began)
+    outcome.settings |= {
+        "took": round(time.monotonic() - began),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
     return outcome
 
 

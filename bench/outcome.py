@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -92,7 +91,6 @@ class Outcome:
         return {
             "title": self.scenario.title,
             "note": self.scenario.note,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "settings": self.settings,
             "columns": [asdict(column) for column in self.scenario.columns],
             "peers": [name for name in names if name in self.scenario.peers],

@@ -30,7 +30,7 @@ from bench.scenario import (
 from bench.servers import LEVEL
 
 EVENTS_OF_A_SAMPLE = 200
-PREPARED = "Node.js ws, prepared"
+EVERYBODY = (*NODE, "Node.js ws, prepared", *PYTHON, LIMIT, "gatewayd, io_uring off")
 
 
 def _fanout(clients: int, seconds: float, *extras: str, tls: bool = False) -> Work:
@@ -53,7 +53,7 @@ def _delivery(seconds: float) -> list[Scenario]:
             "Fan-out, one event in flight, 1,000 clients",
             _fanout(1000, seconds),
             FRAMES,
-            (*NODE, PREPARED, *PYTHON, LIMIT),
+            EVERYBODY,
             note="oxyl: one client sends a 190-byte event, validated and relayed to all; times: to the last",
         ),
         Scenario(
@@ -68,7 +68,7 @@ def _delivery(seconds: float) -> list[Scenario]:
             "Fan-out, bursts of 20 events, 1,000 clients",
             _fanout(1000, seconds, "burst=20"),
             FRAMES,
-            (*NODE, PREPARED, *PYTHON, LIMIT),
+            EVERYBODY,
             note="20 events in one write; times: until the last client has the last event",
         ),
         Scenario(
@@ -84,7 +84,7 @@ def _delivery(seconds: float) -> list[Scenario]:
             "Fan-out over TLS, one event in flight, 1,000 clients",
             _fanout(1000, seconds, tls=True),
             FRAMES,
-            (*NODE, *PYTHON),
+            FAST,
             note="the generator decrypts every frame, on the other core",
         ),
         Scenario(
