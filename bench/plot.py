@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.outcome import BUSY
-from bench.scenario import LIMIT
+from bench.scenario import LIMIT, OURS, PREPARED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ACROSS = 2
-OURS, THEIRS, BEYOND = "#1f6feb", "#a9b4c0", "#e3e7eb"
+FAR = (LIMIT, PREPARED)
+"""Whose bars may be cut."""
+BLUE, GREY, PALE = "#1f6feb", "#a9b4c0", "#e3e7eb"
 CLIPPED = 1.6
-"""How far beyond everybody else the limit may reach; then its bar is cut, so that the others can be told apart."""
+"""How far beyond everybody else these may reach; then a bar is cut, so that the others can be told apart."""
 
 
 def plot(data: dict[str, Any], path: Path) -> bool:
@@ -56,15 +58,15 @@ def plot(data: dict[str, Any], path: Path) -> bool:
 def _chart(axis: Axes, scenario: dict[str, Any], room: int) -> None:
     """One scenario's first column, in the space of so many bars."""
     column, runs = scenario["columns"][0], scenario["runs"]
-    key, servers = column["key"], list(runs)
+    key, servers = column["key"], sorted(runs, key=OURS.__ne__)
     middle = [scenario["median"][server][key] for server in servers]
     least = [min(run[key] for run in runs[server]) for server in servers]
     most = [max(run[key] for run in runs[server]) for server in servers]
-    others = max((value for server, value in zip(servers, most, strict=True) if server != LIMIT), default=0)
-    clip = others * CLIPPED if LIMIT in runs and max(most) > others * CLIPPED else max(most)
+    others = max((value for server, value in zip(servers, most, strict=True) if server not in FAR), default=0)
+    clip = others * CLIPPED if others and max(most) > others * CLIPPED else max(most)
     for at, server in enumerate(servers):
         cut = middle[at] > clip
-        colour = BEYOND if server == LIMIT else THEIRS if server in scenario["peers"] else OURS
+        colour = PALE if server == LIMIT else GREY if server in scenario["peers"] else BLUE
         axis.barh(at, min(middle[at], clip), color=colour, height=0.72)
         end = min(middle[at], clip)
         if not cut:

@@ -54,6 +54,7 @@ OURS = version.OURS.name
 NODE = ("Node.js ws",)
 FAST = (*NODE, "picows (uvloop)", "websockets (uvloop)")
 PYTHON = ("picows (uvloop)", "websockets (uvloop)", "websockets (asyncio)", "trio-websocket")
+PREPARED = "Node.js ws, prepared"
 LIMIT = "C, the limit"
 ALL = (*NODE, *PYTHON, LIMIT)
 

@@ -18,6 +18,7 @@ from bench.scenario import (
     LIMIT,
     NODE,
     PAIRED,
+    PREPARED,
     PYTHON,
     REQUESTS,
     SCALING,
@@ -26,11 +27,11 @@ from bench.scenario import (
     STREAMS,
     TRIPS,
     Scenario,
-)  # fmt: skip
+)
 from bench.servers import LEVEL
 
 EVENTS_OF_A_SAMPLE = 200
-EVERYBODY = (*NODE, "Node.js ws, prepared", *PYTHON, LIMIT, "gatewayd, io_uring off")
+EVERYBODY = (*NODE, PREPARED, *PYTHON, LIMIT, "gatewayd, io_uring off")
 
 
 def _fanout(clients: int, seconds: float, *extras: str, tls: bool = False) -> Work:
@@ -199,7 +200,7 @@ def _requests(seconds: float) -> list[Scenario]:
         ),
         Scenario(
             "scaling",
-            "Request and reply, 100 clients, daemons that share a port",
+            "Daemons that share a port: request and reply of 100 clients, fan-out to 1,000",
             Work("requests", "oxyl", 100, seconds),
             SCALING,
             (),
