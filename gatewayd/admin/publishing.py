@@ -5,7 +5,6 @@ Law: a long request runs in time slices, decoded and encoded event by event, so 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -13,11 +12,13 @@ from typing import Any, Self
 import msgspec
 import trio
 from attrs import define, field
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatewayd.admin import views
-from gatewayd.admin.http import ApiError, answered, body_of, fields, header, json_of, parse
+from gatewayd.admin.events import ANYTHING, TEXT, Said, event_of, items_of
+from gatewayd.admin.http import ApiError, answered, body_of, fields, json_of
 from gatewayd.admin.node import NodeView, answer_durably, marked_durable, wait_until_durable
 from gatewayd.admin.reach import Reach, several
 from gatewayd.admin.waits import Wait, arrived, reached, too_many, watching
@@ -25,10 +26,6 @@ from gatewayd.core.behaviour import EventTooBig, Unpublishable
 from gatewayd.core.events import LONGEST_NAME
 from gatewayd.core.ports import SeveralRealms
 from gatewayd.hub.progress import Followed, Goal, Watch
-
-TEXT, ANYTHING = (str,), ()
-EVENT = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm": TEXT, "except": TEXT}
-_LIST = re.compile(rb"\s*+\[")
 
 
 @define(eq=False)
@@ -75,11 +72,15 @@ class TimeSlice:
     def __exit__(self, *_: object) -> None:
         self.slices.requests -= 1
 
-    async def checkpoint(self) -> None:
-        """Await this between two steps: it yields to other tasks when the slice is used up."""
-        if time.perf_counter() - self.began >= self.slices.share:
-            await trio.lowlevel.checkpoint()
-            self.began = time.perf_counter()
+    @property
+    def over(self) -> bool:
+        """Whether other tasks are due: look between two steps, and then await `give_way`."""
+        return time.perf_counter() - self.began >= self.slices.share
+
+    async def give_way(self) -> None:
+        """Everything else runs for one tick."""
+        await trio.lowlevel.checkpoint()
+        self.began = time.perf_counter()
 
 
 class Publishing:
@@ -98,16 +99,16 @@ class Publishing:
         body = await body_of(request, limits.body_bytes)
         if len(body) > limits.large_body_bytes:
             async with self.slices.parsing:
-                items = _items(request, body, limits.events)
+                items = items_of(request, body, limits.events)
         else:
-            items = _items(request, body, limits.events)
+            items = items_of(request, body, limits.events)
         reach = Reach.of(request, self.hub)
         if items is None and wait is None:
-            return await answer_durably(self.node, self._publish(parse(body, limits.nested), Answers(reach, None)))
+            return await answer_durably(self.node, self._publish(event_of(body, limits.nested), Answers(reach, None)))
         with watching(self.hub.progress, wait, reach.limit) as watch:
             answers = Answers(reach, watch)
             if items is None:
-                answers.items.append(self._publish(parse(body, limits.nested), answers))
+                answers.items.append(self._publish(event_of(body, limits.nested), answers))
             else:
                 with TimeSlice(self.slices) as time_slice:
                     await self._publish_all(items, answers, time_slice)
@@ -121,36 +122,40 @@ class Publishing:
 
     async def _publish_all(self, items: Iterator[bytes | msgspec.Raw], answers: Answers, time_slice: TimeSlice) -> None:
         """Each event by itself: an invalid one is answered with its error, and the others are published."""
-        nested = self.limits.nested
+        nested, hold, told = self.limits.nested, self.node.hold, answers.items.append
+        hold()  # else every event to many clients would be a write of its own
         for item in items:
-            self.node.hold()  # in each tick anew: without it every event to many clients would be a write of its own
             try:
-                answers.items.append(self._publish(parse(item, nested), answers))
+                told(self._publish(event_of(item, nested), answers))
             except ApiError as error:
                 self.node.refused[error.code] += 1
-                answers.items.append(msgspec.Raw(msgspec.json.encode(error.body)))
-            await time_slice.checkpoint()
+                told(msgspec.Raw(msgspec.json.encode(error.body)))
+            if time_slice.over:
+                await time_slice.give_way()
+                hold()
 
-    def _publish(self, value: Any, answers: Answers) -> dict[str, Any]:
-        item = fields(value, EVENT, ("channel", "event"))
-        channel, name, key = item["channel"], item["event"], item.get("id")
+    def _publish(self, said: Said, answers: Answers) -> dict[str, Any]:
+        channel, name, watch, reach = said.channel, said.event, answers.watch, answers.reach
         for text in (channel, name):
             if not text or len(text) > LONGEST_NAME or not text.isprintable():
                 raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
+        key = None if said.id is UNSET else said.id
+        realm = None if said.realm is UNSET else said.realm
         longest = self.limits.publish_id_bytes
         if key is not None and len(key.encode()) > longest:
             raise ApiError(400, "bad_request", f"an id has at most {longest} bytes")
-        now, watch, reach, realm = self.hub.clock(), answers.watch, answers.reach, item.get("realm")
         realms = reach.named(realm)
-        scope = reach.scope(realm)
-        known = None if key is None else self.node.remembered.get(key, now, scope)
-        if known is not None:
-            return _known(known, watch)
+        scope, now = "", 0.0
+        if key is not None:
+            scope, now = reach.scope(realm), self.hub.clock()
+            known = self.node.remembered.get(key, now, scope)
+            if known is not None:
+                return _known(known, watch)
         if watch is not None and self.hub.progress.full(reach.limit):
             raise too_many()
-        besides = reach.find(item.get("except", ""))
+        besides = reach.find(said.besides) if said.besides else None
         try:
-            posted = self.hub.post(channel, name, item.get("data", {}), realms=realms, besides=besides, watch=watch)
+            posted = self.hub.post(channel, name, said.data, realms=realms, besides=besides, watch=watch)
         except SeveralRealms as exc:
             raise several(exc) from None
         except EventTooBig as exc:
@@ -173,7 +178,8 @@ class Publishing:
         parts, in_a_row = [], self.limits.rows_in_a_row
         for start in range(0, len(items), in_a_row):
             parts.append(msgspec.json.encode(marked_durable(items[start : start + in_a_row], durable=durable))[1:-1])
-            await time_slice.checkpoint()
+            if time_slice.over:
+                await time_slice.give_way()
         return b"[" + b",".join(parts) + b"]"
 
     async def _add_progress(self, answers: Answers, time_slice: TimeSlice) -> None:
@@ -182,7 +188,8 @@ class Publishing:
             counts |= reached(followed)
             if key is not None:
                 self.node.remembered.put(key, counts, self.hub.clock(), scope)
-            await time_slice.checkpoint()
+            if time_slice.over:
+                await time_slice.give_way()
 
     async def notify(self, request: Request) -> Response:
         """Notify a user now, or keep the notification until one of its clients connects."""
@@ -204,34 +211,3 @@ def _known(counts: dict[str, Any], watch: Watch | None) -> dict[str, Any]:
     if watch is not None:
         unknown = {"written": None} | ({"acknowledged": None} if watch.goal is Goal.ACKNOWLEDGED else {})
     return unknown | counts
-
-
-def _items(request: Request, body: bytes, most: int) -> Iterator[bytes | msgspec.Raw] | None:
-    """The events of a list or of NDJSON, not decoded yet; None if the body is one event."""
-    if header(request, b"content-type").partition(";")[0].strip() == "application/x-ndjson":
-        _bound(body.count(b"\n"), most)
-        return _lines(body)
-    if not _LIST.match(body):
-        return None
-    try:
-        items = msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise ApiError(400, "bad_json", f"not JSON: {exc}") from None
-    _bound(len(items), most)
-    return iter(items)
-
-
-def _bound(count: int, most: int) -> None:
-    if count > most:
-        raise ApiError(413, "too_large", f"a body may have {most} events", limit=most)
-
-
-def _lines(body: bytes) -> Iterator[bytes]:
-    """The lines that are not blank, one by one: a list of them could take many times the memory of the body."""
-    start = 0
-    while start < len(body):
-        end = body.find(b"\n", start)
-        end = len(body) if end < 0 else end
-        if line := body[start:end].strip():
-            yield line
-        start = end + 1
