@@ -162,31 +162,33 @@ class Connection:
         """One client message as a legal event; None when the talk is over. Raises `Disconnect`."""
         if self.state in ENDED:
             return None
+        wire = self.wire
         self.received += 1
         self.last_heard = now
-        if self.wire.any_message_is_life:
+        if wire.any_message_is_life:
             self.last_life = now
         self.said = None
         try:
-            self.said = loads(message, binary=self.wire.binary)
-            event = self.wire.decode(self.said)
+            self.said = loads(message, binary=wire.binary)
+            event = wire.decode(self.said)
         except Disconnect:
             self._count(None, now)  # a protocol may forgive it
             said = self.said
-            if said is not None and self.state not in IDENTIFIED and not self.wire.may_precede_identify(said):
+            if said is not None and self.state not in IDENTIFIED and not wire.may_precede_identify(said):
                 raise Disconnect(Cause.NOT_IDENTIFIED) from None
             raise
         if self._quota is not None:
             self._count(event, now)
-        self.state = step(self.state, type(event))
-        if type(event) is e.Heartbeat or type(event) is e.Ping:
+        kind = type(event)
+        self.state = step(self.state, kind)
+        if kind is e.Heartbeat or kind is e.Ping:
             self.last_life = now
             self.beats += 1
-            if self.wire.answers_beats:
+            if wire.answers_beats:
                 self._answered_beat()
             if type(event) is e.Heartbeat and event.seen is not None:
                 self._acknowledge(event.seen)
-            if self._probed_at > -math.inf:
+            if self._probed_at != -math.inf:
                 self.latency = now - self._probed_at
                 self._probed_at = -math.inf
         return event

@@ -88,19 +88,16 @@ class Wire:
 
     def decode(self, payload: Mapping[str, Any]) -> e.ClientEvent:
         """One client payload as an event; `Disconnect` with its cause where it is none."""
-        return self._decoder(payload)(payload)
-
-    def _decoder(self, payload: Mapping[str, Any]) -> Decoder:
-        if self.opcode_field not in payload:
-            raise Disconnect(Cause.NO_OPCODE, f"no {self.opcode_field!r} in the payload")
-        op = payload[self.opcode_field]
+        op = payload.get(self.opcode_field)
         # type(), not isinstance: True == 1 and 1.0 == 1, and neither is an opcode.
-        if type(op) in (int, str):
+        if type(op) is int or type(op) is str:
             decoder = self.decoders.get(op)
             if decoder is not None:
-                return decoder
+                return decoder(payload)
             if self.other is not None and type(op) is str and all(op != known.value for known in self.opcodes):
-                return self.other
+                return self.other(payload)
+        elif self.opcode_field not in payload:
+            raise Disconnect(Cause.NO_OPCODE, f"no {self.opcode_field!r} in the payload")
         raise Disconnect(Cause.UNKNOWN_OPCODE)
 
     def encode(self, event: e.ServerEvent, variant: str, codec: Codec | None = None) -> bytes | None:
@@ -203,15 +200,15 @@ def need(data: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], *, fig
     errors, values = [], []
     for name, kinds in fields.items():
         value: Any = data.get(name)
+        if type(value) in kinds and (value is not None or name in data) and not (figures and not 0 <= value < FIGURE):
+            continue
         label = name[:1].upper() + name[1:]
-        if name not in data or (value is None and type(None) not in kinds):
+        if name not in data or value is None:
             errors.append(f"{label} not provided.")
         elif type(value) not in kinds:
             errors.append(f"{label} is of the wrong type.")
-        elif figures and not 0 <= value < FIGURE:
-            errors.append(f"{label} is out of range.")
         else:
-            continue
+            errors.append(f"{label} is out of range.")
         values.append(value)
     if errors:
         raise Disconnect(Cause.INVALID_PAYLOAD, " ".join(errors), errors=tuple(errors), data=tuple(values))

@@ -130,9 +130,17 @@ class WebSocket:
 
     def _on_data(self, fresh: bytes) -> bool:
         """Act on plain messages as they are read; False when the client's task has to do more."""
-        self._append(fresh)
         on_message = self._on_message
         assert on_message is not None
+        if not self._data and not self._fragments and not self._frame_left:
+            text = frames.small(fresh, self._max_bytes)
+            if text is not None:  # nearly always
+                self._allowance -= len(fresh)
+                if self._allowance < 0:
+                    self._refill()
+                self._later = on_message(text)
+                return self._later is None
+        self._append(fresh)
         for _ in range(self._limits.messages_in_a_row):
             message = self._next_plain()
             if message is None:

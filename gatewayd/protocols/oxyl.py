@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SHARDER = "sharder"
 NUMBER = (int, float)
+FIGURES = {"heapUsed": NUMBER}
+SHARDERS_FIGURES = {"heapUsed": NUMBER, "guilds": NUMBER}
+"""What a heartbeat may tell of its service."""
 SERVICE_FIELDS = ("type", "heapUsed", "guilds", "shards")
 CACHED: Mapping[str, tuple[str, ...]] = {
     "member": ("guildID", "id"),
@@ -197,12 +200,14 @@ class Oxyl(Behaviour[Options]):
 
     def heartbeat(self, connection: Connection, session: Session, beat: e.Heartbeat) -> None:
         """What comes with a heartbeat is kept as metadata: `heapUsed`, and a sharder's `guilds`."""
-        data = beat.data if isinstance(beat.data, dict) else {}
-        known = ("heapUsed", "guilds") if session.metadata.get("type") == SHARDER else ("heapUsed",)
+        data = beat.data
+        if not data or type(data) is not dict:
+            return
+        known = SHARDERS_FIGURES if session.metadata.get("type") == SHARDER else FIGURES
         told = {name: data[name] for name in known if name in data}
-        need(told, dict.fromkeys(told, NUMBER), figures=True)
-        session.metadata.update(told)
         if told:
+            need(told, known if len(told) == len(known) else dict.fromkeys(told, NUMBER), figures=True)
+            session.metadata.update(told)
             self.port.changed(session)
 
     async def command(self, connection: Connection, session: Session | None, command: e.Command) -> None:

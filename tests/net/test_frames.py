@@ -78,3 +78,26 @@ def test_codes_that_may_not(payload: bytes) -> None:
     assert frames.close_code(payload) is None
     assert frames.close_code(b"\x03\xe8\xff") is None
     assert frames.close_code(b"") == 1005
+
+
+MASKED_FRAMES = st.builds(
+    lambda first, size, mask, body: bytes((first, 0x80 | min(size, 127))) + mask + frames.unmask(body, mask),
+    st.just(0x81) | st.integers(0, 255), st.integers(0, 127), st.binary(min_size=4, max_size=4),
+    st.text(max_size=40).map(str.encode) | st.binary(max_size=130),
+)  # fmt: skip
+WHOLE = st.tuples(st.text(min_size=1, max_size=60), st.binary(min_size=4, max_size=4)).map(
+    lambda said: (
+        bytes((0x81, 0x80 | len(said[0].encode()))) + said[1] + frames.unmask(said[0].encode(), said[1])
+        if len(said[0].encode()) < 126
+        else b""
+    )
+)
+
+
+@given(MASKED_FRAMES | WHOLE | WHOLE.map(lambda data: data[:-1]) | st.binary(max_size=20), st.integers(0, 130))
+def test_a_small_frame_is_read_the_short_way_as_it_would_be_the_long_way(data: bytes, most: int) -> None:
+    text, plain = frames.small(data, most), frames.plain(data, 0, most)
+    if text is None:
+        assert plain is None or plain[1] < len(data) or plain[0] == "" or len(data) > 131
+    else:
+        assert plain == (text, len(data))
