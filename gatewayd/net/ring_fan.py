@@ -123,7 +123,7 @@ def _cut(descriptor: int) -> None:
     """Shut a connection down: its own task meets the end of it."""
     try:
         sock = socket.socket(fileno=descriptor)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: of -1
         return  # there is no socket, so that nothing can follow
     try:
         sock.shutdown(socket.SHUT_RDWR)
