@@ -26,7 +26,8 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection, Pings
 from gatewayd.core.events import Command, Event
 from gatewayd.core.observer import Observer
-from gatewayd.core.outbox import Outbox, Pace
+from gatewayd.core.outbox import Outbox
+from gatewayd.core.pace import Pace
 from gatewayd.core.ports import NoBackend
 from gatewayd.core.protocol import Protocol
 from gatewayd.core.session import Session, session_of

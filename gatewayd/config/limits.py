@@ -403,6 +403,8 @@ class HubLimits:
     """For an older client of the same identity to give a sign of life before the newcomer takes its session."""
     judged_apart: float = 1.0
     """Seconds between two judgements of a session's login, at the least."""
+    in_sync: int = 16
+    """Subscribers of a channel who hear the same, from which on those who keep up are written to in one go."""
     ahead: int = 1_000_000
     """Numbers of events, and sequences of each session, that are reserved at a time. The journal is asked for changes
     every few seconds at least, so that half of them outlast what can be published until then."""

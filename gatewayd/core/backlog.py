@@ -32,13 +32,21 @@ class Source:
     publish would touch one object more for each of its receivers. This one is that of a session without a client.
     """
 
-    __slots__ = ("given", "waiting")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.given = 0
+    @property
+    def given(self) -> int:
         """The newest sequence."""
-        self.waiting = 0
+        return 0
+
+    @given.setter
+    def given(self, sequence: int) -> None:
+        """Where it goes on from."""
+
+    @property
+    def waiting(self) -> int:
         """How many of the newest events the backlog does not keep itself."""
+        return 0
 
     def hand_over(self) -> None:
         """Let the backlog keep them itself (`take_back`)."""

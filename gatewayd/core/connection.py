@@ -21,7 +21,7 @@ from gatewayd.core.machine import ENDED, IDENTIFIED, State, step
 from gatewayd.core.outbox import Outbox, nobody
 from gatewayd.core.quota import Quota
 from gatewayd.core.settings import Settings
-from gatewayd.core.wire import Wire, loads
+from gatewayd.core.wire import SHARED, Wire, loads
 
 
 class Pings:
@@ -132,7 +132,7 @@ class Connection:
                 frame = self.wire.finish(frame, self.variant, outbox.given + 1, self.codec)
         if outbox.give(frame, event, now):
             return True
-        self.end(self._overrun())
+        self.overrun()
         return False
 
     def cut(self) -> None:
@@ -140,6 +140,10 @@ class Connection:
         stream = self.codec is not None and self.codec.stream
         if self.outbox.cut(stream=stream):
             self._broken = stream
+
+    def overrun(self) -> None:
+        """It has more to read than it may have: that is its verdict."""
+        self.end(self._overrun())
 
     def _overrun(self) -> Disconnect:
         self._broken = self.codec is not None and self.codec.stream
@@ -319,11 +323,24 @@ class Connection:
         """Whether events can still be said to this client."""
         return self.verdict is None and self.state in IDENTIFIED
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it could be a member of a set: its frames are others' but for a number, and nothing waits for it."""
+        shared = self.variant in SHARED and self.codec is None and self._own is (self._number is not None)
+        return shared and self.outbox.keeps_up and self.open
+
     def end(self, verdict: Disconnect) -> None:
         """Pass a verdict from outside the client's own tasks; the first one stands."""
         if self.verdict is None:
-            self.verdict = verdict
+            self.judge(verdict)
             self._stop()
+
+    def judge(self, verdict: Disconnect) -> Disconnect:
+        """The first verdict on this client: this one, or an older one. No event is said to it from here on."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.outbox.leave()
+        return self.verdict
 
     def release(self) -> None:
         """The client is gone: let go of its tasks and its socket, which hold this object themselves."""

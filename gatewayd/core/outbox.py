@@ -7,6 +7,8 @@ has taken them; `hand_over` has it keep them itself, once anybody asks for them 
 Law 4: where nothing waits, a frame may go to the socket without ever having been an entry.
 Law 5: of events that stay when they are written, the last few are here, and are told to the backlog together, or when
 it is asked: a publish touches nothing else of a receiver.
+Law 6: where nothing waits, its client may be a member of sets that are written to in one go (`InSync`); it leaves them
+all before anything waits here, and with them what they have not written yet.
 """
 
 from __future__ import annotations
@@ -18,15 +20,13 @@ from itertools import islice
 
 from gatewayd.core.backlog import NO_CLIENT, Backlog, Source
 from gatewayd.core.events import Event
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, in_order, waiting
+from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
-UNTOLD = 64
-"""How many written events the backlog is not told of at the most, each of at most `UNTOLD_BYTES`: so many may be kept
-beyond the resume bounds."""
-UNTOLD_BYTES = 2048
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
 CONTROL = 8
@@ -38,17 +38,6 @@ counts against the bounds."""
 
 _NONE: deque[Entry] = deque()
 """Of an outbox where nothing waits, which is nearly all of them: a deque of its own costs each client 760 bytes."""
-
-
-class Pace:
-    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held. By this one
-    nothing leaves.
-    """
-
-    number = 0
-    """Of the tick."""
-    held = True
-    """Whether even a lone frame waits for the end of this tick, since more are coming."""
 
 
 _NEVER = Pace()
@@ -65,15 +54,14 @@ class Outbox(Source):
     """
 
     __slots__ = (
-        "_entries", "_offset", "_retains", "_sent_in", "_untold", "backlog", "charged", "events", "finished",
-        "max_age", "max_bytes", "max_events", "pace", "send", "wake",
+        "_count", "_entries", "_offset", "_queued", "_retains", "_sent_in", "_untold", "backlog", "charged",
+        "descriptor", "events", "finished", "max_age", "max_bytes", "max_events", "pace", "places", "send", "wake",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
         pace: Pace = _NEVER,
     ) -> None:  # fmt: skip
-        super().__init__()
         self.max_bytes = settings.outbox_bytes
         self.max_events = settings.outbox_events
         self.max_age = settings.outbox_age
@@ -88,14 +76,54 @@ class Outbox(Source):
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
         self._retains = False
         self._untold: list[Event] | None = None  # written and kept; None where not every event is
+        self._count = 0  # the newest sequence, but for what its sets have given since
+        self._queued = 0  # events in here that the backlog does not keep
+        self.descriptor = -1
+        """Of a plain socket, as long as that is open."""
+        self.places: tuple[Place, ...] = ()
+        """In the sets that its client is a member of."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
+    def given(self) -> int:
+        """The newest sequence."""
+        count = self._count
+        for place in self.places:
+            count += place.within.given - place.since
+        return count
+
+    @given.setter
+    def given(self, sequence: int) -> None:
+        self.leave()
+        self._count = sequence
+
+    @property
+    def waiting(self) -> int:
+        """How many of the newest events are not written, and not in the backlog."""
+        count = self._queued
+        for place in self.places:
+            count += len(place.within.pending)
+        return count
+
+    @property
     def next(self) -> int:
         """The sequence that the next event gets."""
         return 1 if self.backlog is None else self.given + 1
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether its client could be a member of a set."""
+        backlog = self.backlog
+        return (
+            self.descriptor >= 0
+            and self._entries is _NONE
+            and not self.finished
+            and backlog is not None
+            and backlog.source is self
+            and not len(backlog)
+        )
 
     @property
     def size(self) -> int:
@@ -121,6 +149,8 @@ class Outbox(Source):
         """The frame of a new event, which the backlog takes as given; False as above, and nothing is given then."""
         backlog, pace = self.backlog, self.pace
         assert backlog is not None, "events are for sessions that have identified"
+        if self.places:
+            self._step_aside()
         if (  # as `_send`, which would be one call more for each receiver of each publish
             self._entries is _NONE
             and self._sent_in != pace.number
@@ -134,25 +164,23 @@ class Outbox(Source):
             except OSError:
                 sent = 0
             if sent == len(data):
-                self.given += 1
+                self._count += 1
                 if self._retains:
                     if (untold := self._untold) is None:
                         backlog.retain(event, now)
                     else:
                         untold.append(event)
-                        if not self.given % UNTOLD or event.size > UNTOLD_BYTES:
+                        if not self._count % UNTOLD or event.size > UNTOLD_BYTES:
                             self.report(now)
                 return True
             self._offset = sent
         if self.finished:  # it is for the next client
             backlog.append(event)
             return True
-        self.given += 1
-        self.waiting += 1
         if self._queue(data, event, now, len(data)):
+            self._count += 1
+            self._queued += 1
             return True
-        self.given -= 1
-        self.waiting -= 1
         return False
 
     def replay(self, data: bytes, sequence: int, now: float) -> None:
@@ -172,6 +200,7 @@ class Outbox(Source):
             or pace.held
             or self.finished
             or (len(data) > self.max_bytes and not free)
+            or (self.places and any(place.within.pending for place in self.places))
         ):
             return False
         self._sent_in = pace.number
@@ -188,8 +217,14 @@ class Outbox(Source):
         """Queue a frame that counts `charge` bytes against the bounds (0: none); False when it does not fit."""
         if self.finished:
             return True  # nothing follows a close frame; who waits for it learns of the end elsewhere
+        if self.places:
+            self.leave()
         if charge and (self.charged + charge > self.max_bytes or self.events >= self.max_events or self.stale(now)):
             return False
+        self._append(data, what, now, charge)
+        return True
+
+    def _append(self, data: bytes, what: Event | int, now: float, charge: int) -> None:
         entries = self._entries
         if entries is _NONE:
             entries = self._entries = deque()
@@ -202,10 +237,46 @@ class Outbox(Source):
             now += self.max_age * len(data) / self.max_bytes
         entries.append((data, what, now, charge))
         self.wake()  # which may write at once
-        return True
+
+    def _step_aside(self) -> None:
+        """An event is for its client alone: it leaves where that changes what it is in a set, or would overtake one."""
+        for place in self.places:
+            if place.within.strict or place.within.pending:
+                self.leave()
+                return
+
+    def leave(self) -> None:
+        """Its client is a member of no set any more: from here on it counts by itself, and has in its own queue what
+        they have said and not written.
+        """
+        places = self.places
+        if not places:
+            return
+        said = waiting(places)
+        self._settle()
+        self.places = ()
+        for place in places:
+            place.within.drop(place, places)
+        for _, data, event, now in said:
+            self._count += 1
+            self._queued += 1
+            frame = places[0].within.frame(data, self._count)
+            self._append(frame, event, now, len(frame))
+        if self.charged > self.max_bytes or self.events > self.max_events:
+            self.pace.soon(places[0].client.overrun)
+
+    def _settle(self) -> None:
+        """Count by itself what its sets have written."""
+        if self._untold is not None:
+            self._untold += in_order(self.places)
+        for place in self.places:
+            written = place.within.written
+            self._count += written - place.since
+            place.since = written
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""
+        self.leave()
         self.finished = True
 
     def stale(self, now: float) -> bool:
@@ -256,7 +327,7 @@ class Outbox(Source):
             if replayed:
                 backlog.wrote(replayed)
             if given:
-                self.waiting -= len(given)
+                self._queued -= len(given)
                 if self._untold is not None:
                     self._untold += given
                     self.report()
@@ -266,24 +337,28 @@ class Outbox(Source):
 
     def report(self, now: float = -math.inf) -> None:
         """Have the backlog keep what was written of late."""
+        if self.places:
+            self._settle()
         if self._untold:
             assert self.backlog is not None
             written, self._untold = self._untold, []
-            self.backlog.retain_all(self.given - self.waiting - len(written) + 1, written, now)
+            self.backlog.retain_all(self._count - self._queued - len(written) + 1, written, now)
 
     def hand_over(self) -> None:
         """Have the backlog itself keep the events that wait here."""
+        if self.waiting > self._queued:
+            self.leave()
         self.report()
-        if not self.waiting or self.backlog is None:
+        if not self._queued or self.backlog is None:
             return
-        sequence, kept = self.backlog.given - self.waiting, deque[Entry]()
+        sequence, kept = self.backlog.given - self._queued, deque[Entry]()
         for data, what, at, charge in self._entries:
             if isinstance(what, Event):
                 sequence += 1
                 self.backlog.take_back(sequence, what)
                 what = sequence
             kept.append((data, what, at, charge))
-        self._entries, self.waiting = kept, 0
+        self._entries, self._queued = kept, 0
 
     def cut(self, *, stream: bool = False) -> bool:
         """The session goes on without this client: forget the events that the socket has not taken whole, and tell
@@ -292,6 +367,7 @@ class Outbox(Source):
         Other frames stay, and so does one that is partly on the wire, or the next would land inside it. Behind a lost
         event of a compressed `stream` only control frames can be read, and stay.
         """
+        self.leave()
         self.hand_over()
         lost, half, kept = False, self._entries[0] if self._offset else None, deque[Entry]()
         for entry in self._entries:
@@ -303,8 +379,14 @@ class Outbox(Source):
         self.charged = self.events = 0
         return lost
 
+    def close(self) -> None:
+        """The socket is about to be closed: no set may write to its descriptor again."""
+        self.leave()
+        self.descriptor = -1
+
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""
+        self.close()
         self.hand_over()
         if self.backlog is not None and self.backlog.source is self:
             self.backlog.attach(NO_CLIENT)  # a session that is away holds no outbox

@@ -35,6 +35,10 @@ class Policy:
         """Whether every event stays when it is written."""
         return self.retention is not Retention.WRITTEN and self.names is None
 
+    def tells_apart(self, name: str) -> bool:
+        """Whether it keeps events of this name, and not those of others."""
+        return self.names is not None and name in self.names
+
     def keeps(self, event: Event) -> bool:
         """Whether an event stays when it is written."""
         return self.retention is not Retention.WRITTEN and (self.names is None or event.name in self.names)

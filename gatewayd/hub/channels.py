@@ -21,19 +21,14 @@ class Channels:
     def subscribe(self, session: Session, channel: str) -> None:
         """Let a session hear a channel of its realm."""
         session.channels.add(channel)
-        self._realms[session.realm].channels.setdefault(channel, {})[session] = None
+        self._realms[session.realm].hearing.subscribe(session, channel)
         self._observers.changed(session)
 
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Let it hear that channel no more."""
         session.channels.discard(channel)
         self._observers.changed(session)
-        channels = self._realms[session.realm].channels
-        subscribers = channels.get(channel)
-        if subscribers is not None:
-            subscribers.pop(session, None)
-            if not subscribers:
-                del channels[channel]
+        self._realms[session.realm].hearing.unsubscribe(session, channel)
 
     def claim(self, session: Session, own: Iterable[str]) -> None:
         """Its protocol says what an identified session hears: of its last login it hears nothing else of that kind."""

@@ -7,7 +7,7 @@ Law 3: an event for one receiver is given to another when that one's session end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -15,9 +15,11 @@ from attrs import define, field
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
+from gatewayd.core.insync import InSync
 from gatewayd.core.observer import Observer
 from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.session import Session
+from gatewayd.hub.hearing import Hearers
 from gatewayd.hub.progress import Progress
 from gatewayd.hub.realm import Realm, Realms
 from gatewayd.hub.registry import Registry
@@ -52,21 +54,26 @@ class Delivery:
         self.numbers += 1
         return Event(channel, name, data, self._clock(), bool(realm), self.numbers, realm, protocol)
 
-    def publish(self, events: Sequence[Event], receivers: Sequence[Session]) -> Counts:
+    def publish(self, events: Sequence[Event], receivers: Hearers) -> Counts:
         """`receivers` are those of the first event, if that is for everybody; each of the others is for one."""
         totals, tally = self._totals, Tally(self._totals)
         totals.published += 1
+        heard = 0
         for event in events:
             if event.one:
                 self.to_one(event, tally)
             else:
-                self.give(receivers, event, tally)
-        totals.unheard += not receivers and not events[0].one
+                heard = len(receivers)
+                if receivers.sets:
+                    self._give_in_one_go(receivers.sets, event, tally)
+                if receivers.sessions:
+                    self.give(receivers.sessions, event, tally)
+        totals.unheard += not heard and not events[0].one
         totals.delivered += tally.delivered
         totals.buffered += tally.buffered
         return tally.counts(events[0].number)
 
-    def refuse_too_big(self, event: Event, receivers: Sequence[Session]) -> None:
+    def refuse_too_big(self, event: Event, receivers: Iterable[Session]) -> None:
         """Raise `EventTooBig` where a receiver's outbox could never hold it: it would cut off its client."""
         if event.size + MOST_AROUND < self._registry.smallest_outbox:
             return
@@ -100,6 +107,16 @@ class Delivery:
                 tally.buffered += 1
                 if followed:
                     self._progress.given(event, session)
+
+    def _give_in_one_go(self, sets: Sequence[InSync], event: Event, tally: Tally) -> None:
+        """Give an event to all members of these."""
+        now = self._clock()
+        for found in sets:
+            tally.delivered += len(found.members)
+            if self._retained and found.policy.keeps(event):
+                for place in found.members:
+                    self._observers.behind(place.client.session)
+            found.give(event, now)
 
     def _keep(self, session: Session, event: Event, tally: Tally) -> bool:
         """A session's client cannot take an event, or there is none; whether it gets it when it is resumed."""

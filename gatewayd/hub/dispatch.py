@@ -32,7 +32,7 @@ async def greet(
 
 def part(hub: Hub, connection: Connection, verdict: Disconnect) -> tuple[int, str]:
     """The client ends with the first verdict that was passed on it: settle its session, and say its farewell."""
-    first = connection.verdict = connection.verdict or verdict
+    first = connection.judge(verdict)
     hub.left(connection, first)
     return connection.farewell(first, hub.clock())
 

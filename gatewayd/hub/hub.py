@@ -25,6 +25,7 @@ from gatewayd.core.session import Session, session_of
 from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
+from gatewayd.hub.hearing import Hearers
 from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.progress import Progress, Watch
 from gatewayd.hub.realm import Realm, Realms
@@ -152,7 +153,7 @@ class Hub:
         self.totals.closed[verdict.cause.value] += 1
         session = session_of(connection)
         if session is not None and session.connection is connection and session.ended is None:
-            connection.verdict = connection.verdict or verdict
+            connection.judge(verdict)
             self._leave(session)
 
     def _leave(self, session: Session, tally: Tally | None = None) -> None:
@@ -245,14 +246,16 @@ class Hub:
         for aim in found:
             aim.check(channel, name, data)
         events: list[Event] = []
-        receivers: list[Session] = []
+        receivers = Hearers()
         for aim in found:
-            hearing = aim.realm.receivers(channel, name, data, besides, aim.one, aim.mute)
             if aim.one:
+                hearing = aim.realm.receivers(channel, name, data, besides, aim.one, aim.mute)
                 events.append(delivery.event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
                 delivery.refuse_too_big(events[-1], hearing)
-            else:
-                receivers += hearing
+            elif watch is None:
+                receivers += aim.realm.hearing.hearers(channel, name, data, besides, mute=aim.mute)
+            else:  # who is followed is told of one by one
+                receivers.sessions += aim.realm.receivers(channel, name, data, besides, mute=aim.mute)
         if receivers or not events:
             events.insert(0, delivery.event(channel, name, data))
             delivery.refuse_too_big(events[0], receivers)
@@ -275,10 +278,13 @@ class Hub:
         """
         place = {"realm": realm.name, "protocol": protocol} if one else {}
         event = self.delivery.event(channel, name, data, **place)
-        hearing = realm.receivers(channel, name, data, besides, protocol) if whole or not one else ()
+        if one:
+            hearing = Hearers([], realm.receivers(channel, name, data, besides, protocol) if whole else [])
+        else:
+            hearing = realm.hearing.hearers(channel, name, data, besides, protocol)
         if whole:
             self.delivery.refuse_too_big(event, hearing)
-        return self.delivery.publish([event], () if one else hearing)
+        return self.delivery.publish([event], Hearers() if one else hearing)
 
     def tell(self, session: Session, name: str, data: Any) -> Counts:
         """Publish an event to one session; kept for it while it is detached."""

@@ -18,6 +18,7 @@ from gatewayd.core.ports import NoSuchRealm, Resource, SeveralRealms
 from gatewayd.core.record import Row, Store, Within, parts
 from gatewayd.core.session import Session
 from gatewayd.hub.first_receiver import FirstReceiver
+from gatewayd.hub.hearing import Hearing
 from gatewayd.hub.journaling import Journaling
 from gatewayd.hub.rooms import Rooms
 from gatewayd.hub.stores import MemoryDocuments, MemoryNotifications
@@ -33,7 +34,9 @@ class Realm:
     def __init__(self, journaling: Journaling, store: Store, limits: HubLimits, name: str) -> None:
         self.name = name
         store = Within(store, name)
-        self.channels: dict[str, dict[Session, None]] = {}
+        self.hearing = Hearing(limits.in_sync)
+        self.channels, self.subscribers = self.hearing.channels, self.hearing.subscribers
+        self.receivers, self.present = self.hearing.receivers, self.hearing.present
         self.identities: dict[tuple[str, str], list[Session]] = {}
         """By protocol and key, oldest first."""
         self.detached: dict[Session, Due] = {}
@@ -50,9 +53,6 @@ class Realm:
         self.behaviours: dict[str, Behaviour[Any]] = {}  # by listener
         self._by_prefix: dict[str, list[Behaviour[Any]]] = {}
         self._speakers: dict[str, tuple[Behaviour[Any], ...]] = {}  # one of each protocol
-        self._says: dict[str, Callable[[str], bool]] = {}  # by protocol
-        self._filters: dict[str, Callable[[str, str, Any], Callable[[Session], bool] | None]] = {}
-        self._wide: dict[str, dict[str, str]] = {}  # by kind of channel and protocol: its wide channel
         self._shared: dict[Hashable, Any] = {}
 
     def serve(self, behaviour: Behaviour[Any]) -> None:
@@ -62,12 +62,7 @@ class Realm:
             known = self._by_prefix.setdefault(prefix, [])
             known.append(behaviour)
             self._speakers[prefix] = tuple({type(item): item for item in reversed(known)}.values())
-        for kind, wide in behaviour.hears_all.items():
-            self._wide.setdefault(kind, {})[behaviour.port.protocol] = wide
-        if type(behaviour).hears is not Behaviour.hears:  # most protocols never filter: spare them the call
-            self._filters[behaviour.listener] = behaviour.hears
-        if type(behaviour).says is not Behaviour.says:
-            self._says[behaviour.port.protocol] = behaviour.says
+        self.hearing.serve(behaviour)
 
     def shared(self, name: Hashable, make: Callable[[], Any]) -> Any:
         """A value that all listeners of the realm share under one name, made at the first asking."""
@@ -78,10 +73,6 @@ class Realm:
     def uses(self, resource: Resource) -> bool:
         """Whether a listener of this realm uses such a resource."""
         return any(resource in behaviour.uses for behaviour in self.behaviours.values())
-
-    def subscribers(self, channel: str) -> list[Session]:
-        """The sessions that hear a channel, detached ones included, oldest subscription first."""
-        return list(self.channels.get(channel, ()))
 
     def concerned(self, channel: str, session: Session | None) -> tuple[Behaviour[Any], ...]:
         """One behaviour of each protocol that speaks on this channel; `session` is the one that it names, if any."""
@@ -99,62 +90,6 @@ class Realm:
             if behaviour.delivers_one(channel, name):
                 return behaviour.port.protocol
         return ""
-
-    def hearing(self, channel: str) -> Collection[Session]:
-        """Who has subscribed to a channel, or to a wide one."""
-        subscribers = self.channels.get(channel, {})
-        found = self._wide.get(channel.partition(":")[0])
-        if found is None:
-            return subscribers
-        more = [
-            session
-            for protocol, wide in found.items()
-            for session in self.channels.get(wide, ())
-            if session.protocol == protocol and session not in subscribers
-        ]
-        return [*subscribers, *more] if subscribers else more
-
-    def receivers(
-        self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = "",
-        mute: Collection[str] = (),
-    ) -> list[Session]:  # fmt: skip
-        """Who hears an event, but for sessions of `mute` protocols; a copy, since a receiver that is full is
-        unsubscribed on the way.
-        """
-        subscribers = self.hearing(channel)
-        asked = {listener: hears(channel, name, data) for listener, hears in self._filters.items()}
-        filters = {listener: passes for listener, passes in asked.items() if passes is not None}
-        mute = self._mute(name).union(mute)
-        found = list(subscribers)
-        if mute or protocol or besides is not None:
-            found = [
-                session
-                for session in found
-                if session is not besides
-                and session.protocol not in mute
-                and (not protocol or session.protocol == protocol)
-            ]
-        if filters:
-            found = [
-                session for session in found if (passes := filters.get(session.listener)) is None or passes(session)
-            ]
-        return found
-
-    def present(self, channel: str, name: str, protocol: str = "") -> list[tuple[int, Session]]:
-        """Those who could be the one receiver of an event, each with how many events wait for its socket."""
-        mute = self._mute(name)
-        return [
-            (session.connection.outbox.events, session)
-            for session in self.channels.get(channel, ())
-            if session.connection
-            and session.connection.open
-            and session.protocol not in mute
-            and (not protocol or session.protocol == protocol)
-        ]
-
-    def _mute(self, name: str) -> set[str]:
-        """Protocols without words for such an event, whoever has subscribed their sessions to it."""
-        return {protocol for protocol, says in self._says.items() if not says(name)}
 
     def rows(self) -> Iterator[Row]:
         """All rows that there have to be of what this realm keeps, sessions and events apart."""
@@ -247,4 +182,5 @@ def _hits(aim: Aim, channel: str, name: str, data: Any) -> bool:
     """Whether anybody hears it there now, or it has effects there."""
     if aim.one:
         return bool(aim.realm.present(channel, name, aim.one))
-    return bool(aim.realm.hearing(channel)) or any(item.concerns(channel, name, data) for item in aim.behaviours)
+    heard = aim.realm.hearing.everybody(channel)
+    return bool(heard) or any(item.concerns(channel, name, data) for item in aim.behaviours)

@@ -8,36 +8,28 @@ does not take at once is handed to the client's own writer task, by the one call
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from collections.abc import Callable
 
 import trio
 
-from gatewayd.core.outbox import Pace
+from gatewayd.core import pace
 from gatewayd.net.clock import SteadyClock
+from gatewayd.net.fan import Fan
 
 log = logging.getLogger("gatewayd.client")
 
 
-class Flushable(Protocol):
-    """Has something to write at the end of the tick."""
-
-    def write_now(self) -> bool:
-        """Write without waiting; False when that is not all of it."""
-
-    def write_later(self) -> None:
-        """Start a task that writes the rest."""
-
-
-class Tick(trio.abc.Instrument, Pace):
+class Tick(trio.abc.Instrument, pace.Pace):
     """The writers with something to write in the running tick, and the `Pace` of every outbox. One for the node.
 
     Use as a context manager inside `trio.run`.
     """
 
-    def __init__(self, clock: SteadyClock | None = None) -> None:
+    def __init__(self, clock: SteadyClock | None = None, fan: pace.Fan | None = None) -> None:
+        self.fan = fan or Fan()
         self._clock = clock or SteadyClock()
-        self._dirty: list[Flushable] = []
-        self._blocked: list[Flushable] = []
+        self._dirty: list[pace.Flushable] = []
+        self._blocked: list[pace.Flushable] = []
         self._token: trio.lowlevel.TrioToken | None = None
         self.number = 0
         self.held = False
@@ -51,9 +43,14 @@ class Tick(trio.abc.Instrument, Pace):
         trio.lowlevel.remove_instrument(self)
         self._token = None
 
-    def add(self, writer: Flushable) -> None:
+    def add(self, writer: pace.Flushable) -> None:
         """Write for this one when the tick ends. It must add itself only once a tick."""
         self._dirty.append(writer)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Call it in the next tick, which begins at once."""
+        if self._token is not None:
+            self._token.run_sync_soon(call)
 
     def hold(self) -> None:
         """More follows in this tick: even a lone frame waits for its end, to leave in one write with the rest."""
@@ -66,8 +63,7 @@ class Tick(trio.abc.Instrument, Pace):
         self._clock.expire()
         if not self._dirty:
             return
-        dirty, self._dirty = self._dirty, []
-        for writer in dirty:
+        for writer in self._dirty:  # some add others: what a member of a set did not take
             try:
                 done = writer.write_now()
             except Exception:  # an exception that leaves here would switch the instrument off
@@ -75,6 +71,7 @@ class Tick(trio.abc.Instrument, Pace):
                 done = False
             if not done:
                 self._blocked.append(writer)
+        self._dirty.clear()
         self._clock.expire()  # again: a write may have asked for the time
         if self._blocked and self._token is not None:
             self._token.run_sync_soon(self._hand_over)

@@ -15,22 +15,24 @@ from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writab
 from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Reader, SocketReader
 
 
-def no_wake() -> None:
-    """Nothing waits for unwritten bytes."""
+def nobody() -> None:
+    """Nobody is to be told."""
 
 
 class SocketTransport(trio.abc.Stream):
     """A connected, non-blocking stream socket. `remote` is its peer as text; "unix" for a Unix socket."""
 
-    __slots__ = ("reader", "remote", "send", "sock", "wake")
+    __slots__ = ("closing", "reader", "remote", "send", "sock", "wake")
 
     def __init__(self, sock: socket.socket, remote: str) -> None:
         self.sock = sock
         self.send: Callable[[bytes], int] = sock.send
         """The socket's own, which may raise `OSError`: for the one place where a call less is worth it."""
         self.remote = remote
-        self.wake: Callable[[], None] = no_wake
+        self.wake: Callable[[], None] = nobody
         """Called when something is left to be written that was counted as taken."""
+        self.closing: Callable[[], None] = nobody
+        """Called before the descriptor is closed: it may be another socket's at once."""
         self.reader: SocketReader | None = None
         """Reads the socket once it has joined the epoll."""
 
@@ -137,10 +139,12 @@ class SocketTransport(trio.abc.Stream):
 
     def abort(self) -> None:
         """Close at once, whatever is still in flight. Safe to call twice."""
-        self.wake = no_wake  # the writer holds this object
+        self.wake = nobody  # the writer holds this object
         if self.sock.fileno() != -1:
             if self.reader is not None:
                 self.reader.close()
+            self.closing()
+            self.closing = nobody
             notify_closing(self.sock)
             self.sock.close()
 

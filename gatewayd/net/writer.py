@@ -42,6 +42,9 @@ class Writer:
     ) -> None:  # fmt: skip
         self.socket = transport
         self._outbox = Outbox(settings, send=transport.send, wake=self.wake, pace=tick)
+        if type(transport) is SocketTransport:
+            self._outbox.descriptor = transport.sock.fileno()
+            transport.closing = self._outbox.close
         self.connection = connect(self._outbox)
         """Whose outbox this is, made with it."""
         self._observer = observer

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gatewayd.core.backlog import NO_CLIENT, Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, UNTOLD, UNTOLD_BYTES, Outbox
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES
+from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
 from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.settings import Settings
 

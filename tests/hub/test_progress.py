@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.rate import Rate
+from gatewayd.hub.hearing import Hearers
 from gatewayd.hub.hub import Hub
 from gatewayd.hub.progress import Followed, Goal, Watch
 from gatewayd.protocols import dmod, oxyl
@@ -202,7 +203,7 @@ def test_bounds() -> None:
 def one(wait: Wait, data: Any = 1) -> Followed:
     event = wait.talk.hub.delivery.event("service:feeds", "E", data, realm="main")
     wait.talk.hub.progress.follow([event], wait.watch)
-    wait.talk.hub.delivery.publish([event], [])
+    wait.talk.hub.delivery.publish([event], Hearers())
     return wait.watch.followed[-1]
 
 

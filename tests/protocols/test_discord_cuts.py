@@ -12,7 +12,7 @@ import zstandard
 
 from gatewayd.core.behaviour import Handshake
 from gatewayd.core.close import Cause
-from gatewayd.core.outbox import Pace
+from gatewayd.core.pace import Pace
 from tests.playbook import Person, Playbook
 from tests.protocols.test_discord import ANEW, book, identify, resume
 
