@@ -182,7 +182,8 @@ def build(
         gate = Gate(share.clients, unidentified, net.address_share)
     remembered = Remembered(journal, api_limits)
     clock = SteadyClock(longest_sleep=limits.daemon.longest_sleep, stall=limits.daemon.stall_seconds)
-    tick, epoll, alarms = Tick(clock), Epoll(net.sockets_in_a_row), Alarms()
+    fan = fan or make_fan(config.gateway.io_uring)
+    tick, epoll, alarms = Tick(clock, fan), Epoll(net.sockets_in_a_row), Alarms()
     brake = brake or Brake(limits.auth.wrong_keys)
     handshakes = handshakes or TlsHandshakes(limits.tls_handshakes, net.tls, address_share=net.address_share)
     listeners = [
@@ -220,7 +221,7 @@ def build(
         auths=auths,
         brake=brake,
         lines=lines,
-        fan=fan or make_fan(config.gateway.io_uring),
+        fan=fan,
         tick=tick,
         epoll=epoll,
         alarms=alarms,
