@@ -139,6 +139,21 @@ def the_watchdog_bites(machine: Machine) -> None:
     machine.do(f"rm -r {UNIT}.d; systemctl daemon-reload && systemctl restart gatewayd")
 
 
+def it_writes_in_every_sandbox(machine: Machine) -> None:
+    """The unit's own filter admits io_uring; one that refuses it, or kills for it, keeps no daemon from starting."""
+
+    def way(drop_in: str = "") -> str:
+        machine.file("/etc/systemd/system/gatewayd.service.d/filter.conf", f"[Service]\n{drop_in}")
+        machine.do("systemctl daemon-reload && systemctl reset-failed gatewayd && systemctl restart gatewayd")
+        same(prop(machine, "NRestarts"), "0")
+        return " ".join(machine.do("gatewayctl status | grep ^writes").split()[1:])
+
+    same(way("SystemCallFilter=~@aio"), "os.write (io_uring: a sandbox forbids it)")
+    same(way("SystemCallFilter=~@aio\nSystemCallErrorNumber=EPERM"), "os.write (io_uring: Operation not permitted)")
+    same(way(), "io_uring")
+    machine.do(f"rm -r {UNIT}.d; systemctl daemon-reload && systemctl restart gatewayd")
+
+
 def a_mistake_is_not_tried_again(machine: Machine) -> None:
     """A configuration error stops the unit for good, in words; a missing group or secret too."""
     machine.do(f"cp {CONFIG} /root/sound.toml")
@@ -199,7 +214,8 @@ def it_stops(machine: Machine) -> None:
 
 CHECKS = (
     installs, units_are_sound, commands_are_on_the_path, only_the_group_gets_in, the_status_is_alive, state_outlives,
-    the_watchdog_bites, a_mistake_is_not_tried_again, a_restart_refuses_nobody, two_of_them, it_stops,
+    the_watchdog_bites, it_writes_in_every_sandbox, a_mistake_is_not_tried_again, a_restart_refuses_nobody, two_of_them,
+    it_stops,
 )  # fmt: skip
 
 
