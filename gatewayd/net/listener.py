@@ -15,6 +15,7 @@ from gatewayd.core.behaviour import Answer, Handshake
 from gatewayd.core.close import Cause, Disconnect, Refused
 from gatewayd.core.connection import Connection
 from gatewayd.core.encode import json
+from gatewayd.core.events import Hello
 from gatewayd.core.sampled import Sampled
 from gatewayd.core.text import printable
 from gatewayd.net import origin
@@ -73,6 +74,7 @@ class Listener:
         self.forwarder = forwarder
         self.limits = limits
         self._new_client = new_client
+        self._says_hello = Hello in wire.encoders
         self._proxies = origin.networks(config.trusted_proxies)
         self._opening: dict[trio.CancelScope, tuple[float, Due]] = {}  # until when each handshake may take
 
@@ -237,8 +239,14 @@ class Listener:
             limits,
             self.alarms,
         )
-        await _send(transport, switching_protocols(head))
+        await self._switch(transport, switching_protocols(head))
         return client
+
+    async def _switch(self, transport: SocketTransport, answer: bytes) -> None:
+        """Send the 101, without waiting where the kernel takes it; hello follows, where the protocol has one."""
+        sent = transport.write_first(answer) if self._says_hello else transport.write_some(answer)
+        if sent < len(answer):
+            await transport.send_all(answer[sent:])
 
     def _connection(self, address: str | None, outbox: Outbox) -> Connection:
         return Connection(self.wire, self.settings, trio.current_time(), address, outbox=outbox)
@@ -321,10 +329,3 @@ async def _read_head(transport: SocketTransport, source: Reader, reader: HeadRea
     if data is None or on_data(data):
         await source.read(on_data, most)
     return head
-
-
-async def _send(transport: SocketTransport, answer: bytes) -> None:
-    """Send it, without waiting where the kernel takes it at once."""
-    sent = transport.write_some(answer)
-    if sent < len(answer):
-        await transport.send_all(answer[sent:])

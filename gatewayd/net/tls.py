@@ -147,6 +147,10 @@ class TlsTransport(SocketTransport):
             self.wake()
         return taken
 
+    def write_first(self, data: bytes) -> int:
+        """As `write_some`: each record is sent by itself."""
+        return self.write_some(data)
+
     # --- in -------------------------------------------------------------------------------------------------
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
