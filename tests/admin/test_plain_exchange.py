@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,16 +15,28 @@ import trio.testing
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gatewayd.admin.app import App
+from gatewayd.admin.http import Bodies, Body
 from gatewayd.admin.http_connection import Asgi, HttpConnection
+from gatewayd.admin.node import NodeView
 from gatewayd.admin.plain_head import PlainHead, plain_head
+from gatewayd.admin.server import Caller
 from gatewayd.admin.slots import SlotPool
+from gatewayd.admin.tokens import Authorized
 from gatewayd.config.limits import ApiLimits
+from gatewayd.config.model import ApiToken
+from gatewayd.config.values import Secret
+from gatewayd.core.sampled import Sampled
+from gatewayd.protocols import utilbot
 from tests.admin.test_http_connection import HOST, Line
+from tests.playbook import Playbook
 
-LIMITS = ApiLimits(head_bytes=400, headers=6)
+LIMITS = ApiLimits(head_bytes=400, headers=6, body_bytes=500)
 
 
-async def told(app: Asgi, parts: list[bytes], *, end: bool, plain: bool) -> tuple[bytes, bool, bool, int]:
+async def told(
+    make: Callable[[], Asgi], parts: list[bytes], *, end: bool, plain: bool
+) -> tuple[bytes, bool, bool, int]:
     """What the client is told, whether the connection lingered, is open, and how many heads were plain."""
     heads: list[PlainHead] = []
 
@@ -36,17 +50,17 @@ async def told(app: Asgi, parts: list[bytes], *, end: bool, plain: bool) -> tupl
     if end:
         line.end()
     slot = SlotPool(9, 9).acquire("me", lambda: None)
-    await HttpConnection(app, line, slot, LIMITS, {"slot": slot}, look).run()
+    await HttpConnection(make(), line, slot, LIMITS, {"slot": slot}, look).run()
     assert not slot.busy
     return re.sub(rb"\ndate: [^\r]*", b"\ndate: now", line.said), line.lingered, line.open, len(heads)
 
 
-def both(app: Asgi, parts: list[bytes], *, end: bool = True) -> tuple[bytes, int]:
+def both(make: Callable[[], Asgi], parts: list[bytes], *, end: bool = True) -> tuple[bytes, int]:
     """What the client is told, which is the same; and how many heads were plain."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    said, *quick = trio.run(lambda: told(app, parts, end=end, plain=True), clock=clock)
+    said, *quick = trio.run(lambda: told(make, parts, end=end, plain=True), clock=clock)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    same, *slow = trio.run(lambda: told(app, parts, end=end, plain=False), clock=clock)
+    same, *slow = trio.run(lambda: told(make, parts, end=end, plain=False), clock=clock)
     assert (said, quick[:2], slow[2]) == (same, slow[:2], 0)
     return said, quick[2]
 
@@ -130,12 +144,12 @@ PLAIN = (
 )
 def test_what_is_plain_and_what_is_not(text: bytes, count: int) -> None:
     for end in (True, False):
-        said, plain = both(echo, [text], end=end)
+        said, plain = both(lambda: echo, [text], end=end)
         assert plain == count
         assert said.startswith(b"HTTP/1.1 ")
     cut = text.find(b"\r\n\r\n") + 4
-    both(echo, [text[:cut], text[cut:]] if cut < len(text) else [text])
-    both(echo, [text[:7], text[7:]])  # in pieces, the first is for h11
+    both(lambda: echo, [text[:cut], text[cut:]] if cut < len(text) else [text])
+    both(lambda: echo, [text[:7], text[7:]])  # in pieces, the first is for h11
 
 
 LINES = st.sampled_from(
@@ -157,10 +171,78 @@ def requests(draw: st.DrawFn) -> bytes:
     return b"\r\n".join(lines) + draw(st.sampled_from([b"\r\n\r\n"] * 5 + [b"\n\n"])) + draw(BODIES)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(requests(), min_size=1, max_size=3), st.sets(st.integers(0, 900), max_size=3), st.booleans())
 @example([PLAIN, PLAIN], set(), False)
 def test_the_same_bytes_are_answered_by_the_same_bytes(texts: list[bytes], cuts: set[int], end: bool) -> None:
     text = b"".join(texts)
     places = [0, *sorted(cut for cut in cuts if 0 < cut < len(text)), len(text)]
-    both(echo, [text[start:stop] for start, stop in pairwise(places)], end=end)
+    both(lambda: echo, [text[start:stop] for start, stop in pairwise(places)], end=end)
+
+
+# --- the whole API ------------------------------------------------------------------------------------------
+
+
+def api() -> Asgi:
+    """A fresh node's, as at the TCP door."""
+    node = NodeView(
+        hub=Playbook(utilbot.PROTOCOL).hub, node="e", version="1", started_wall=0.0, listeners=[], clients=int,
+        draining=bool, limits=LIMITS,
+    )  # fmt: skip
+    bodies, app = Bodies(LIMITS), App(node)
+    known = SlotPool(9, 9)
+
+    async def bounded(scope: Any, receive: Any, send: Any) -> None:
+        with Body(bodies, 0) as scope["state"]["body"]:
+            await app(scope, receive, send)
+
+    tokens = [
+        ApiToken(name="a", token=Secret("good"), scopes=("publish",)),
+        ApiToken(name="b", token=Secret("reader"), scopes=("read",)),
+    ]
+    guarded = Authorized(bounded, tokens, Counter(), Sampled(trio.current_time), LIMITS)
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        caller = scope["state"]["caller"] = Caller(known, party=scope["state"]["slot"].party)
+        caller.served = True
+        await guarded(scope, receive, send)
+
+    return asked
+
+
+ASKED = st.sampled_from(
+    [b"POST /v1/publish HTTP/1.1"] * 4 + [b"POST /v1/publish?wait=written&timeout=0s HTTP/1.1", b"GET /v1/publish HTTP/1.1",
+     b"HEAD /healthz HTTP/1.1", b"GET /readyz HTTP/1.0", b"POST /v1/notify HTTP/1.1", b"GET /v1/sessions/x HTTP/1.1", b"GET /nope HTTP/1.1",
+     b"PUT /v1/documents/x HTTP/1.1"]
+)  # fmt: skip
+TOKENS = st.sampled_from(
+    [b"Authorization: Bearer good\r\n"] * 4
+    + [b"authorization:bearer  reader \r\n", b"Authorization: Bearer bad\r\n", b""]
+)
+EVENT = b'{"channel": "user:a", "event": "E", "data": [1]}'
+SAID = st.sampled_from(
+    [EVENT, b"[" + EVENT + b", 1]", EVENT + b"\n" + EVENT, b"{", b"", b'{"channel": 1}', b'{"user": "a", "data": 1}', b"x" * 600]
+)  # fmt: skip
+FRAMED = st.sampled_from(["length"] * 4 + ["chunked", "expected", "none", "short"])
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> bytes:
+    body, framed = draw(SAID), draw(FRAMED)
+    head = draw(ASKED) + b"\r\nHost: a\r\n" + draw(TOKENS)
+    head += draw(st.sampled_from([b"", b"Content-Type: application/x-ndjson\r\n", b"Connection: close\r\n"]))
+    if framed == "chunked":
+        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    if framed == "expected":
+        head += b"Expect: 100-continue\r\n"
+    if framed == "none":
+        return head + b"\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + (body[:-1] if framed == "short" else body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(calls(), min_size=1, max_size=3), st.sets(st.integers(0, 600), max_size=2))
+def test_the_api_answers_both_alike(texts: list[bytes], cuts: set[int]) -> None:
+    text = b"".join(texts)
+    places = [0, *sorted(cut for cut in cuts if 0 < cut < len(text)), len(text)]
+    both(api, [text[start:stop] for start, stop in pairwise(places)])
