@@ -10,6 +10,7 @@ Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), the ASGI specification
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -57,6 +58,8 @@ class HttpConnection:
         self._gone = False
         self._exchange: Exchange | PlainExchange | None = None
         self._plain = plain
+        self._patience = trio.CancelScope()
+        """With the next request; one for all of them, since a scope costs as much as the parsing of a head."""
 
     @property
     def unanswered(self) -> bool:
@@ -68,23 +71,30 @@ class HttpConnection:
     async def run(self) -> None:
         """Serve until the client or a bound ends it. Raises `trio.BrokenResourceError` when the connection is lost."""
         try:
-            while (head := await self._read_head()) is not None:
-                exchange = Exchange(self, head) if isinstance(head, bytes) else PlainExchange(self, head)
-                self._exchange = exchange
-                await self._app(exchange.scope, exchange.receive, exchange.send)
-                self.slot.mark_idle()
-                if self._gone:
-                    return  # the application may have ended normally
-                if not exchange.complete:
-                    if self._ahead or not exchange.read:  # a close over unread bytes would be a reset
-                        await self._stream.linger(self.limits.linger_seconds, self.limits.linger_bytes)
-                    return
-                self._served += 1
-                self._exchange = None
+            with self._patience:
+                await self._serve()
+            if self._patience.cancelled_caught and self._ahead:
+                seconds = self.limits.head_seconds
+                raise BadHead(408, f"the rest of the request head did not come within {seconds:g} s")
         except BadHead as bad:
             await refuse(self._stream, bad.status, bad.reason, self.limits)
         except Gone:
             pass  # it was sent as much as it read
+
+    async def _serve(self) -> None:
+        while (head := await self._read_head()) is not None:
+            exchange = Exchange(self, head) if isinstance(head, bytes) else PlainExchange(self, head)
+            self._exchange = exchange
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+            self.slot.mark_idle()
+            if self._gone:
+                return  # the application may have ended normally
+            if not exchange.complete:
+                if self._ahead or not exchange.read:  # a close over unread bytes would be a reset
+                    await self._stream.linger(self.limits.linger_seconds, self.limits.linger_bytes)
+                return
+            self._served += 1
+            self._exchange = None
 
     async def _read_head(self) -> PlainHead | bytes | None:
         """The next request's head; None when there is no further request. Raises `BadHead`.
@@ -95,19 +105,20 @@ class HttpConnection:
         idle = self._served and not ahead
         if not idle:
             await checkpoint()  # pipelined requests must not starve other connections
-        with trio.move_on_after(limits.idle_seconds if idle else limits.head_seconds) as patience:
-            while not ahead or (head := self._complete(scanned)) is None:
-                if idle and ahead and not scanned:
-                    patience.deadline = trio.current_time() + limits.head_seconds
-                scanned = len(ahead)
-                data = await self._stream.receive_some()
-                if not data:
-                    return None
-                ahead += data
-            return head
-        if ahead:
-            raise BadHead(408, f"the rest of the request head did not come within {limits.head_seconds:g} s")
-        return None
+        patience = self._patience
+        patience.deadline = trio.current_time() + (limits.idle_seconds if idle else limits.head_seconds)
+        while not ahead or (head := self._complete(scanned)) is None:
+            if idle and ahead and not scanned:
+                patience.deadline = trio.current_time() + limits.head_seconds
+            scanned = len(ahead)
+            data = await self._stream.receive_some()
+            if not data:
+                return None
+            if patience.cancel_called:  # in this very tick: what came with it is not begun
+                await checkpoint()
+            ahead += data
+        patience.deadline = math.inf
+        return head
 
     def _complete(self, scanned: int) -> PlainHead | bytes | None:
         """The head that was read, with nothing new in its first `scanned` bytes; None without its end."""

@@ -193,6 +193,25 @@ async def test_an_answer_in_parts_goes_out_part_by_part(autojump_clock: trio.abc
     assert 0 < seen[0] < seen[1] < len(line.said)
 
 
+async def test_what_comes_in_the_tick_of_the_deadline_is_not_begun(mock_clock: trio.testing.MockClock) -> None:
+    """Half of its work would be done otherwise, and no answer be sent."""
+    request, calls, line = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", list[str](), Line()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(scope["path"])
+        await trio.lowlevel.checkpoint()
+        await reply(send, b"")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection(app, line).run)
+        line.feed(request)
+        await trio.testing.wait_all_tasks_blocked()
+        line.feed(request)
+        mock_clock.jump(ApiLimits().idle_seconds)
+    assert calls == ["/"]
+    assert len(answers(line.said, b"GET")) == 1
+
+
 async def test_100_continue_is_said_to_whoever_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
     head = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     line = Line()
