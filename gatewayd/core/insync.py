@@ -10,7 +10,8 @@ Law 4: what a member was given is its own count and, of each of its sets, what t
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
@@ -200,9 +201,7 @@ class InSync:
                 self._split(other)
         self._said_in = self.pace.number
         if self.members:
-            taken = self._write()
-            if taken is not None:
-                self._fall_behind(taken)
+            self._write()
         self.pending, self.pending_bytes = [], 0
         if len(self._log) >= UNTOLD or (self._log and self._log[-1].size > UNTOLD_BYTES):
             self.report()
@@ -212,20 +211,25 @@ class InSync:
             if any(item.within is other for item in place.client.outbox.places):
                 place.client.outbox.leave()
 
-    def _write(self) -> list[int] | None:
+    def _write(self) -> None:
         pending, fan = self.pending, self.pace.fan
         if self._number is None:
-            return fan.write(self.descriptors, b"".join([said[1] for said in pending]))
-        first = self.given - len(pending) + 1
-        known: dict[int, bytes] = {}
-        for offset in self._offsets:
-            if offset not in known:
-                known[offset] = self.joined(first + offset)
-        if len(known) == 1:
-            return fan.write(self.descriptors, known.popitem()[1])
-        return fan.write_each(self.descriptors, [known[offset] for offset in self._offsets])
+            frames = {0: b"".join([said[1] for said in pending])}
+        else:
+            first = self.given - len(pending) + 1
+            frames = {offset: self._joined(first + offset) for offset in set(self._offsets)}
+        if len(frames) == 1:
+            ((_, frame),) = frames.items()
+            taken = fan.write(self.descriptors, frame)
+            if taken is not None:
+                self._fall_behind(taken, repeat(len(frame)))
+        else:
+            each = [frames[offset] for offset in self._offsets]
+            taken = fan.write_each(self.descriptors, each)
+            if taken is not None:
+                self._fall_behind(taken, map(len, each))
 
-    def joined(self, sequence: int) -> bytes:
+    def _joined(self, sequence: int) -> bytes:
         """The frames of what waits, for a member to whom the first of them is its event of that sequence."""
         return b"".join([self.frame(said[1], at) for at, said in enumerate(self.pending, sequence)])
 
@@ -233,19 +237,14 @@ class InSync:
         """A member's frame of what is the same for all."""
         return made if self._number is None else framed(self._number % sequence + made)
 
-    def _fall_behind(self, taken: Sequence[int]) -> None:
+    def _fall_behind(self, taken: Iterable[int], sizes: Iterable[int]) -> None:
         """Who has not taken all of it leaves, and what is left waits in its own outbox, whose bounds are judged."""
-        size = 0 if self._number is not None else self.pending_bytes
-        short = [
-            (place, count)
-            for place, count in zip(self.members, taken, strict=True)
-            if count != (size or len(self.joined(self.given - len(self.pending) + 1 + self._offsets[place.index])))
-        ]
-        for place, count in short:
-            outbox = place.client.outbox
-            outbox.leave()
-            if count:
-                outbox.advance(count)
+        for place, count, size in tuple(zip(self.members, taken, sizes)):  # noqa: B905  # one size may be for all
+            if count != size:
+                outbox = place.client.outbox
+                outbox.leave()
+                if count:
+                    outbox.advance(count)
 
     # --- what they keep -------------------------------------------------------------------------------------
 
