@@ -146,7 +146,7 @@ class Hearing:
             if sets is None:
                 sets = self._sets[channel] = Sets(dict.fromkeys(subscribers), self._in_sync)
             gathered = sets.gather(who.alone)
-            subscribers = tuple(sets.aside)
+            subscribers = sets.aside.copy()
             for found in gathered:
                 first: Session = found.members[0].client.session
                 passes = filters.get(first.listener)

@@ -30,7 +30,9 @@ class Sets:
         coming: dict[Hashable, list[Session]] = {}
         for session in self.aside:
             connection = session.connection
-            if connection is not None and connection.keeps_up and session not in besides:
+            if connection is None or connection.outbox.descriptor < 0:
+                continue  # of these there may be thousands
+            if connection.keeps_up and session not in besides:
                 keeps = session.backlog.policy.keeps_all
                 key = session.listener, connection.wire, connection.variant, keeps, session.audience
                 coming.setdefault(key, []).append(session)
