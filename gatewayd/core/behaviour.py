@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
+import msgspec
+from attrs import frozen
 
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.connection import Connection
@@ -34,8 +35,7 @@ class Clash(Enum):
     """The older client is asked for a sign of life: if it gives one, the newcomer is refused."""
 
 
-@frozen(kw_only=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What a behaviour decided about an identify.
 
     `identity` is None for a client that cannot resume. `label` is what people see; `channels` are subscribed
@@ -45,7 +45,7 @@ class Admission:
     identity: str | None
     clash: Clash = Clash.REPLACE
     channels: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(factory=dict)
+    metadata: Mapping[str, Any] = {}
     label: str | None = None
     variant: str = TEXT
     grant: Grant | None = None
@@ -54,13 +54,12 @@ class Admission:
     """The sequence up to which the client says that it has all events; it goes on behind that."""
 
 
-@frozen
-class Handshake:
+class Handshake(msgspec.Struct, frozen=True):
     """What a behaviour may see of a request; header names are lower-case, the query is decoded."""
 
     path: str = "/"
-    query: Mapping[str, str] = field(factory=dict)
-    headers: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     address: str | None = None  # by which wrong keys are counted, where they are
     method: str = "GET"
     url: str = ""

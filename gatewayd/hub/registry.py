@@ -6,7 +6,7 @@ Law: a session has at most one client, and an identity's sessions are in the ord
 from __future__ import annotations
 
 import math
-import secrets
+import os
 import time
 from collections.abc import Callable
 
@@ -46,7 +46,7 @@ class Registry:
         settings = connection.settings
         self.smallest_outbox = min(self.smallest_outbox, settings.outbox_bytes)
         session = Session(
-            id=secrets.token_hex(8),
+            id=os.urandom(8).hex(),
             listener=listener,
             protocol=connection.wire.name,
             realm=realm,

@@ -116,8 +116,9 @@ class Client:
         """False when the client may still be sending."""
         writer, websocket = self._writer, self._websocket
         code, reason = dispatch.part(self.hub, self.connection, verdict)
-        cause = verdict.cause.value
-        self.log("left", f"cause={cause} reason={printable(reason)}", cause)
+        if log.isEnabledFor(logging.INFO):
+            cause = verdict.cause.value
+            self.log("left", f"cause={cause} reason={printable(reason)}", cause)
         never_sent = verdict.cause in NEVER_SENT and websocket.controls.reply is None
         try:
             if never_sent and not writer.pending:

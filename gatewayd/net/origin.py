@@ -93,7 +93,12 @@ def address_of(remote: str) -> str | None:
     """What the bounds per address count: an IPv4 address, or the /64 of an IPv6 one, since one customer has at least
     that (RFC 6177); None if there is no address, as on a Unix socket.
     """
-    address = _parse(remote)
+    return _counted(_host(remote))
+
+
+@lru_cache(maxsize=1024)  # many come from few addresses
+def _counted(host: str) -> str | None:
+    address = _address(host)
     if isinstance(address, ipaddress.IPv6Address):
         return sys.intern(str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64))))
     return None if address is None else sys.intern(str(address))  # one text for all clients of an address
@@ -101,15 +106,16 @@ def address_of(remote: str) -> str | None:
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address with or without a port (then IPv6 is in brackets); IPv4 that is mapped into IPv6 is IPv4."""
-    host = text
+    return _address(_host(text))
+
+
+def _host(text: str) -> str:
     if text.startswith("["):
-        host = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        host = text.partition(":")[0]
-    return _address(host)
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
-@lru_cache(maxsize=1024)  # each client is looked up more than once, and many come from few addresses
+@lru_cache(maxsize=1024)  # each client is looked up more than once
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host)

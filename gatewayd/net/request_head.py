@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
-from attrs import field, frozen
+from attrs import define, field
 
 from gatewayd.config.limits import HeadLimits
 from gatewayd.net import request_target
@@ -66,7 +66,7 @@ class BadHead(Exception):  # noqa: N818, RUF100
         self.headers = headers
 
 
-@frozen
+@define  # nobody changes it, and to be frozen would cost more than to read it
 class Head:
     """A request to upgrade, or a plain one. Header names are in lower case; of a repeated query parameter the last one
     counts.

@@ -80,6 +80,7 @@ class TlsTransport(SocketTransport):
 
     def __init__(self, below: SocketTransport, context: ssl.SSLContext, unsent_bytes: int) -> None:
         super().__init__(below.sock, below.remote)
+        self.waited = True
         self.send = self._send
         self._unsent_bytes = unsent_bytes
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()

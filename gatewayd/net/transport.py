@@ -22,7 +22,7 @@ def nobody() -> None:
 class SocketTransport(trio.abc.Stream):
     """A connected, non-blocking stream socket. `remote` is its peer as text; "unix" for a Unix socket."""
 
-    __slots__ = ("closing", "reader", "remote", "send", "sock", "wake")
+    __slots__ = ("closing", "reader", "remote", "send", "sock", "waited", "wake")
 
     def __init__(self, sock: socket.socket, remote: str) -> None:
         self.sock = sock
@@ -33,6 +33,8 @@ class SocketTransport(trio.abc.Stream):
         """Called when something is left to be written that was counted as taken."""
         self.closing: Callable[[], None] = nobody
         """Called before the descriptor is closed: it may be another socket's at once."""
+        self.waited = False
+        """Whether Trio has ever waited for this socket, and has to be told when it is closed."""
         self.reader: SocketReader | None = None
         """Reads the socket once it has joined the epoll."""
 
@@ -57,6 +59,7 @@ class SocketTransport(trio.abc.Stream):
         while True:
             try:
                 # Waiting first: a client has seldom sent more by the time it is read again.
+                self.waited = True
                 await wait_readable(self.sock)
                 return self.sock.recv(max_bytes or RECEIVE_BYTES)
             except BlockingIOError:
@@ -100,6 +103,7 @@ class SocketTransport(trio.abc.Stream):
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would take something."""
+        self.waited = True
         try:
             await wait_writable(self.sock)
         except OSError as exc:
@@ -154,7 +158,8 @@ class SocketTransport(trio.abc.Stream):
                 self.reader.close()
             self.closing()
             self.closing = nobody
-            notify_closing(self.sock)
+            if self.waited:
+                notify_closing(self.sock)
             self.sock.close()
 
     async def aclose(self) -> None:
