@@ -300,6 +300,8 @@ class Person:
             closed = dispatch.part(self.book.hub, self.connection, verdict)
             self._read()
             self._closed = closed
+            if not len(self.connection.outbox):  # else a frame is half out, or nobody reads
+                self.connection.release()
 
     def _read(self) -> None:
         while self.reads and (data := self.connection.outbox.batch()):

@@ -16,46 +16,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import NOTHING, Entries, Entry
 from gatewayd.core.events import Event
 from gatewayd.core.record import SessionRecord
 from gatewayd.core.retention import UNTIL_WRITTEN, Policy, Retention
+from gatewayd.core.source import NO_CLIENT, Source
 
 UNCLEAN_ENDS = 16
 """How many unclean ends a backlog remembers the sequences of."""
-
-
-class Source:
-    """An outbox, as its backlog sees it: what is given to its client is counted there, and may wait there alone. A
-    publish would touch one object more for each of its receivers. This one is that of a session without a client.
-    """
-
-    __slots__ = ()
-
-    @property
-    def given(self) -> int:
-        """The newest sequence."""
-        return 0
-
-    @given.setter
-    def given(self, sequence: int) -> None:
-        """Where it goes on from."""
-
-    @property
-    def waiting(self) -> int:
-        """How many of the newest events the backlog does not keep itself."""
-        return 0
-
-    def hand_over(self) -> None:
-        """Let the backlog keep them itself (`take_back`)."""
-
-    def report(self) -> None:
-        """Let the backlog keep what was written of late (`retain_all`)."""
-
-
-NO_CLIENT = Source()
 
 
 class Backlog:
@@ -65,7 +36,7 @@ class Backlog:
     """
 
     __slots__ = (
-        "_ahead", "_behind", "_forgotten", "_given", "_told", "_untold", "acknowledged", "lost", "max_age",
+        "_ahead", "_behind", "_forgotten", "_given", "_lost", "_told", "_untold", "acknowledged", "max_age",
         "max_bytes", "max_events", "policy", "skipped", "source", "unsure",
     )  # fmt: skip
 
@@ -78,16 +49,15 @@ class Backlog:
         self.max_age = max_age
         self.acknowledged: int | None = 0 if policy.acknowledges else None
         """The client has shown that it has all up to this one; None where it has no way to."""
-        self.lost = 0
-        """Events that the session will never get."""
         self.skipped: tuple[tuple[int, int], ...] = ()
         """First and last of sequences in a row that were left out because a run did not end in order."""
         self.unsure: tuple[int, int] | None = None
         """`given` when a run was killed that had everything on disk, and the newest sequence that a client may have
         seen all the same; until a client comes."""
         self.source: Source = NO_CLIENT
-        """The outbox whose writes count."""
+        """The outbox whose writes count, or the place in an away log."""
         self._given = 0  # while there is no source to count
+        self._lost = 0
         self._ahead = NOTHING  # not written
         self._behind = NOTHING  # written, and kept
         self._forgotten = 0  # the newest that was written, and is kept no more though it was not acknowledged
@@ -115,6 +85,28 @@ class Backlog:
         given, self.source = self.given, source
         self.given = given
 
+    def share(self, source: Source) -> None:
+        """An away log counts and keeps what the session is given from here on."""
+        self._given, self.source = self.given, source
+
+    def unshare(self, events: Collection[Event]) -> None:
+        """The session leaves its away log with those of the log's events that it had still to get."""
+        source, self.source = self.source, NO_CLIENT
+        self._given = source.given
+        if source.lost:
+            self.lose(Drop.RESUME_BUFFER_FULL, source.lost)
+        if events:
+            if self._ahead is NOTHING:
+                self._ahead = Entries()
+            self._ahead.extend(self._given - len(events) + 1, events)
+
+    def settled(self, channel: str, few: int) -> bool:
+        """Whether all that is kept, or the newest few of it, came by one channel."""
+        events = self._ahead.events
+        if not events:
+            return True
+        return len(events) >= few and all(event.channel == channel for event in islice(reversed(events), few))
+
     @property
     def written(self) -> int:
         """A socket has taken all up to this one whole, but for what is lost."""
@@ -127,11 +119,23 @@ class Backlog:
         return self._behind.first[0] - 1 if self._behind.events else self.written
 
     @property
+    def lost(self) -> int:
+        """Events that the session will never get."""
+        return self._lost + self.source.lost
+
+    @property
     def gaps(self) -> dict[str, int]:
         """How many of the lost ones its client has still to be told of, by reason; of what was forgotten it may be too
         many, where there are holes between.
         """
-        return dict(self._untold or {})
+        untold = dict(self._untold or {})
+        if lost := self.source.lost:
+            untold[Drop.RESUME_BUFFER_FULL.value] = untold.get(Drop.RESUME_BUFFER_FULL.value, 0) + lost
+        return untold
+
+    def apart(self) -> tuple[int, int, dict[str, int]]:
+        """`written`, `lost` and `gaps` without what an away log counts: they do not change as that goes on."""
+        return self._given if self.source.lost else self.written, self._lost, dict(self._untold or {})
 
     def __len__(self) -> int:
         """Events that are not written."""
@@ -140,7 +144,7 @@ class Backlog:
     @property
     def bytes(self) -> int:
         """Size of these."""
-        return self._ahead.bytes
+        return self._ahead.bytes + self.source.bytes
 
     @property
     def kept(self) -> int:
@@ -154,12 +158,21 @@ class Backlog:
 
     def entries(self, after: int = 0) -> list[Entry]:
         """What is kept behind a cursor, oldest first; looked for from the end, so that few cost little."""
+        return self.own(after) + self.source.entries(after)
+
+    def own(self, after: int = 0) -> list[Entry]:
+        """The same without what is in an away log."""
         if after >= self.given:  # nearly always, at a login
             return []
         self.source.hand_over()
         if self._behind is NOTHING:
             return self._ahead.after(after)
         return self._behind.after(after) + self._ahead.after(after)
+
+    @property
+    def alone(self) -> tuple[int, int]:
+        """How many of the events that are kept are in no away log, and their size."""
+        return len(self._behind) + len(self._ahead), self._behind.bytes + self._ahead.bytes
 
     def whole_from(self, cursor: int, now: float) -> bool:
         """Whether a client can be at this cursor, and can still be given all that is behind it."""
@@ -174,7 +187,7 @@ class Backlog:
         """The session is given an event that its socket has not taken yet."""
         source = self.source
         if source is not NO_CLIENT:
-            source.hand_over()
+            source.let_go()
         self.given = sequence = self.given + 1
         self.take_back(sequence, event)
 
@@ -208,6 +221,7 @@ class Backlog:
 
     def keep(self, event: Event) -> dict[Drop, int]:
         """The session is given an event while it has no client; what is lost by it, or because of it."""
+        self.source.let_go()
         reason = self.refuses(event)
         if reason is not None:
             self.given += 1
@@ -280,13 +294,16 @@ class Backlog:
 
     def trim(self, lost: int = 0) -> dict[Drop, int]:
         """The client is gone: bound all that is kept; what is lost, with so many before."""
-        ahead, behind, most, room = self._ahead, self._behind, self.max_events, self.max_bytes
+        ahead, behind, source = self._ahead, self._behind, self.source
+        most, room = self.max_events - source.waiting, self.max_bytes - source.bytes
         while len(ahead.events) + len(behind.events) > most or ahead.bytes + behind.bytes > room:
             if behind.events:
                 self._forget_oldest()
-            else:
+            elif ahead.events:
                 ahead.popleft()
                 lost += 1
+            else:
+                break  # what is left is in an away log, which is about to give way itself
         return self.lose(Drop.RESUME_BUFFER_FULL, lost) if lost else {}
 
     def part(self) -> dict[Drop, int]:
@@ -303,7 +320,7 @@ class Backlog:
 
     def lose(self, reason: Drop, count: int) -> dict[Drop, int]:
         """So many events are lost, of which nothing is in here any more."""
-        self.lost += count
+        self._lost += count
         self._tell_of(reason, count)
         return {reason: count}
 
@@ -335,7 +352,7 @@ class Backlog:
                 self._behind.pop()
         known, self._untold = self._untold or {}, None
         if cursor is None:
-            self.lost += known.get(Drop.FORGOTTEN.value, 0)
+            self._lost += known.get(Drop.FORGOTTEN.value, 0)
         else:
             if self.acknowledged is not None:
                 self.acknowledge(cursor)
@@ -379,7 +396,7 @@ class Backlog:
             missing -= told[reason]
         if missing:
             told[Drop.FORGOTTEN.value] = told.get(Drop.FORGOTTEN.value, 0) + missing
-            self.lost += missing
+            self._lost += missing
         told = {reason: count for reason, count in told.items() if count or not known[reason]}
         self._told = self.given, told
         return dict(told)
@@ -395,6 +412,7 @@ class Backlog:
         """The session is over: the events that were not written; of one that was `away`, what was not acknowledged is
         not known to have arrived either.
         """
+        self.source.let_go()
         known = (self.acknowledged or 0) if away and self.policy.retention is Retention.ACKNOWLEDGED else self.written
         missed = [event for _, event in self.entries(known)]
         self._ahead = self._behind = NOTHING
@@ -412,7 +430,7 @@ class Backlog:
         Where that run did not end in order, it may have given more than `given`, but nothing above `mark`: that is left
         out, unless what was on disk is `exact` but for what nobody was promised.
         """
-        self.lost, self._untold, self.skipped = record.lost, dict(record.gaps) or None, record.skipped
+        self._lost, self._untold, self.skipped = record.lost, dict(record.gaps) or None, record.skipped
         for sequence, event in entries:
             if sequence > record.written:
                 self.take_back(sequence, event)

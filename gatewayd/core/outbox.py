@@ -18,12 +18,13 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from gatewayd.core.backlog import NO_CLIENT, Backlog, Source
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
 from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, in_order, waiting
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
+from gatewayd.core.source import NO_CLIENT, Source
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""

@@ -5,6 +5,7 @@ Times are wall clock here, since a monotonic clock means nothing to the next pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -82,6 +83,21 @@ Cursor = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 """Any other number was never a sequence."""
 
 
+class Claim(msgspec.Struct, frozen=True, array_like=True):
+    """What was in an away log behind a position is a session's, from behind a sequence on."""
+
+    log: str
+    position: Cursor
+    sequence: Cursor
+    count: Cursor | None = None
+    """So many; None is all that is there, since it is in there still. What gave way there is lost to it then."""
+
+    @property
+    def last(self) -> float:
+        """The newest sequence of these."""
+        return math.inf if self.count is None else self.sequence + self.count
+
+
 class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     """One identified session. Its id is the key of the row."""
 
@@ -106,6 +122,8 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     lost: Cursor
     gaps: dict[str, Cursor] = {}
     """How many of the lost ones its client has still to be told of, by reason."""
+    claims: tuple[Claim, ...] = ()
+    """Parts of away logs that are its own; of one without an end, `written`, `lost` and `gaps` are from before it."""
     skipped: tuple[tuple[Cursor, Cursor], ...] = ()
     """First and last of sequences in a row that a run which did not end in order has left out."""
     unsure: tuple[Cursor, Cursor] | None = None
@@ -129,6 +147,7 @@ class EventRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
 
     `holders` has the sequence of the event in each session, by id; and 0 by the name of the channel where it waits for
     the first receiver. A session's cursors say whether it keeps the event.
+    `logs` has its position in each away log, by name; and up to which one events had given way there by then.
     """
 
     channel: str
@@ -136,6 +155,7 @@ class EventRecord(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     data: msgspec.Raw
     at: float
     holders: dict[str, Cursor]
+    logs: dict[str, tuple[Cursor, Cursor]] = {}
     one: bool = False
     realm: str = ""
     protocol: str = ""

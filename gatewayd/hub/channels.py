@@ -27,6 +27,8 @@ class Channels:
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Let it hear that channel no more."""
         session.channels.discard(channel)
+        if session.connection is None:
+            session.backlog.source.let_go()  # else it would go on with those that hear the channel
         self._observers.changed(session)
         self._realms[session.realm].hearing.unsubscribe(session, channel)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
+from gatewayd.core.away import AwayLog
 from gatewayd.core.behaviour import EventTooBig
 from gatewayd.core.counts import Counts, Drop
 from gatewayd.core.events import Event
@@ -19,6 +20,7 @@ from gatewayd.core.insync import InSync
 from gatewayd.core.observer import Observer
 from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.session import Session
+from gatewayd.hub.away import Away
 from gatewayd.hub.hearing import Hearers
 from gatewayd.hub.progress import Progress
 from gatewayd.hub.realm import Realm, Realms
@@ -40,6 +42,7 @@ class Delivery:
     _progress: Progress
     _observers: Observer
     _totals: Totals
+    _away: Away
     _cut_off: Callable[[Session, Tally], None]
     numbers: int = field(default=0, init=False)  # of the newest event
     _retained: set[str | None] = field(factory=set, init=False)
@@ -86,6 +89,10 @@ class Delivery:
 
     def give(self, receivers: Collection[Session], event: Event, tally: Tally) -> None:
         """Give an event to all of these."""
+        followed = event in self._progress.events
+        logs: list[AwayLog] = []
+        if event.channel in self._away.logs and not followed:
+            logs, receivers = self._away.split(receivers, event)
         missing = []
         now = self._clock()
         for session in receivers:
@@ -97,12 +104,16 @@ class Delivery:
             for session in receivers:
                 if session.backlog.policy.keeps(event):
                     self._observers.behind(session)
-        followed = event in self._progress.events
         if followed:
             for session in receivers:
                 if session not in missing:
                     self._progress.given(event, session)
-        for session in missing:
+        alone: Collection[Session] = missing
+        if missing and not followed:
+            alone = self._away.join(missing, event, logs)
+        for log in logs:
+            self._away.give(log, event, tally)
+        for session in alone:
             if self._keep(session, event, tally):
                 tally.buffered += 1
                 if followed:

@@ -22,6 +22,7 @@ from gatewayd.core.observer import Observer, Observers
 from gatewayd.core.ports import Resource
 from gatewayd.core.record import Store
 from gatewayd.core.session import Session, session_of
+from gatewayd.hub.away import Away
 from gatewayd.hub.channels import Channels
 from gatewayd.hub.delivery import NOTIFICATION, Delivery
 from gatewayd.hub.grants import release, settle
@@ -61,8 +62,9 @@ class Hub:
             clock, self.realms, self.timers, limit, self._journaled,
             lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
         )  # fmt: skip
+        self.away = Away(self.journaling, self.observers, self.progress.sessions)
         self.delivery = Delivery(
-            clock, self.realms, self.registry, self.progress, self.observers, self.totals, self._leave
+            clock, self.realms, self.registry, self.progress, self.observers, self.totals, self.away, self._leave
         )
         # What one part does by itself.
         self.sessions, self.find = self.registry.sessions, self.registry.find

@@ -4,29 +4,34 @@ Law 1: what a backlog keeps is written down. An event that every socket took at 
 its protocol keeps it no longer than that.
 Law 2: an event is one row, with its sequence in each backlog that keeps it; a session's row has the cursors.
 Law 3: rows are made when they are about to be written, so that what changes twice is encoded once.
-Law 4: a session whose socket takes no more is looked at before every write, until it does.
+Law 4: what is in an away log is the log's, with its position there; which part of that a session keeps, its own row
+says by claims. So an event costs the same however many sessions are in the log.
+Law 5: a session whose socket takes no more is looked at before every write, until it does.
 """
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from attrs import define, field
 
+from gatewayd.core.away import Absent, AwayLog
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.counts import Drop
 from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
-from gatewayd.core.record import EventRecord, Row, SessionRecord, Store, Table, encode
+from gatewayd.core.record import Claim, EventRecord, Row, SessionRecord, Store, Table, encode
 from gatewayd.core.session import Session
 
 SLACK = 64
 """How many events that a session keeps no more may stay held behind one that it does."""
+CLAIMS = 16
+"""How many parts of logs a session's row may name; what it has of others is held for it by itself."""
 
 
 @define(eq=False)
@@ -35,6 +40,8 @@ class _Held:
 
     written: int
     entries: Entries = field(factory=Entries)
+    claims: list[Claim] = field(factory=list)
+    """Which of these are a log's, in its rows."""
 
 
 @define(eq=False)
@@ -48,6 +55,8 @@ class _Holders:
     count: int = 0
     names: list[str] = field(factory=list)
     sequences: array[int] = field(factory=lambda: array("Q"))
+    logs: dict[str, tuple[int, int]] = field(factory=dict)
+    """As in its row; counted while the log keeps it, and for each claim."""
 
 
 @define(eq=False)
@@ -64,6 +73,11 @@ class Journaling(Observer):
     _due: dict[Session, bool] = field(factory=dict, init=False)
     """Who is looked at before the next write, and whether its row is out of date in any case."""
     _held: dict[Session, _Held] = field(factory=dict, init=False)
+    _grown: dict[AwayLog, None] = field(factory=dict, init=False)
+    _logs: dict[AwayLog, Entries] = field(factory=dict, init=False)
+    """What has a row of each, by position."""
+    _left: dict[Session, list[tuple[AwayLog, Claim]]] = field(factory=dict, init=False)
+    """Who has left logs since the last write, and with what."""
     _orderly: bool = field(default=False, init=False)
     holders: dict[Event, _Holders] = field(factory=dict, init=False)
     """Of every event that has a row."""
@@ -100,6 +114,58 @@ class Journaling(Observer):
         """The row has the count."""
         self.changed(session)
 
+    # --- away logs ------------------------------------------------------------------------------------------
+
+    def grew(self, log: AwayLog) -> None:
+        """Its sessions were given an event."""
+        if log.durable and log not in self._grown:
+            if not self._grown:
+                self._store.stir()
+            self._grown[log] = None
+
+    def left(self, absent: Absent) -> None:
+        """A session is about to leave its log."""
+        log, session = absent.log, absent.session
+        if log.durable and session.durable:
+            claim = Claim(log.name, absent.position, absent.sequence, log.head - absent.position)
+            self._left.setdefault(session, []).append((log, claim))
+            self.grew(log)
+            self.changed(session)
+
+    def _claim(self, session: Session, log: AwayLog, claim: Claim) -> None:
+        """What a session has taken along, and has not got since, stays in the rows of the log that it has left. What is
+        older is held already: it was looked at when it had joined, before the log had such rows.
+        """
+        held, known = self._holding(session), self._logs.get(log)
+        if known is None or len(held.claims) >= CLAIMS:
+            return
+        shift = claim.sequence - claim.position
+        first = max(claim.position, session.backlog.floor - shift)
+        part = [entry for entry in known.after(first) if entry[0] + shift <= claim.last]
+        for position, event in part:
+            held.entries.append(position + shift, event)
+            self.holders[event].count += 1
+        if part:
+            held.claims.append(Claim(claim.log, first, first + shift, part[-1][0] - first))
+
+    def _follow(self, log: AwayLog) -> None:
+        """Hold what a log keeps, let go of what it keeps no more."""
+        held = self._logs.pop(log, None) or Entries()
+        while held and held.first[0] <= log.floor:
+            self.release(held.popleft()[1])
+        known = max(held.newest, log.floor)
+        for position, event in enumerate(log.after(known), known + 1):
+            held.append(position, event)
+            self._name(event, log.name, position, log.floor)
+            self._fresh[event] = None
+        if log.members:
+            self._logs[log] = held
+
+    def _name(self, event: Event, log: str, position: int, floor: int) -> None:
+        holders = self._holders(event)
+        holders.count += 1
+        holders.logs[log] = position, floor
+
     # --- sessions that come and go --------------------------------------------------------------------------
 
     def move(self, session: Session, *, durable: bool) -> None:
@@ -114,28 +180,35 @@ class Journaling(Observer):
         if session.durable:
             self._let_go(session)
             self._due.pop(session, None)
+            self._left.pop(session, None)
             self._store.delete(Table.SESSIONS, session.id)
 
-    def adopt(self, session: Session) -> None:
-        """A session of the last run is taken up: the journal knows what it keeps."""
-        held = _Held(session.backlog.written)
+    def adopt(self, session: Session, claims: Sequence[Claim], floors: Mapping[str, int]) -> None:
+        """A session of the last run is taken up: the journal knows what it keeps, and what of that by claims on logs,
+        of which all up to these positions had given way.
+        """
+        held = _Held(session.backlog.written, claims=list(claims))
         for sequence, event in session.backlog.entries():
             held.entries.append(sequence, event)
-            self._add(event, session.id, sequence)
+            if (claim := _claimed(claims, sequence)) is not None:
+                self._name(event, claim.log, sequence - claim.sequence + claim.position, floors[claim.log])
+            else:
+                self._add(event, session.id, sequence)
         if held.entries:
             self._held[session] = held
 
     def renumbered(self, session: Session) -> None:
         """What it keeps has other sequences than the journal knows."""
         self._let_go(session, forgotten=True)
+        self._left.pop(session, None)
         self.behind(session)
         self.changed(session)
 
     def _let_go(self, session: Session, *, forgotten: bool = False) -> None:
         """It keeps nothing that the journal knows of; where that is `forgotten`, its row may be read as if it did."""
         held = self._held.pop(session, None)
-        for _, event in () if held is None else reversed(held.entries):
-            if forgotten:
+        for sequence, event in () if held is None else reversed(held.entries):
+            if forgotten and held is not None and _claimed(held.claims, sequence) is None:
                 holders = self.holders[event]
                 at = holders.names.index(session.id)
                 del holders.names[at], holders.sequences[at]
@@ -149,10 +222,17 @@ class Journaling(Observer):
 
     def gather(self) -> None:
         """Tell the store all that has changed; called when it is about to write."""
+        left, self._left = self._left, {}
+        for session, parts in left.items():
+            for log, claim in parts:
+                self._claim(session, log, claim)
         due, self._due = self._due, {}
         for session, changed in due.items():
             if self._look(session) or changed:
                 self._store.put(Table.SESSIONS, session.id, self._row(session))
+        grown, self._grown = self._grown, {}
+        for log in grown:
+            self._follow(log)
         fresh, self._fresh = self._fresh, {}
         for event in fresh:
             self._store.put(Table.EVENTS, event.number, self._event_row(event))
@@ -170,7 +250,7 @@ class Journaling(Observer):
     def _look(self, session: Session) -> bool:
         """Hold what it keeps, let go of what it keeps no more; whether its row has to say so."""
         backlog, floor = session.backlog, session.backlog.floor
-        held = self._held.pop(session, None) or _Held(backlog.written)
+        held = self._holding(session)
         moved = backlog.written > held.written  # else what is behind something kept longer is said again
         held.written = backlog.written
         while held.entries and held.entries.first[0] <= floor:
@@ -178,15 +258,23 @@ class Journaling(Observer):
             moved = True
         if len(held.entries) > 2 * backlog.kept + SLACK:
             self._sweep(session, held)
-        for sequence, event in backlog.entries(max(floor, held.entries.newest)):
+        while held.claims and held.claims[0].last <= floor:
+            del held.claims[0]
+        for sequence, event in backlog.own(max(floor, held.entries.newest)):
             held.entries.append(sequence, event)
             self.hold(event, session.id, sequence)
-        if held.entries:
-            self._held[session] = held
+        if not held.entries:
+            del self._held[session]
         connection = session.connection
         if connection is not None and len(connection.outbox):  # be it no event: the next one would wait behind it
             self.behind(session)
         return moved
+
+    def _holding(self, session: Session) -> _Held:
+        held = self._held.get(session)
+        if held is None:
+            held = self._held[session] = _Held(session.backlog.written)
+        return held
 
     def _sweep(self, session: Session, held: _Held) -> None:
         """Let go of what is kept no more behind something that is; the cursors in its row say so already."""
@@ -198,10 +286,14 @@ class Journaling(Observer):
             else:
                 self.release(event)
 
-    def _add(self, event: Event, holder: str, sequence: int) -> None:
+    def _holders(self, event: Event) -> _Holders:
         holders = self.holders.get(event)
         if holders is None:
             holders = self.holders[event] = _Holders()
+        return holders
+
+    def _add(self, event: Event, holder: str, sequence: int) -> None:
+        holders = self._holders(event)
         holders.count += 1
         holders.names.append(holder)
         holders.sequences.append(sequence)
@@ -234,6 +326,7 @@ class Journaling(Observer):
     def _row(self, session: Session) -> bytes:
         behaviour = self._behaviours.get(session.listener)
         detached, grant, backlog = session.detached_at, session.grant, session.backlog
+        written, lost, gaps = backlog.apart()
         return encode(
             SessionRecord(
                 listener=session.listener,
@@ -248,11 +341,12 @@ class Journaling(Observer):
                 lifecycle_sequence=session.lifecycle_sequence,
                 resumes=session.resumes,
                 given=backlog.given,
-                written=backlog.written,
+                written=written,
                 acknowledged=backlog.acknowledged,
                 mark=backlog.given if self._orderly else backlog.given + self._ahead,
-                lost=backlog.lost,
-                gaps=backlog.gaps,
+                lost=lost,
+                gaps=gaps,
+                claims=self._claims(session),
                 unsure=backlog.unsure,
                 skipped=backlog.skipped,
                 detached=None if detached is None else time.time() - (self._clock() - detached),
@@ -265,6 +359,14 @@ class Journaling(Observer):
             )
         )
 
+    def _claims(self, session: Session) -> tuple[Claim, ...]:
+        """Which parts of logs are its own; the last one grows while it is in there."""
+        held, source = self._held.get(session), session.backlog.source
+        claims = () if held is None else tuple(held.claims)
+        if isinstance(source, Absent):
+            return (*claims, Claim(source.log.name, source.position, source.sequence))
+        return claims
+
     def _event_row(self, event: Event) -> bytes:
         holders = self.holders[event]
         return encode(
@@ -274,8 +376,14 @@ class Journaling(Observer):
                 data=msgspec.Raw(event.body),
                 at=time.time() - (self._clock() - event.at),
                 holders=dict(zip(holders.names, holders.sequences, strict=True)),
+                logs=holders.logs,
                 one=event.one,
                 realm=event.realm,
                 protocol=event.protocol,
             )
         )
+
+
+def _claimed(claims: Sequence[Claim], sequence: int) -> Claim | None:
+    """The claim by which a session has the event at a sequence."""
+    return next((claim for claim in claims if claim.sequence < sequence <= claim.last), None)

@@ -114,6 +114,7 @@ class Registry:
         """It has a client again, or has ended."""
         if (due := self._realms.by_name[session.realm].detached.pop(session, None)) is not None:
             due.cancel()  # else whoever comes and goes fills the timers for as long as its window
+            session.backlog.source.let_go()
 
     def adopt(self, session: Session, since: float) -> None:
         """Take up a session of the last run, without a client since then."""

@@ -23,7 +23,7 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.record import EventRecord, SessionRecord
+from gatewayd.core.record import Claim, EventRecord, SessionRecord
 from gatewayd.core.session import Session
 from gatewayd.hub.totals import Tally
 
@@ -49,6 +49,8 @@ def restore(
     """
     hub.journaling.before = lived - hub.clock()
     kept: dict[str, list[tuple[int, Event]]] = defaultdict(list)
+    logs: dict[str, dict[int, Event | None]] = defaultdict(dict)
+    floors: dict[str, int] = defaultdict(int)
     moved: Counter[str] = Counter()
     records = dict(sessions)
     numbers: list[Event] = []
@@ -62,6 +64,9 @@ def restore(
         event = Event(record.channel, record.name, data, at, record.one, number, realm, protocol)
         hub.delivery.numbers = max(hub.delivery.numbers, number)
         numbers.append(event)
+        for name, (position, floor) in record.logs.items():
+            logs[name][position] = event
+            floors[name] = max(floors[name], floor)
         for holder, sequence in record.holders.items():
             if holder in records:
                 kept[holder].append((sequence, event))
@@ -73,14 +78,21 @@ def restore(
         for holder, sequence in record.holders.items()
         if holder in records and sequence > records[holder].written
     )
+    for record in dropped:
+        for name, (position, floor) in record.logs.items():
+            logs[name][position] = None
+            floors[name] = max(floors[name], floor)
     hub.totals.drop(Drop.TOO_DEEP, len(dropped))
     over: list[tuple[Session, Disconnect]] = []
     for id_, found in sorted(records.items(), key=lambda item: item[1].opened):
-        entries = sorted(kept.pop(id_, ()), key=itemgetter(0))
-        session, verdict = _session(hub, settings, id_, found, entries)
-        if gaps[id_]:
-            session.backlog.lose(Drop.TOO_DEEP, gaps[id_])
-            hub.observers.changed(session)
+        claims, shared, lost = _claimed(found, logs, floors)
+        deep = gaps[id_] + sum(event is None and sequence > found.written for sequence, event in shared)
+        own = [*kept.pop(id_, ()), *((sequence, event) for sequence, event in shared if event is not None)]
+        session, verdict = _session(hub, settings, id_, found, sorted(own, key=itemgetter(0)), claims, floors)
+        for reason, count in ((Drop.RESUME_BUFFER_FULL, lost), (Drop.TOO_DEEP, deep)):
+            if count:
+                session.backlog.lose(reason, count)
+                hub.observers.changed(session)
         if verdict is not None:
             over.append((session, verdict))
     for event in numbers:
@@ -96,9 +108,34 @@ def restore(
         hub.end(session, verdict)
 
 
+def _claimed(
+    record: SessionRecord, logs: Mapping[str, Mapping[int, Event | None]], floors: Mapping[str, int]
+) -> tuple[list[Claim], list[tuple[int, Event | None]], int]:
+    """What a session has claimed of away logs, all of which ended with the run; with the events, and how many gave way
+    in the log that it was in.
+    """
+    claims: list[Claim] = []
+    found: list[tuple[int, Event | None]] = []
+    lost = 0
+    for claim in record.claims:
+        first = claim.position
+        known = logs.get(claim.log, {})
+        if claim.count is None:
+            lost = max(0, floors.get(claim.log, 0) - first)
+            first += lost
+        sequence = claim.sequence + first - claim.position
+        last = max(known, default=first) if claim.count is None else first + claim.count
+        part = [position for position in sorted(known) if first < position <= last]
+        found += [(sequence + position - first, known[position]) for position in part]
+        if part:
+            claims.append(Claim(claim.log, first, sequence, part[-1] - first))
+    return claims, found, lost
+
+
 def _session(
-    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, entries: list[tuple[int, Event]]
-) -> tuple[Session, Disconnect | None]:
+    hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, entries: list[tuple[int, Event]],
+    claims: list[Claim], floors: Mapping[str, int],
+) -> tuple[Session, Disconnect | None]:  # fmt: skip
     """Take one up, and tell why it has to end again, where it has. Raises `ValueError`."""
     if [sequence for sequence, _ in entries] != sorted({sequence for sequence, _ in entries if sequence}):
         raise ValueError(f"session {id_} has events without a sequence of their own")
@@ -136,7 +173,7 @@ def _session(
     )
     losses = session.backlog.restore(entries, record, exact=known is not None and known.always)
     Tally(hub.totals).add(losses)
-    hub.journaling.adopt(session)
+    hub.journaling.adopt(session, claims, floors)
     since = now if record.left is None else min(now, record.left - hub.journaling.before)
     hub.adopt(
         session, record.channels, since, gone=None if record.detached is not None else Disconnect(Cause.NODE_DOWN)

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.core.backlog import NO_CLIENT, Backlog
+from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
 from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES
 from gatewayd.core.outbox import BATCH_BYTES, PIECE_BYTES, Outbox
 from gatewayd.core.retention import Policy, Retention
 from gatewayd.core.settings import Settings
+from gatewayd.core.source import NO_CLIENT
 
 
 def event(number: int) -> Event:

@@ -109,9 +109,15 @@ def plain(
     rows: Rows, tables: Iterable[Table] = (Table.SESSIONS, Table.EVENTS, Table.ROOMS, Table.NOTIFICATIONS)
 ) -> Any:
     """Rows for a comparison: without what moves with the clock, without counters that nobody relies on, and without
-    holders that are gone, or of whom their own rows say that they have the event.
+    holders that are gone, or of whom their own rows say that they have the event, and logs of which nobody claims it.
     """
     found = {}
+    claims = [
+        (claim, record.written)
+        for (table, _), value in rows.items()
+        if table is Table.SESSIONS and (record := decode_session(value))
+        for claim in record.claims
+    ]
     written = {key: json.loads(value)["written"] for (table, key), value in rows.items() if table is Table.SESSIONS}
     for (table, key), value in rows.items():
         if table in tables:
@@ -123,6 +129,16 @@ def plain(
                     row[name] = sorted(row.get(name, ()))
                 holders = row.get("holders", {})
                 place = row.get("channel")
+                row["logs"] = {
+                    name: position
+                    for name, (position, _) in row.get("logs", {}).items()
+                    if any(
+                        claim.log == name
+                        and claim.position < position
+                        and written < claim.sequence + position - claim.position <= claim.last
+                        for claim, written in claims
+                    )
+                }
                 row["holders"] = sorted(one for one in holders if one == place or holders[one] > written.get(one, 1e9))
             found[table.value, key] = row
     return found

@@ -7,7 +7,7 @@ import pytest
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Cause
 from gatewayd.core.grant import Grant
-from gatewayd.core.record import SessionRecord, Table, decode_event, decode_session
+from gatewayd.core.record import Claim, SessionRecord, Table, decode_event, decode_session
 from gatewayd.core.session import Session
 from gatewayd.hub.grants import settle
 from gatewayd.hub.journaling import SLACK
@@ -39,16 +39,20 @@ def test_an_event_is_one_row_however_many_wait_for_it() -> None:
     for person in people:
         person.leave()
     disk.write(talk.hub)
+    talk.publish("service:bot", "E", {"x": 0})
+    assert {table for table, _ in disk.write(talk.hub)} == {Table.SESSIONS, Table.EVENTS}, "they are in a log now"
     talk.publish("service:bot", "E", {"x": 1})
-    ((table, number),) = disk.write(talk.hub)  # no session has changed: their rows say already up to where they are
+    ((table, number),) = disk.write(talk.hub)  # no session has changed: their rows say already from where on
     row = decode_event(disk.rows[table, number])
     assert table is Table.EVENTS
     assert (row.channel, row.name, bytes(row.data), row.one) == ("service:bot", "E", b'{"x":1}', False)
-    assert row.holders == {person.session.id: 1 for person in people}
+    assert (row.holders, list(row.logs.values())) == ({}, [(2, 0)])
+    (log,) = row.logs
+    assert [record(disk, person.session).claims for person in people] == [(Claim(log, 0, 0, None),)] * 3
     again = ready_again(talk, "a")
     disk.write(talk.hub)
-    assert disk.keys(Table.EVENTS) == {number}
-    assert record(disk, again.session).written == 1
+    assert {number} < disk.keys(Table.EVENTS)
+    assert (record(disk, again.session).written, record(disk, again.session).claims) == (2, ())
     for person in people[1:]:
         ready_again(talk, str(person.session.key))
     disk.write(talk.hub)

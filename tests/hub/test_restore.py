@@ -469,17 +469,21 @@ def test_a_kick_before_the_client_is_back_is_the_only_end() -> None:
     assert third.told == []
 
 
-def test_an_event_that_cannot_be_said_again_is_lost_to_those_that_have_not_got_it() -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_event_that_cannot_be_said_again_is_lost_to_those_that_have_not_got_it(shared: bool) -> None:
     first = Node(Disk())
     for name in ("away", "had"):
         ready(first.book, name).leave()
-    first.book.publish("service:bot", "E", 1)
+    event = first.hub.delivery.event("service:bot", "E", 1)
+    sessions = tuple(first.hub.sessions.values())
+    for group in (sessions,) if shared else ((session,) for session in sessions):
+        first.hub.delivery.give(group, event, Tally(first.hub.totals))
     first.crash()
     ready_again(first.book, "had").leave()
     first.hub.journaling.finish(first.hub.sessions.values())
     disk = first.crash()
     (deep,) = (decode_event(value) for _, value in disk.values(Table.EVENTS))
-    assert len(deep.holders) == 2
+    assert (len(deep.holders), len(deep.logs)) == ((0, 1) if shared else (2, 0))
     rows = [(str(key), decode_session(value)) for key, value in disk.values(Table.SESSIONS)]
     talk = Playbook(utilbot.PROTOCOL)
     restore(talk.hub, {"main": talk.settings}, rows, [], 0.0, [deep])

@@ -22,7 +22,7 @@ from gatewayd.journal.pinned import JournalError
 from gatewayd.journal.tables import MIGRATIONS
 from tests.journal.disks import small_disk
 
-DUMPS = {version: Path(__file__).with_name(f"version{version}.sql") for version in (1, 2)}
+DUMPS = {version: Path(__file__).with_name(f"version{version}.sql") for version in (1, 2, 3)}
 AWAY, BEHIND, READER, OVERTAKEN, SHARDER, COMMANDS, ANN = (
     "a1a1a1a1a1a1a1a1", "b2b2b2b2b2b2b2b2", "c3c3c3c3c3c3c3c3", "d4d4d4d4d4d4d4d4", "e5e5e5e5e5e5e5e5",
     "f6f6f6f6f6f6f6f6", "0707070707070707",
@@ -82,6 +82,16 @@ def test_what_was_said_becomes_cursors_and_sequences(tmp_path: Path) -> None:
         15: {ANN: 2},
     }
     assert not [line for line in content(tmp_path) if '"late"' in line or '"said"' in line or '"untold"' in line]
+
+
+def test_what_was_held_for_each_session_stays_so(tmp_path: Path) -> None:
+    """Nothing of it changes but the version, by which an older daemon refuses a journal with claims on away logs."""
+    for version in (2, 3):
+        older(tmp_path / str(version), version)
+    assert rows(tmp_path / "3") == rows(tmp_path / "2")
+    assert content(tmp_path / "3")[0] == f"({len(MIGRATIONS)},)"
+    with pytest.raises(JournalError, match="is of version 4, and this gatewayd knows versions up to 3"):
+        JournalFile(Opening(tmp_path / "3", migrations=MIGRATIONS[:3]))
 
 
 def test_two_steps_at_once(tmp_path: Path) -> None:
