@@ -84,13 +84,14 @@ class PlainExchange:
         elif message["type"] == "http.response.start":
             self._start, self._last = message, not self.read
         else:
-            assert self._start is not None, "a response begins with its head"
-            status, headers, body = self._start["status"], self._start["headers"], message.get("body", b"")
+            start, self._start = self._start, None
+            assert start is not None, "a response begins with its head, and is sent once"
+            status, headers, body = start["status"], start["headers"], message.get("body", b"")
             length = len(body)
             plain = [(b"content-length", b"%d" % length), _JSON]
             if message.get("more_body", False) or headers != plain or status not in _STATUS:
                 self._odd = Exchange(self._connection, self._head.raw, read=not self._last)
-                await self._odd.send(self._start)
+                await self._odd.send(start)
                 await self._odd.send(message)
                 return
             self._done = True
