@@ -46,7 +46,7 @@ class Session:
     """Its protocol's: one value for all sessions that hear the same, where `hears` tells them apart by that."""
     grant: Grant | None = None
     """The latest verdict of auth; `granted` are the channels heard because of it alone, `expiry` its end."""
-    granted: set[str] = field(factory=set)
+    granted: frozenset[str] = frozenset()
     expiry: Timer | None = None
     ended: Disconnect | None = None
 

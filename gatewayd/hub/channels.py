@@ -42,7 +42,8 @@ class Channels:
                     self.unsubscribe(session, channel)
         for channel in channels:
             self.subscribe(session, channel)
-        session.granted.difference_update(channels)  # heard by its own right now
+        if session.granted:
+            session.granted = session.granted.difference(channels)  # heard by its own right now
 
     def leave(self, session: Session) -> None:
         """The session is over."""

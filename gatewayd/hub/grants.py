@@ -32,14 +32,14 @@ def settle(hub: Hub, session: Session, grant: Grant) -> None:
         grant = evolve(grant, channels=old.channels, metadata=old.metadata)
     for channel in session.granted.difference(grant.channels):
         hub.unsubscribe(session, channel)
-    session.granted.intersection_update(grant.channels)
     for name in old.metadata:
         if name not in own:
             session.metadata.pop(name, None)
-    for channel in grant.channels:
-        if channel not in session.channels:
-            session.granted.add(channel)
-            hub.subscribe(session, channel)
+    fresh = [channel for channel in dict.fromkeys(grant.channels) if channel not in session.channels]
+    for channel in fresh:
+        hub.subscribe(session, channel)
+    if fresh or session.granted:
+        session.granted = session.granted.intersection(grant.channels).union(fresh)
     session.metadata.update({name: value for name, value in grant.metadata.items() if name not in own})
     hub.observers.changed(session)
     release(session)

@@ -168,7 +168,7 @@ def _session(
         resumes=record.resumes,
         durable=True,
         metadata=dict(record.metadata),
-        granted=set(record.granted),
+        granted=frozenset(record.granted),
         grant=record.grant and Grant(granted=True, channels=tuple(record.grant[0]), metadata=record.grant[1]),
     )
     losses = session.backlog.restore(entries, record, exact=known is not None and known.always)

@@ -81,7 +81,9 @@ class WebSocket:
         while True:
             message: str | bytes | None = None
             if self._at == len(self._data):
-                await self._wait(self._on_data if self._fast else self._append)
+                self._data, self._at = b"", 0  # an idle client must not hold on to what is handled
+                assert self._reader is not None
+                await self._reader.read(self._on_data if self._fast else self._append)
             elif not self._fast or (message := self._next_plain()) is None:
                 message = await self._next_unusual()
             if message is not None:
@@ -91,6 +93,7 @@ class WebSocket:
             if self._later is not None:
                 later, self._later = self._later, None
                 await later
+                del later  # nor must it hold on to this
             self._in_a_row += message is not None
             if self._in_a_row >= most:
                 self._in_a_row = 0

@@ -53,7 +53,7 @@ def test_a_login_hears_its_own_and_of_the_last_one_nothing_of_that_kind() -> Non
     own = {f"session:{session.id}", "listener:main"}
     for channel in ("guild:1", "user:granted"):
         channels.subscribe(session, channel)
-    session.granted.add("user:granted")
+    session.granted |= {"user:granted"}
     channels.claim(session, ("user:other", "service:bot"))
     assert session.channels == {"user:other", "service:bot", "guild:1", "user:granted", *own}
     assert session.granted == {"user:granted"}
