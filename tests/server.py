@@ -26,6 +26,7 @@ from gatewayd.hub.hub import Hub
 from gatewayd.net.accept import Acceptor
 from gatewayd.net.bind import bind_tcp
 from gatewayd.net.client import Client
+from gatewayd.net.fan import Fan
 from gatewayd.net.forward import Forwarder
 from gatewayd.net.gate import Gate
 from gatewayd.net.listener import Listener
@@ -87,6 +88,7 @@ async def serving(
     limits: NetLimits = NetLimits(),
     hub_limits: HubLimits = HubLimits(),
     new_client: Callable[..., Client] = Client,
+    fan: Fan | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve one protocol for as long as the block runs; afterwards no fault of ours may have been counted."""
@@ -121,7 +123,7 @@ async def serving(
         tls=lambda _: tls,
         forwarder=lambda *_: forwarder,
         new_client=new_client,
-        fan=None if os.environ.get("GATEWAYD_TEST_IO_URING") == "off" else RingFan(fewest=1),
+        fan=fan or (None if os.environ.get("GATEWAYD_TEST_IO_URING") == "off" else RingFan(fewest=1)),
     )
     (listener,) = node.listeners
     sock = bind_tcp("127.0.0.1", 0)

@@ -33,7 +33,7 @@ async def _run(seed: int, args: argparse.Namespace, folder: Path) -> list[str]:
     chance = random.Random(seed)
     wrong: list[str] = []
     told = Told()
-    node = Node(folder, args.protocol, args.durability, args.interval, WINDOW, told.url)
+    node = Node(folder, args.protocol, args.durability, args.interval, WINDOW, told.url, args.io_uring)
     everybody, kind = PROTOCOLS[args.protocol]
     bots = [kind(f"{1000 + number}") for number in range(args.sessions)]
     stayed_away = set(chance.sample(range(args.sessions), args.sessions // 20))
@@ -106,6 +106,7 @@ def main() -> int:
     parser.add_argument("--durability", choices=("batched", "always"), default="always")
     parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="utilbot")
     parser.add_argument("--interval", type=float, default=0.1, help="journal_interval, seconds")
+    parser.add_argument("--io-uring", choices=("auto", "off"), default="auto", help="how many are written to")
     parser.add_argument("--seed", type=int, default=1, help="of the first run")
     args = parser.parse_args()
     faults = 0

@@ -26,6 +26,7 @@ CONFIG = """
 [gateway]
 state_dir = "{folder}/state"
 journal_interval = {interval}
+io_uring = "{io_uring}"
 [admin]
 socket = "{folder}/admin.sock"
 [limits]
@@ -48,7 +49,8 @@ class Node:
     """One daemon after the other on the same port and the same journal."""
 
     def __init__(
-        self, folder: Path, protocol: str, durability: str, interval: float, window: float, url: str
+        self, folder: Path, protocol: str, durability: str, interval: float, window: float, url: str,
+        io_uring: str = "auto",
     ) -> None:  # fmt: skip
         self.port = free_port()
         self.admin = folder / "admin.sock"
@@ -59,6 +61,7 @@ class Node:
                 folder=folder,
                 interval=interval,
                 url=url,
+                io_uring=io_uring,
                 port=self.port,
                 durability=durability,
                 window=window,
