@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, in_order, waiting
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, Said
+from gatewayd.core.membership import Membership
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
-from gatewayd.core.source import NO_CLIENT, Source
+from gatewayd.core.source import NO_CLIENT
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
@@ -48,21 +49,22 @@ def nobody() -> None:
     """There is nobody to be told."""
 
 
-class Outbox(Source):
+class Outbox(Membership):
     """`push` or `give` what is to go out, `batch` what to write next, `advance` by what the socket took.
 
     `send` writes at once and returns the bytes taken, or raises `OSError`; `wake` says that something waits.
     """
 
     __slots__ = (
-        "_count", "_entries", "_offset", "_queued", "_retains", "_sent_in", "_untold", "backlog", "charged",
-        "descriptor", "events", "finished", "max_age", "max_bytes", "max_events", "pace", "places", "send", "wake",
+        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
+        "max_bytes", "max_events", "pace", "send", "wake",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
         pace: Pace = _NEVER,
     ) -> None:  # fmt: skip
+        super().__init__()
         self.max_bytes = settings.outbox_bytes
         self.max_events = settings.outbox_events
         self.max_age = settings.outbox_age
@@ -76,37 +78,9 @@ class Outbox(Source):
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
         self._retains = False
-        self._untold: list[Event] | None = None  # written and kept; None where not every event is
-        self._count = 0  # the newest sequence, but for what its sets have given since
-        self._queued = 0  # events in here that the backlog does not keep
-        self.descriptor = -1
-        """Of a plain socket, as long as that is open."""
-        self.places: tuple[Place, ...] = ()
-        """In the sets that its client is a member of."""
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    @property
-    def given(self) -> int:
-        """The newest sequence."""
-        count = self._count
-        for place in self.places:
-            count += place.within.given - place.since
-        return count
-
-    @given.setter
-    def given(self, sequence: int) -> None:
-        self.leave()
-        self._count = sequence
-
-    @property
-    def waiting(self) -> int:
-        """How many of the newest events are not written, and not in the backlog."""
-        count = self._queued
-        for place in self.places:
-            count += len(place.within.pending)
-        return count
 
     @property
     def next(self) -> int:
@@ -151,7 +125,7 @@ class Outbox(Source):
         backlog, pace = self.backlog, self.pace
         assert backlog is not None, "events are for sessions that have identified"
         if self.places:
-            self._step_aside()
+            self.step_aside()
         if (  # as `_send`, which would be one call more for each receiver of each publish
             self._entries is _NONE
             and self._sent_in != pace.number
@@ -239,41 +213,15 @@ class Outbox(Source):
         entries.append((data, what, now, charge))
         self.wake()  # which may write at once
 
-    def _step_aside(self) -> None:
-        """An event is for its client alone: it leaves where that changes what it is in a set, or would overtake one."""
-        for place in self.places:
-            if place.within.strict or place.within.pending:
-                self.leave()
-                return
-
-    def leave(self) -> None:
-        """Its client is a member of no set any more: from here on it counts by itself, and has in its own queue what
-        they have said and not written.
-        """
-        places = self.places
-        if not places:
-            return
-        said = waiting(places)
-        self._settle()
-        self.places = ()
-        for place in places:
-            place.within.drop(place, places)
-        for _, data, event, now in said:
+    def take_along(self, said: Sequence[Said], place: Place) -> None:
+        """Queue what was said to its client in sets, as in that place, and not written: bounded from here on."""
+        for _, made, event, now in said:
             self._count += 1
             self._queued += 1
-            frame = places[0].within.frame(data, self._count)
+            frame = place.within.frame(made, self._count)
             self._append(frame, event, now, len(frame))
         if self.charged > self.max_bytes or self.events > self.max_events:
-            self.pace.soon(places[0].client.overrun)
-
-    def _settle(self) -> None:
-        """Count by itself what its sets have written."""
-        if self._untold is not None:
-            self._untold += in_order(self.places)
-        for place in self.places:
-            written = place.within.written
-            self._count += written - place.since
-            place.since = written
+            self.pace.soon(place.client.overrun)
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""
@@ -339,7 +287,7 @@ class Outbox(Source):
     def report(self, now: float = -math.inf) -> None:
         """Have the backlog keep what was written of late."""
         if self.places:
-            self._settle()
+            self.settle()
         if self._untold:
             assert self.backlog is not None
             written, self._untold = self._untold, []
@@ -379,11 +327,6 @@ class Outbox(Source):
         self._entries = kept or _NONE
         self.charged = self.events = 0
         return lost
-
-    def close(self) -> None:
-        """The socket is about to be closed: no set may write to its descriptor again."""
-        self.leave()
-        self.descriptor = -1
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""

@@ -1,0 +1,85 @@
+"""What one client was given, by itself and as a member of sets: its count, and its way out of them.
+
+Law: who leaves takes along, in order, what its sets have said and not written; what they have written is counted, and
+told to its backlog where that keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gatewayd.core.events import Event
+from gatewayd.core.insync import Place, Said, in_order, waiting
+from gatewayd.core.source import Source
+
+
+class Membership(Source):
+    """An outbox without its queue."""
+
+    __slots__ = ("_count", "_queued", "_untold", "descriptor", "places")
+
+    def __init__(self) -> None:
+        self._untold: list[Event] | None = None  # written and kept; None where not every event is
+        self._count = 0  # the newest sequence, but for what its sets have given since
+        self._queued = 0  # events in the queue that the backlog does not keep
+        self.descriptor = -1
+        """Of a plain socket, as long as that is open."""
+        self.places: tuple[Place, ...] = ()
+        """In the sets that its client is a member of."""
+
+    @property
+    def given(self) -> int:
+        """The newest sequence."""
+        count = self._count
+        for place in self.places:
+            count += place.within.given - place.since
+        return count
+
+    @given.setter
+    def given(self, sequence: int) -> None:
+        self.leave()
+        self._count = sequence
+
+    @property
+    def waiting(self) -> int:
+        """How many of the newest events are not written, and not in the backlog."""
+        count = self._queued
+        for place in self.places:
+            count += len(place.within.pending)
+        return count
+
+    def settle(self) -> None:
+        """Count by itself what its sets have written."""
+        if self._untold is not None:
+            self._untold += in_order(self.places)
+        for place in self.places:
+            written = place.within.written
+            self._count += written - place.since
+            place.since = written
+
+    def step_aside(self) -> None:
+        """An event is for its client alone: it leaves where that changes what it is in a set, or would overtake one."""
+        for place in self.places:
+            if place.within.strict or place.within.pending:
+                self.leave()
+                return
+
+    def leave(self) -> None:
+        """Its client is a member of no set any more: from here on it counts by itself."""
+        places = self.places
+        if places:
+            said = waiting(places)
+            self.settle()
+            self.places = ()
+            for place in places:
+                place.within.drop(place, places)
+            if said:
+                self.take_along(said, places[0])
+
+    def take_along(self, said: Sequence[Said], place: Place) -> None:
+        """Queue what was said to its client in sets, as in that place, and not written."""
+
+    def close(self) -> None:
+        """The socket is about to be closed: no set may write to its descriptor again."""
+        self.leave()
+        self.descriptor = -1
