@@ -117,12 +117,10 @@ class Hearing:
     ) -> Hearers:  # fmt: skip
         """Who hears an event, as `receivers`; in one go where that can be."""
         subscribers, wide = self.channels.get(channel, {}), self._wide.get(channel.partition(":")[0], {})
-        if not wide and len(subscribers) < self._in_sync:
+        if max(len(self.channels.get(found, ())) for found in (channel, *wide.values())) < self._in_sync:
             return Hearers([], self.receivers(channel, name, data, besides, protocol, mute))
         filters, mute, heard = self._asked(channel, name, data), self._mute(name).union(mute), Hearers()
-        crowds = [
-            (found, own) for own, found in wide.items() if found in self.channels and protocol in ("", own)
-        ]  # fmt: skip
+        crowds = [(found, own) for own, found in wide.items() if found in self.channels and protocol in ("", own)]
         twice = [
             session
             for found, own in crowds
