@@ -184,7 +184,40 @@ def test_an_event_costs_the_same_however_many_are_in_the_log() -> None:
     assert list(log.events) == events[3:]
 
 
-def test_what_an_outbox_has_is_not_in_a_log() -> None:
+def test_what_is_its_own_gives_way_first_and_then_the_log() -> None:
+    twin = Backlog(max_events=9, max_bytes=100)
+    away = session(Backlog(max_events=9, max_bytes=100))
+    log = AwayLog("log", max_events=9, max_bytes=100, durable=True, left=lambda absent: None)
+    small, large = Event("c", "E", 1, 0.0), Event("c", "E", "x" * 96, 0.0)
+    for backlog in (away.backlog, twin):
+        backlog.keep(small)
+    log.join(away)
+    for event, lost in ((small, (0, ())), (large, (1, ((away, {Drop.RESUME_BUFFER_FULL: 1}),)))):
+        count, own = log.append(event)
+        assert (count, tuple(own)) == lost
+        twin.keep(event)
+    assert (away.backlog.lost, away.backlog.gaps, away.backlog.entries()) == (twin.lost, twin.gaps, twin.entries())
+
+
+def test_who_leaves_of_several_that_joined_at_one_event() -> None:
+    log = AwayLog("log", max_events=2, max_bytes=1000, durable=True, left=lambda absent: None)
+    first, second, third = people = [session(Backlog(max_events=2, max_bytes=1000), name) for name in "abc"]
+    log.join(first)
+    log.append(Event("c", "E", 1, 0.0))
+    for late in (second, third):
+        log.join(late)
+    second.backlog.source.let_go()
+    assert [log.append(Event("c", "E", number, 0.0))[0] for number in (2, 3, 4)] == [0, 1, 2]
+    assert [person.backlog.lost for person in people] == [2, 0, 1]
+
+
+def test_a_session_without_client_and_log_has_nothing_elsewhere() -> None:
+    assert (NO_CLIENT.given, NO_CLIENT.waiting, NO_CLIENT.lost, NO_CLIENT.bytes, NO_CLIENT.entries(0)) == (
+        0, 0, 0, 0, []
+    )  # fmt: skip
+
+
+def test_what_is_its_own_is_not_in_the_log() -> None:
     backlog = Backlog(max_events=2, max_bytes=1000)
     away = session(backlog)
     log = AwayLog("log", max_events=2, max_bytes=1000, durable=True, left=lambda absent: None)

@@ -228,6 +228,18 @@ def test_sessions_with_other_bounds_are_in_another_log() -> None:
     assert len(talk.hub.away.logs[BOTS]) == 2
     assert numbers(ready_again(talk, "a")) == [2, 3]
     assert numbers(ready_again(other, "c")) == [1, 2, 3]
+    assert numbers(ready_again(other, "d")) == [1, 2, 3]
+    assert [len(log.members) for log in talk.hub.away.logs[BOTS].values()] == [1]
+
+
+def test_an_event_for_one_receiver_goes_to_no_log() -> None:
+    talk = book()
+    away(talk, *"abc")
+    post(talk, 1)
+    there = ready(talk, "d")
+    assert talk.hub.publish(talk.realm, BOTS, "E", 2, one=True) == Counts(1)
+    assert numbers(there) == [2]
+    assert logged(talk) == set("abc")
 
 
 def test_bounds_that_have_changed_make_no_common_log() -> None:

@@ -55,6 +55,30 @@ def test_what_a_log_is_given_is_one_row_and_changes_no_other() -> None:
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
 
 
+def test_two_logs_grow_at_once() -> None:
+    talk, disk = kept()
+    other = Playbook(utilbot.PROTOCOL, beside=talk, listener="other")
+    sessions = [*away(talk, *"ab"), *away(other, *"cd")]
+    for number in range(3):
+        talk.publish("service:bot", "E", number)
+    disk.write(talk.hub)
+    assert [len(event.logs) for event in events(disk)] == [2] * 3
+    assert len({row(disk, session).claims[0].log for session in sessions}) == 2
+    assert plain(snapshot(talk.hub)) == plain(disk.rows)
+
+
+def test_a_log_of_which_no_row_is_left_gives_nothing() -> None:
+    """Somebody has removed what was in it."""
+    talk, disk = kept()
+    away(talk, *"ab")
+    talk.publish("service:bot", "E", 1)
+    disk.write(talk.hub)
+    disk.rows = {place: value for place, value in disk.rows.items() if place[0] is not Table.EVENTS}
+    again, _ = next_run(disk)
+    assert next((s.backlog.given, s.backlog.lost) for s in again.hub.sessions.values())[1] == 0
+    assert numbers(ready_again(again, "a")) == []
+
+
 def test_the_next_run_counts_what_gave_way() -> None:
     talk, disk = kept(resume_events=3)
     (first, *_) = away(talk, *"ab")
