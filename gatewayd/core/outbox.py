@@ -16,11 +16,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, Said
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Client, Place, Said
 from gatewayd.core.membership import Membership
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
@@ -220,8 +221,18 @@ class Outbox(Membership):
             self._queued += 1
             frame = place.within.frame(made, self._count)
             self._append(frame, event, now, len(frame))
-        if self.charged > self.max_bytes or self.events > self.max_events:
-            self.pace.soon(place.client.overrun)
+        if self._over:
+            self.pace.soon(partial(self._judge, place.client))
+
+    @property
+    def _over(self) -> bool:
+        """Whether more waits than may."""
+        return self.charged > self.max_bytes or self.events > self.max_events
+
+    def _judge(self, client: Client) -> None:
+        """It was given more than may wait here; by now its socket has taken what it can."""
+        if self._over:
+            client.overrun()
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""

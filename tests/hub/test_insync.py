@@ -102,7 +102,7 @@ class Wire:
     def write_now(self) -> bool:
         self.dirty = False
         assert self.outbox is not None
-        while self.room and (data := self.outbox.batch()):
+        while self.descriptor >= 0 and self.room and (data := self.outbox.batch()):
             self.outbox.advance(self.take(data))
         return True
 
@@ -113,6 +113,7 @@ class Wire:
         assert self.outbox is not None
         self.outbox.close()
         self.tick.sockets.pop(self.descriptor, None)
+        self.descriptor = -1
 
 
 @define
@@ -302,7 +303,7 @@ def world(protocol: Protocol, in_sync: int) -> World:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-@given(steps=st.lists(WHAT, max_size=60))
+@given(steps=st.lists(WHAT, min_size=20, max_size=60))
 @settings(deadline=None)
 def test_in_one_go_or_alone_is_the_same(name: str, steps: list[tuple[Any, ...]]) -> None:
     together, alone = [world(PROTOCOLS[name], in_sync) for in_sync in (1, ALONE)]
@@ -320,7 +321,7 @@ def test_in_one_go_or_alone_is_the_same(name: str, steps: list[tuple[Any, ...]])
     assert not alone.tick.in_one_go
 
 
-@given(steps=st.lists(WHAT, max_size=60))
+@given(steps=st.lists(WHAT, min_size=20, max_size=60))
 @settings(deadline=None)
 def test_in_the_midst_of_a_tick_nothing_is_lost_or_said_twice(steps: list[tuple[Any, ...]]) -> None:
     there = world(sixth.PROTOCOL, 1)
