@@ -96,7 +96,11 @@ class Client:
         connection = self.connection
         if all(task.name == DEADLINE for task in tasks.child_tasks):  # it ends by itself: to be cancelled costs more
             connection.serve(self._alarm.stop, self._websocket.controls)
-        connection.end(verdict)
+            connection.end(verdict)
+            self._alarm.stop()
+        else:
+            connection.end(verdict)
+            tasks.cancel_scope.cancel()
 
     def on_fault(self) -> None:
         """Log a bug of ours, which ends this client alone."""

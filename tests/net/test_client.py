@@ -379,6 +379,18 @@ async def test_those_who_ask_for_a_sign_of_life_share_one_ping() -> None:
             served.hub.post("user:a", "STILL_HERE", {})
 
 
+async def test_a_verdict_that_stopped_nobody_keeps_no_client() -> None:
+    """The deadline's task ends with the reader, however the verdict came."""
+    async with serving(utilbot.PROTOCOL) as served:
+        stream = await raw_client(served)
+        (session,) = served.hub.sessions.values()
+        assert session.connection is not None
+        session.connection.judge(Disconnect(Cause.KICKED))
+        await stream.aclose()
+        await served.settled()
+        assert served.hub.totals.closed == {"kicked": 1}
+
+
 @pytest.mark.parametrize(
     "last", [masked(b"\x03\xe8", 8), b"\x82\xfe\xea\x60\0\0\0\0" + b"x" * 1000, masked(b"b", 2), b""]
 )
