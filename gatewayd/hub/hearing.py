@@ -26,7 +26,10 @@ class Hearers:
     sessions: list[Session] = field(factory=list)
 
     def __len__(self) -> int:
-        return len(self.sessions) + sum(len(found.members) for found in self.sets)
+        count = len(self.sessions)
+        for found in self.sets:
+            count += len(found.members)
+        return count
 
     def __iter__(self) -> Iterator[Session]:
         yield from self.sessions
@@ -108,8 +111,11 @@ class Hearing:
         """Who hears an event, but for sessions of `mute` protocols; a copy, since a receiver that is full is
         unsubscribed on the way.
         """
-        who = _Who({besides} if besides else (), self._mute(name).union(mute), protocol)
-        return _among(self.everybody(channel), who, self._asked(channel, name, data))
+        everybody = self.everybody(channel)
+        if not everybody:
+            return []
+        who = _Who({besides} if besides else (), self._mute(name, mute), protocol)
+        return _among(everybody, who, self._asked(channel, name, data))
 
     def hearers(
         self, channel: str, name: str, data: Any, besides: Session | None = None, protocol: str = "",
@@ -117,9 +123,11 @@ class Hearing:
     ) -> Hearers:  # fmt: skip
         """Who hears an event, as `receivers`; in one go where that can be."""
         subscribers, wide = self.channels.get(channel, {}), self._wide.get(channel.partition(":")[0], {})
-        if max(len(self.channels.get(found, ())) for found in (channel, *wide.values())) < self._in_sync:
+        if len(subscribers) < self._in_sync and all(
+            len(self.channels.get(found, ())) < self._in_sync for found in wide.values()
+        ):
             return Hearers([], self.receivers(channel, name, data, besides, protocol, mute))
-        filters, mute, heard = self._asked(channel, name, data), self._mute(name).union(mute), Hearers()
+        filters, mute, heard = self._asked(channel, name, data), self._mute(name, mute), Hearers()
         crowds = [(found, own) for own, found in wide.items() if found in self.channels and protocol in ("", own)]
         twice = [
             session
@@ -161,14 +169,18 @@ class Hearing:
                         session.connection.outbox.leave()  # it is known now with whom it hears the same
         heard.sessions += _among(subscribers, who, filters)
 
-    def _asked(self, channel: str, name: str, data: Any) -> dict[str, Passes]:
+    def _asked(self, channel: str, name: str, data: Any) -> Mapping[str, Passes]:
         """What tells who of a listener's sessions hears it, where not all of them do."""
+        if not self._filters:
+            return {}
         asked = {listener: hears(channel, name, data) for listener, hears in self._filters.items()}
         return {listener: passes for listener, passes in asked.items() if passes is not None}
 
-    def _mute(self, name: str) -> set[str]:
-        """Protocols without words for such an event, whoever has subscribed their sessions to it."""
-        return {protocol for protocol, says in self._says.items() if not says(name)}
+    def _mute(self, name: str, more: Collection[str] = ()) -> Collection[str]:
+        """Protocols without words for such an event, whoever has subscribed their sessions to it; and some more."""
+        if not self._says:
+            return more
+        return {protocol for protocol, says in self._says.items() if not says(name)}.union(more)
 
     def present(self, channel: str, name: str, protocol: str = "") -> list[tuple[int, Session]]:
         """Those who could be the one receiver of an event, each with how many events wait for its socket."""

@@ -60,4 +60,5 @@ class Tally:
 
     def counts(self, number: int) -> Counts:
         """The answer to the publisher; `number` is the event's."""
-        return Counts(self.delivered, self.buffered, sum(self.reasons.values()), self.reasons, number)
+        dropped = sum(self.reasons.values()) if self.reasons else 0
+        return Counts(self.delivered, self.buffered, dropped, self.reasons, number)
