@@ -28,7 +28,7 @@ from gatewayd.net import frames
 from gatewayd.net.transport import SocketTransport
 from gatewayd.net.websocket import WebSocket
 from gatewayd.net.writer import Writer
-from gatewayd.protocols import discord, utilbot
+from gatewayd.protocols import discord, oxyl, utilbot
 from tests.net.test_listener import GOOD, masked
 from tests.server import Served, client, hear, say, serving
 
@@ -302,6 +302,21 @@ async def test_a_bug_of_ours_ends_that_client_alone(caplog: pytest.LogCaptureFix
         await say(other, {"op": 1, "t": "identify", "d": {"type": "x", "key": "s3cret"}})
         assert (await hear(other))["t"] == "bot_connect_success"
         assert served.hub.totals.faults == 1
+        served.hub.totals.faults = 0
+
+
+async def test_a_bug_in_the_deadlines_task_ends_that_client_alone(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: object) -> object:
+        raise ZeroDivisionError
+
+    wire = attrs.evolve(oxyl.WIRE, encoders={**oxyl.WIRE.encoders, e.BeatRequest: fail})
+    async with serving(attrs.evolve(oxyl.PROTOCOL, wire=wire), interval=0.05) as served:
+        async with client(served) as bot:
+            await hear(bot)
+            with caplog.at_level(logging.CRITICAL):
+                assert (await closed(bot))[0] == 1011
+        assert served.hub.totals.faults == 1
+        assert served.hub.totals.closed == {"internal": 1}
         served.hub.totals.faults = 0
 
 

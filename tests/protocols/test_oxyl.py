@@ -290,6 +290,7 @@ def test_metadata_of_heartbeats() -> None:
     sharder, panel = ready(talk, "sharder"), ready(talk, "panel")
     sharder.say({"op": 1, "d": {"heapUsed": 1.5, "guilds": 7, "other": 1}})
     panel.say({"op": 1, "d": {"heapUsed": 2, "guilds": "not mine"}})
+    panel.say({"op": 1, "d": {"guilds": 3}})
     assert {key: sharder.session.metadata[key] for key in ("heapUsed", "guilds")} == {"heapUsed": 1.5, "guilds": 7}
     assert "guilds" not in panel.session.metadata
 
