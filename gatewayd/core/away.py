@@ -28,14 +28,17 @@ class AwayLog:
     """
 
     __slots__ = (
-        "_full_at", "_full_bytes", "_joined", "_left", "_old", "_own", "bytes", "durable", "events", "floor", "head",
-        "max_bytes", "max_events", "members", "name", "total",
+        "_full_at", "_full_bytes", "_joined", "_left", "_old", "_own", "audience", "bytes", "durable", "events",
+        "floor", "head", "max_bytes", "max_events", "members", "name", "total",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, *, max_events: int, max_bytes: int, durable: bool, left: Callable[[Absent], None]
-    ) -> None:
+        self, name: str, *, max_events: int, max_bytes: int, durable: bool, left: Callable[[Absent], None],
+        audience: object = None,
+    ) -> None:  # fmt: skip
         self.name = name
+        self.audience = audience
+        """Of all its sessions."""
         self.max_events = max_events
         self.max_bytes = max_bytes
         self.durable = durable

@@ -9,7 +9,7 @@ have their sessions come and go with each event.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import filterfalse
 
@@ -22,6 +22,7 @@ from gatewayd.core.observer import Observer
 from gatewayd.core.session import Session
 from gatewayd.core.source import NO_CLIENT
 from gatewayd.hub.journaling import Journaling
+from gatewayd.hub.realm import Realm
 from gatewayd.hub.totals import Tally
 
 FEW = 4
@@ -34,18 +35,25 @@ Kind = tuple[str, Hashable]
 class Away:
     """The logs of a node; `followed` are sessions of which somebody waits to hear how far they get."""
 
+    _realms: Mapping[str, Realm]
     _journaling: Journaling
     _observers: Observer
     _followed: Collection[Session]
     logs: dict[str, dict[Kind, AwayLog]] = field(factory=dict, init=False)
     """By channel."""
 
-    def split(self, receivers: Collection[Session], event: Event) -> tuple[list[AwayLog], Collection[Session]]:
-        """The logs that an event goes to, and who of its receivers is in none of these."""
-        whole: list[AwayLog] = []
+    def split(
+        self, receivers: Collection[Session], event: Event, logs: Sequence[AwayLog]
+    ) -> tuple[list[AwayLog], Collection[Session]]:
+        """The logs that an event goes to, and who of its receivers is in none of these. All of some `logs` hear it."""
         if event.one:
-            return whole, receivers
+            return [], receivers
+        whole = [log for log in logs if event.size <= log.max_bytes]
+        if len(whole) < len(logs):
+            receivers = [*receivers, *(session for log in logs if log not in whole for session in log.members)]
         for log in self.logs.get(event.channel, {}).values():
+            if log in logs:
+                continue
             rest = list(filterfalse(log.members.__contains__, receivers))
             if len(receivers) - len(rest) == len(log.members) and event.size <= log.max_bytes:
                 whole.append(log)
@@ -63,6 +71,7 @@ class Away:
                 rest.append(session)
                 continue
             log.join(session)
+            self._realms[session.realm].hearing.went(session, event.channel)
             self._journaling.changed(session)
         return rest
 
@@ -84,9 +93,10 @@ class Away:
         if log is None:
             log = AwayLog(
                 secrets.token_hex(8), max_events=backlog.max_events, max_bytes=backlog.max_bytes,
-                durable=session.durable, left=partial(self._left, channel, kind),
+                durable=session.durable, left=partial(self._left, channel, kind), audience=session.audience,
             )  # fmt: skip
             self.logs.setdefault(channel, {})[kind] = log
+            self._realms[session.realm].hearing.logs.setdefault(channel, []).append(log)
             whole.append(log)
         fits = (log.max_events, log.max_bytes, log.durable) == (backlog.max_events, backlog.max_bytes, session.durable)
         return log if fits and log in whole else None
@@ -104,8 +114,13 @@ class Away:
     def _left(self, channel: str, kind: Kind, absent: Absent) -> None:
         """A session leaves its log, which ends with the last one."""
         self._journaling.left(absent)
+        hearing = self._realms[absent.session.realm].hearing
+        hearing.came(absent.session, channel)
         if len(absent.log.members) == 1:
-            logs = self.logs[channel]
+            logs, there = self.logs[channel], hearing.logs[channel]
             del logs[kind]
             if not logs:
                 del self.logs[channel]
+            there.remove(absent.log)
+            if not there:
+                del hearing.logs[channel]

@@ -69,8 +69,8 @@ class Delivery:
                 heard = len(receivers)
                 if receivers.sets:
                     self._give_in_one_go(receivers.sets, event, tally)
-                if receivers.sessions:
-                    self.give(receivers.sessions, event, tally)
+                if receivers.sessions or receivers.logs:
+                    self.give(receivers.sessions, event, tally, receivers.logs)
         totals.unheard += not heard and not events[0].one
         totals.delivered += tally.delivered
         totals.buffered += tally.buffered
@@ -87,12 +87,12 @@ class Delivery:
                 if size > limit:
                     raise EventTooBig(size, limit, session.listener)
 
-    def give(self, receivers: Collection[Session], event: Event, tally: Tally) -> None:
-        """Give an event to all of these."""
-        followed = event in self._progress.events
+    def give(self, receivers: Collection[Session], event: Event, tally: Tally, whole: Sequence[AwayLog] = ()) -> None:
+        """Give an event to all of these, and to those in whole logs."""
+        followed = event in self._progress.events  # who is, is told of one by one
         logs: list[AwayLog] = []
-        if event.channel in self._away.logs and not followed:
-            logs, receivers = self._away.split(receivers, event)
+        if whole or (event.channel in self._away.logs and not followed):
+            logs, receivers = self._away.split(receivers, event, whole)
         missing = []
         now = self._clock()
         for session in receivers:

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
+from gatewayd.core.away import AwayLog
 from gatewayd.core.behaviour import Behaviour
 from gatewayd.core.insync import InSync
 from gatewayd.core.session import Session
@@ -20,15 +21,20 @@ Passes = Callable[[Session], bool]
 
 @define(eq=False)
 class Hearers:
-    """Who hears one event: `sets` are said it in one go, `sessions` each for itself; nobody is in both."""
+    """Who hears one event: `sets` are said it in one go, in `logs` it waits for those that are away together, and
+    `sessions` are given it each for itself; nobody is in two of these.
+    """
 
     sets: list[InSync] = field(factory=list)
     sessions: list[Session] = field(factory=list)
+    logs: list[AwayLog] = field(factory=list)
 
     def __len__(self) -> int:
         count = len(self.sessions)
         for found in self.sets:
             count += len(found.members)
+        for log in self.logs:
+            count += len(log.members)
         return count
 
     def __iter__(self) -> Iterator[Session]:
@@ -36,10 +42,13 @@ class Hearers:
         for found in self.sets:
             for place in found.members:
                 yield place.client.session
+        for log in self.logs:
+            yield from log.members
 
     def __iadd__(self, other: Hearers) -> Hearers:
         self.sets += other.sets
         self.sessions += other.sessions
+        self.logs += other.logs
         return self
 
 
@@ -50,6 +59,8 @@ class Hearing:
     _in_sync: int
     channels: dict[str, dict[Session, None]] = field(factory=dict, init=False)
     _sets: dict[str, Sets] = field(factory=dict, init=False)  # of a channel, from the first event to so many on
+    logs: dict[str, list[AwayLog]] = field(factory=dict, init=False)
+    """Of those that are away and hear a channel alike; they do not stand aside there."""
     _says: dict[str, Callable[[str], bool]] = field(factory=dict, init=False)  # by protocol
     _filters: dict[str, Callable[[str, str, Any], Passes | None]] = field(factory=dict, init=False)  # by listener
     _wide: dict[str, dict[str, str]] = field(factory=dict, init=False)  # by kind of channel and protocol
@@ -83,6 +94,16 @@ class Hearing:
             if not subscribers:
                 del self.channels[channel]
                 self._sets.pop(channel, None)
+
+    def went(self, session: Session, channel: str) -> None:
+        """It is in an away log of the channel from here on."""
+        if channel in self._sets:
+            self._sets[channel].aside.pop(session, None)
+
+    def came(self, session: Session, channel: str) -> None:
+        """It is in none any more."""
+        if channel in self._sets and channel in session.channels:
+            self._sets[channel].take(session)
 
     def subscribers(self, channel: str) -> list[Session]:
         """The sessions that hear a channel, detached ones included, oldest subscription first."""
@@ -151,6 +172,9 @@ class Hearing:
             sets = self._sets.get(channel)
             if sets is None:
                 sets = self._sets[channel] = Sets(dict.fromkeys(subscribers), self._in_sync)
+                for log in self.logs.get(channel, ()):
+                    for session in log.members:
+                        self.went(session, channel)
             gathered = sets.gather(who.alone)
             subscribers = sets.aside.copy()
             for found in gathered:
@@ -167,7 +191,22 @@ class Hearing:
                 for session in members:
                     if session.audience is not found.audience and session.connection is not None:
                         session.connection.outbox.leave()  # it is known now with whom it hears the same
+            self._add_logs(heard, channel, who, filters)
         heard.sessions += _among(subscribers, who, filters)
+
+    def _add_logs(self, heard: Hearers, channel: str, who: _Who, filters: Mapping[str, Passes]) -> None:
+        """Add those who are away together; each for itself, where not all of them hear it."""
+        for log in self.logs.get(channel, ()):
+            first = next(iter(log.members))
+            passes = filters.get(first.listener)
+            if (passes is not None and log.audience is None) or any(one in log.members for one in who.alone):
+                heard.sessions += _among(log.members, who, filters)
+            elif (
+                first.protocol not in who.mute
+                and who.protocol in ("", first.protocol)
+                and (passes is None or passes(first))
+            ):
+                heard.logs.append(log)
 
     def _asked(self, channel: str, name: str, data: Any) -> Mapping[str, Passes]:
         """What tells who of a listener's sessions hears it, where not all of them do."""

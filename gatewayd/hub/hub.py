@@ -62,7 +62,7 @@ class Hub:
             clock, self.realms, self.timers, limit, self._journaled,
             lambda session: self.end(session, Disconnect(Cause.EXPIRED)),
         )  # fmt: skip
-        self.away = Away(self.journaling, self.observers, self.progress.sessions)
+        self.away = Away(self.realms.by_name, self.journaling, self.observers, self.progress.sessions)
         self.delivery = Delivery(
             clock, self.realms, self.registry, self.progress, self.observers, self.totals, self.away, self._leave
         )

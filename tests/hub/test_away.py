@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gatewayd.admin import views
+from gatewayd.config.limits import HubLimits
 from gatewayd.core.away import Absent
 from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Counts
@@ -46,10 +50,14 @@ def view(session: Session) -> dict[str, Any]:
 class Machine(RuleBasedStateMachine):
     """Two hubs; in the second, somebody waits for each event, and so each session gets it by itself."""
 
-    @initialize(events=st.sampled_from([1, 3, 8, 1000]), size=st.sampled_from([60, 150, 100_000]))
-    def start(self, events: int, size: int) -> None:
+    @initialize(
+        events=st.sampled_from([1, 3, 8, 1000]), size=st.sampled_from([60, 150, 100_000]),
+        in_sync=st.sampled_from([1, 2, 3, 1000]),
+    )  # fmt: skip
+    def start(self, events: int, size: int, in_sync: int) -> None:
         self.number = 0
-        self.talks = [book(resume_events=events, resume_bytes=size) for _ in range(2)]
+        limits = HubLimits(in_sync=in_sync)
+        self.talks = [book(resume_events=events, resume_bytes=size, limits=limits) for _ in range(2)]
         self.people: list[dict[str, Person]] = [{}, {}]
 
     @rule(name=st.sampled_from("abcd"), reads=st.booleans())
@@ -158,6 +166,74 @@ def test_who_is_away_and_hears_the_same_is_in_one_log() -> None:
     assert post(talk, 3) == Counts(2, 2)
     assert [numbers(ready_again(talk, name)) for name in "ac"] == [[1, 2, 3]] * 2
     assert talk.hub.away.logs == {}
+
+
+class Choosy(utilbot.Utilbot):
+    """Some of its sessions hear an event of which the name says so; they may be in audiences."""
+
+    def hears(self, channel: str, name: str, data: Any) -> Callable[[Session], bool] | None:
+        if name == "all":
+            return None
+        return lambda session: str(session.audience or session.key) in name
+
+
+@pytest.mark.parametrize("audiences", [True, False])
+@pytest.mark.parametrize("in_sync", [1, 1000])
+def test_what_a_protocol_filters_is_for_those_that_hear_it(audiences: bool, in_sync: int) -> None:
+    talk = Playbook(evolve(utilbot.PROTOCOL, behaviour=Choosy), limits=HubLimits(in_sync=in_sync))
+    for session in away(talk, *"abcd"):
+        session.audience = "xy"["ab".count(str(session.key))] if audiences else None
+    names = ["all", "x", "y", "all", "xy", "", "b", "all"]
+    told = [talk.hub.post(BOTS, name, number).buffered for number, name in enumerate(names)]
+    assert told == ([4, 2, 2, 4, 4, 0, 0, 4] if audiences else [4, 0, 0, 4, 0, 0, 1, 4])
+    assert len(talk.hub.away.logs.get(BOTS, {})) == (2 if audiences else 1)
+    heard = [[event.name for _, event in s.backlog.entries()] for s in talk.hub.sessions.values()]
+    if audiences:
+        first, second = ["all", "y", "all", "xy", "all"], ["all", "x", "all", "xy", "all"]
+        assert heard == [first, first, second, second]
+    else:
+        assert heard == [["all"] * 3, ["all", "all", "b", "all"], ["all"] * 3, ["all"] * 3]
+
+
+def test_a_protocol_without_words_for_an_event_leaves_its_logs_as_they_are() -> None:
+    talk = book(limits=HubLimits(in_sync=1))
+    away(talk, *"abc")
+    post(talk, 1)
+    hearing = talk.realm.hearing
+    assert len(hearing.hearers(BOTS, "E", 1)) == 3
+    for others in (
+        hearing.hearers(BOTS, "E", 1, mute=("utilbot",)),
+        hearing.hearers(BOTS, "E", 1, protocol="oxyl"),
+    ):
+        assert (len(others), others.logs, others.sessions) == (0, [], [])
+    assert logged(talk) == set("abc")
+
+
+def test_many_that_are_away_stand_not_aside() -> None:
+    """Nothing is done for each of them."""
+    talk = book(limits=HubLimits(in_sync=2))
+    there, *_ = (ready(talk, "d"), away(talk, *"abc"))
+    post(talk, 1)
+    hearers = talk.realm.hearing.hearers(BOTS, "E", 2)
+    assert ([s.key for s in hearers.sessions], len(hearers.logs), len(hearers)) == (["d"], 1, 4)
+    assert set(hearers) == set(talk.hub.sessions.values())
+    numbers(ready_again(talk, "a"))
+    hearers = talk.realm.hearing.hearers(BOTS, "E", 3)
+    assert len(hearers) == 4
+    assert [len(log.members) for log in hearers.logs] == [2]
+    there.leave()
+    for name in "bc":
+        ready_again(talk, name)
+    assert talk.realm.hearing.logs == {}
+    assert len(talk.realm.hearing.hearers(BOTS, "E", 4)) == 4
+
+
+def test_an_event_too_big_for_a_log_is_for_each_alone() -> None:
+    talk = book(limits=HubLimits(in_sync=1), resume_bytes=100)
+    away(talk, *"abc")
+    post(talk, 1)
+    assert post(talk, "x" * 200) == Counts(0, 0, 3, {"too_big": 3})
+    assert logged(talk) == set()
 
 
 def test_one_session_alone_needs_no_log() -> None:
