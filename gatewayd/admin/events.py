@@ -23,7 +23,7 @@ _FIELDS = {"channel": TEXT, "event": TEXT, "data": ANYTHING, "id": TEXT, "realm"
 _LIST = re.compile(rb"\s*+\[")
 
 
-class Said(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Publication(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One event, as a publisher says it."""
 
     channel: str
@@ -35,10 +35,10 @@ class Said(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A session that does not get it."""
 
 
-_decode = msgspec.json.Decoder(Said).decode
+_decode = msgspec.json.Decoder(Publication).decode
 
 
-def event_of(given: bytes | msgspec.Raw, nested: int) -> Said:
+def event_of(given: bytes | msgspec.Raw, nested: int) -> Publication:
     """One event; its data may have `nested` arrays and objects. Raises `ApiError`."""
     text = bytes(given)
     if len(text) <= 2 * nested and not too_deep(text):
@@ -46,7 +46,7 @@ def event_of(given: bytes | msgspec.Raw, nested: int) -> Said:
             return _decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             pass  # it is said below
-    return msgspec.convert(fields(parse(text, nested), _FIELDS, ("channel", "event")), Said)
+    return msgspec.convert(fields(parse(text, nested), _FIELDS, ("channel", "event")), Publication)
 
 
 def items_of(request: Request, body: bytes, most: int) -> Iterator[bytes | msgspec.Raw] | None:

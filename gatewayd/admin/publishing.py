@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatewayd.admin import views
-from gatewayd.admin.events import ANYTHING, TEXT, Said, event_of, items_of
+from gatewayd.admin.events import ANYTHING, TEXT, Publication, event_of, items_of
 from gatewayd.admin.http import ApiError, answered, body_of, fields, json_of
 from gatewayd.admin.node import NodeView, answer_durably, marked_durable, wait_until_durable
 from gatewayd.admin.reach import Reach, several
@@ -134,13 +134,13 @@ class Publishing:
                 await time_slice.give_way()
                 hold()
 
-    def _publish(self, said: Said, answers: Answers) -> dict[str, Any]:
-        channel, name, watch, reach = said.channel, said.event, answers.watch, answers.reach
+    def _publish(self, item: Publication, answers: Answers) -> dict[str, Any]:
+        channel, name, watch, reach = item.channel, item.event, answers.watch, answers.reach
         for text in (channel, name):
             if not text or len(text) > LONGEST_NAME or not text.isprintable():
                 raise ApiError(400, "bad_request", f"a name has 1 to {LONGEST_NAME} printable characters")
-        key = None if said.id is UNSET else said.id
-        realm = None if said.realm is UNSET else said.realm
+        key = None if item.id is UNSET else item.id
+        realm = None if item.realm is UNSET else item.realm
         longest = self.limits.publish_id_bytes
         if key is not None and len(key.encode()) > longest:
             raise ApiError(400, "bad_request", f"an id has at most {longest} bytes")
@@ -153,9 +153,9 @@ class Publishing:
                 return _known(known, watch)
         if watch is not None and self.hub.progress.full(reach.limit):
             raise too_many()
-        besides = reach.find(said.besides) if said.besides else None
+        besides = reach.find(item.besides) if item.besides else None
         try:
-            posted = self.hub.post(channel, name, said.data, realms=realms, besides=besides, watch=watch)
+            posted = self.hub.post(channel, name, item.data, realms=realms, besides=besides, watch=watch)
         except SeveralRealms as exc:
             raise several(exc) from None
         except EventTooBig as exc:

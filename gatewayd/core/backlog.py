@@ -8,7 +8,7 @@ Law 2: what is kept is a policy. Everything behind `written` is kept until a soc
 longer. Nothing up to `floor` is kept.
 Law 3: bounds make the oldest give way, and never end a living client. What is lost is counted by reason until its
 session's client has been told.
-Law 4: while a client reads, an event that need not be kept costs `given += 1` and nothing else.
+Law 4: while a client reads, its source counts what it is given, and a backlog that keeps nothing is not touched.
 """
 
 from __future__ import annotations

@@ -22,13 +22,13 @@ from gatewayd.core.retention import Policy
 from gatewayd.core.wire import Wire
 
 FLUSH_BYTES = 65536
-"""How much waits for the end of a tick at the most: what is more is written before."""
+"""The most that waits for the end of a tick: what would be more is written at once."""
 UNTOLD = 64
-"""How many written events the members' backlogs are not told of at the most, each of at most `UNTOLD_BYTES`: so many
-may be kept beyond the resume bounds."""
+"""The most written events that backlogs are not told of yet, each of at most `UNTOLD_BYTES`: so many may be kept beyond
+the resume bounds."""
 UNTOLD_BYTES = 2048
 
-Said = tuple[int, bytes, Event, float]
+Unwritten = tuple[int, bytes, Event, float]
 """Number of an event, what is the same for all members of its frame, the event, and when it was said."""
 _number = attrgetter("number")
 
@@ -81,8 +81,8 @@ class Place:
 
 
 class InSync:
-    """Members who hear the same in the same variant. `aside` are the sessions who hear it too, and are no members;
-    `audience` is by what all members are told apart from others, where their protocol does that.
+    """Members who hear the same in the same variant. `aside` are the sessions that hear it too, and are no members;
+    `audience` is that of every member.
     """
 
     __slots__ = (
@@ -105,8 +105,8 @@ class InSync:
         self._overlaps: dict[InSync, int] = {}
         self.given = 0
         """Events that all members were given."""
-        self.pending: list[Said] = []
-        """Said, and not written: the newest of `given`."""
+        self.pending: list[Unwritten] = []
+        """The newest of `given`."""
         self.pending_bytes = 0
         self._listed = False
         self._said_in = -1  # the tick in which it has last written
@@ -275,7 +275,7 @@ def in_order(places: Sequence[Place]) -> list[Event]:
     return events
 
 
-def waiting(places: Sequence[Place]) -> list[Said]:
+def waiting(places: Sequence[Place]) -> list[Unwritten]:
     """What is said to a member of these, and not written, in order."""
     said = [item for place in places for item in place.within.pending]
     if len(places) > 1:

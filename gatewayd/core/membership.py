@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gatewayd.core.events import Event
-from gatewayd.core.insync import Place, Said, in_order, waiting
+from gatewayd.core.insync import Place, Unwritten, in_order, waiting
 from gatewayd.core.source import Source
 
 
 class Membership(Source):
-    """An outbox without its queue."""
+    """What an outbox counts, and in which sets; the queue is `Outbox`'s."""
 
     __slots__ = ("_count", "_queued", "_untold", "descriptor", "places")
 
@@ -76,7 +76,7 @@ class Membership(Source):
             if said:
                 self.take_along(said, places[0])
 
-    def take_along(self, said: Sequence[Said], place: Place) -> None:
+    def take_along(self, said: Sequence[Unwritten], place: Place) -> None:
         """Queue what was said to its client in sets, as in that place, and not written."""
 
     def close(self) -> None:

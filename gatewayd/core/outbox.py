@@ -21,7 +21,7 @@ from itertools import islice
 
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Client, Place, Said
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Client, Place, Unwritten
 from gatewayd.core.membership import Membership
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
@@ -214,7 +214,7 @@ class Outbox(Membership):
         entries.append((data, what, now, charge))
         self.wake()  # which may write at once
 
-    def take_along(self, said: Sequence[Said], place: Place) -> None:
+    def take_along(self, said: Sequence[Unwritten], place: Place) -> None:
         """Queue what was said to its client in sets, as in that place, and not written: bounded from here on."""
         for _, made, event, now in said:
             self._count += 1

@@ -28,8 +28,8 @@ class Flushable(Protocol):
 
 
 class Pace:
-    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held. By this one
-    nothing leaves.
+    """Tells when a frame may leave at once: the first one of a client's in a tick, unless all is held. In this class
+    itself everything is held.
     """
 
     number = 0

@@ -84,13 +84,13 @@ Cursor = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
-    """What was in an away log behind a position is a session's, from behind a sequence on."""
+    """A part of an away log that a session keeps: behind `position` there, behind `sequence` in its backlog."""
 
     log: str
     position: Cursor
     sequence: Cursor
     count: Cursor | None = None
-    """So many; None is all that is there, since it is in there still. What gave way there is lost to it then."""
+    """Of its events; None while the session is in the log: all that is there, and what has given way is lost."""
 
     @property
     def last(self) -> float:

@@ -6,9 +6,8 @@ from gatewayd.core.entries import Entry
 
 
 class Source:
-    """An outbox or an away log, as a backlog sees it: what its session is given is counted there, and may wait there
-    alone. A publish would touch one object more for each of its receivers. This one is that of a session that has
-    neither.
+    """An outbox or an away log, as a backlog sees it: it counts what the session is given, and may hold events that the
+    backlog has not got, so that a publish need not touch the backlog. A session that has neither has `NO_CLIENT`.
     """
 
     __slots__ = ()

@@ -12,11 +12,8 @@ from collections.abc import Callable
 import trio
 from trio.lowlevel import checkpoint, notify_closing, wait_readable, wait_writable
 
+from gatewayd.core.outbox import nobody
 from gatewayd.net.epoll import RECEIVE_BYTES, Epoll, Reader, SocketReader
-
-
-def nobody() -> None:
-    """Nobody is to be told."""
 
 
 class SocketTransport(trio.abc.Stream):

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from gatewayd.admin.events import Said, event_of
+from gatewayd.admin.events import Publication, event_of
 from gatewayd.admin.http import ApiError, fields, parse
 from gatewayd.core.depth import MAX_DEPTH
 
@@ -28,9 +28,9 @@ def checked(text: bytes) -> dict[str, Any]:
     return value
 
 
-def seen(said: Said) -> dict[str, Any]:
-    found = {"channel": said.channel, "event": said.event, "data": said.data, "id": said.id, "realm": said.realm}
-    return {name: value for name, value in {**found, "except": said.besides}.items() if value is not UNSET}
+def seen(item: Publication) -> dict[str, Any]:
+    found = {"channel": item.channel, "event": item.event, "data": item.data, "id": item.id, "realm": item.realm}
+    return {name: value for name, value in {**found, "except": item.besides}.items() if value is not UNSET}
 
 
 def deep(levels: int) -> bytes:
