@@ -176,7 +176,7 @@ class Outbox(Membership):
             or pace.held
             or self.finished
             or (len(data) > self.max_bytes and not free)
-            or (self.places and any(place.within.pending for place in self.places))
+            or (self.places and self.overtakes())
         ):
             return False
         self._sent_in = pace.number
