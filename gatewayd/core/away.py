@@ -66,7 +66,7 @@ class AwayLog:
         else:
             self._joined[self.head] = self._joined.get(self.head, 0) + 1
         session.backlog.share(absent)
-        if session.backlog.alone[0]:
+        if session.backlog.own_size[0]:
             self._own[absent] = None
             self._expect(absent)
 
@@ -116,7 +116,7 @@ class AwayLog:
             losses = absent.session.backlog.trim()
             if losses:
                 found.append((absent.session, losses))
-            if absent.session.backlog.alone[0]:
+            if absent.session.backlog.own_size[0]:
                 self._expect(absent)
             else:
                 del self._own[absent]
@@ -124,7 +124,7 @@ class AwayLog:
 
     def _expect(self, absent: Absent) -> None:
         """From which event on it will have too many."""
-        count, size = absent.session.backlog.alone
+        count, size = absent.session.backlog.own_size
         self._full_at = min(self._full_at, absent.position + self.max_events - count)
         self._full_bytes = min(self._full_bytes, absent.before + self.max_bytes - size)
 

@@ -100,7 +100,7 @@ class Backlog:
                 self._ahead = Entries()
             self._ahead.extend(self._given - len(events) + 1, events)
 
-    def settled(self, channel: str, few: int) -> bool:
+    def all_by(self, channel: str, few: int) -> bool:
         """Whether all that is kept, or the newest few of it, came by one channel."""
         events = self._ahead.events
         if not events:
@@ -133,7 +133,7 @@ class Backlog:
             untold[Drop.RESUME_BUFFER_FULL.value] = untold.get(Drop.RESUME_BUFFER_FULL.value, 0) + lost
         return untold
 
-    def apart(self) -> tuple[int, int, dict[str, int]]:
+    def own_cursors(self) -> tuple[int, int, dict[str, int]]:
         """`written`, `lost` and `gaps` without what an away log counts: they do not change as that goes on."""
         return self._given if self.source.lost else self.written, self._lost, dict(self._untold or {})
 
@@ -170,7 +170,7 @@ class Backlog:
         return self._behind.after(after) + self._ahead.after(after)
 
     @property
-    def alone(self) -> tuple[int, int]:
+    def own_size(self) -> tuple[int, int]:
         """How many of the events that are kept are in no away log, and their size."""
         return len(self._behind) + len(self._ahead), self._behind.bytes + self._ahead.bytes
 

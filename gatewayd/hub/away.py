@@ -1,4 +1,4 @@
-"""Who of those without a client is given the same as others, and so is in an away log with them.
+"""Which sessions without a client share an away log, since they are given the same, and which events go there.
 
 Law 1: a log is of one channel, one listener and one audience. An event goes to it where all its sessions are to be
 given that; else each of them is given it alone, and leaves by that.
@@ -45,7 +45,9 @@ class Away:
     def split(
         self, receivers: Collection[Session], event: Event, logs: Sequence[AwayLog]
     ) -> tuple[list[AwayLog], Collection[Session]]:
-        """The logs that an event goes to, and who of its receivers is in none of these. All of some `logs` hear it."""
+        """The logs that an event goes to, and the receivers that are in none of these. Everybody in `logs` hears it,
+        and is not among `receivers`.
+        """
         if event.one:
             return [], receivers
         whole = [log for log in logs if event.size <= log.max_bytes]
@@ -71,7 +73,7 @@ class Away:
                 rest.append(session)
                 continue
             log.join(session)
-            self._realms[session.realm].hearing.went(session, event.channel)
+            self._realms[session.realm].hearing.joined_log(session, event.channel)
             self._journaling.changed(session)
         return rest
 
@@ -85,7 +87,7 @@ class Away:
             or channel not in session.channels
             or session in self._followed
             or backlog.refuses(event) is not None
-            or not backlog.settled(channel, FEW)
+            or not backlog.all_by(channel, FEW)
         ):
             return None
         kind = session.listener, session.audience
@@ -115,7 +117,7 @@ class Away:
         """A session leaves its log, which ends with the last one."""
         self._journaling.left(absent)
         hearing = self._realms[absent.session.realm].hearing
-        hearing.came(absent.session, channel)
+        hearing.left_log(absent.session, channel)
         if len(absent.log.members) == 1:
             logs, there = self.logs[channel], hearing.logs[channel]
             del logs[kind]

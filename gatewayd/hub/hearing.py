@@ -21,8 +21,8 @@ Passes = Callable[[Session], bool]
 
 @define(eq=False)
 class Hearers:
-    """Who hears one event: `sets` are said it in one go, in `logs` it waits for those that are away together, and
-    `sessions` are given it each for itself; nobody is in two of these.
+    """Who hears one event: members of `sets` are written to in one go, for those in away `logs` it is kept once, and
+    `sessions` are given it one by one; nobody is in two of these.
     """
 
     sets: list[InSync] = field(factory=list)
@@ -60,7 +60,7 @@ class Hearing:
     channels: dict[str, dict[Session, None]] = field(factory=dict, init=False)
     _sets: dict[str, Sets] = field(factory=dict, init=False)  # of a channel, from the first event to so many on
     logs: dict[str, list[AwayLog]] = field(factory=dict, init=False)
-    """Of those that are away and hear a channel alike; they do not stand aside there."""
+    """By channel; whoever is in one of these does not stand aside there."""
     _says: dict[str, Callable[[str], bool]] = field(factory=dict, init=False)  # by protocol
     _filters: dict[str, Callable[[str, str, Any], Passes | None]] = field(factory=dict, init=False)  # by listener
     _wide: dict[str, dict[str, str]] = field(factory=dict, init=False)  # by kind of channel and protocol
@@ -95,13 +95,13 @@ class Hearing:
                 del self.channels[channel]
                 self._sets.pop(channel, None)
 
-    def went(self, session: Session, channel: str) -> None:
-        """It is in an away log of the channel from here on."""
+    def joined_log(self, session: Session, channel: str) -> None:
+        """An away log of the channel gives it its events from here on."""
         if channel in self._sets:
             self._sets[channel].aside.pop(session, None)
 
-    def came(self, session: Session, channel: str) -> None:
-        """It is in none any more."""
+    def left_log(self, session: Session, channel: str) -> None:
+        """It is given them by itself again."""
         if channel in self._sets and channel in session.channels:
             self._sets[channel].take(session)
 
@@ -174,7 +174,7 @@ class Hearing:
                 sets = self._sets[channel] = Sets(dict.fromkeys(subscribers), self._in_sync)
                 for log in self.logs.get(channel, ()):
                     for session in log.members:
-                        self.went(session, channel)
+                        self.joined_log(session, channel)
             gathered = sets.gather(who.alone)
             subscribers = sets.aside.copy()
             for found in gathered:
@@ -195,7 +195,7 @@ class Hearing:
         heard.sessions += _among(subscribers, who, filters)
 
     def _add_logs(self, heard: Hearers, channel: str, who: _Who, filters: Mapping[str, Passes]) -> None:
-        """Add those who are away together; each for itself, where not all of them hear it."""
+        """Add away logs; where not all in a log hear the event, those that do are added one by one."""
         for log in self.logs.get(channel, ()):
             first = next(iter(log.members))
             passes = filters.get(first.listener)

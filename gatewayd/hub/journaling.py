@@ -326,7 +326,7 @@ class Journaling(Observer):
     def _row(self, session: Session) -> bytes:
         behaviour = self._behaviours.get(session.listener)
         detached, grant, backlog = session.detached_at, session.grant, session.backlog
-        written, lost, gaps = backlog.apart()
+        written, lost, gaps = backlog.own_cursors()
         return encode(
             SessionRecord(
                 listener=session.listener,

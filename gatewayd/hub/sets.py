@@ -1,6 +1,6 @@
 """Who of a channel's subscribers is written to in one go: sets of those who keep up, and those who stand aside.
 
-Law 1: every subscriber is a member of one set, or aside.
+Law 1: every subscriber is a member of one set, or in an away log of the channel, or aside.
 Law 2: whoever keeps up again joins with the next event, before that is said.
 Law 3: a set is begun by a few at once and goes with its last member: clients cannot make many of them.
 """

@@ -3,8 +3,8 @@
 Law 1: pure bytes in, a `Head` or a `BadHead` out; no input can raise anything else.
 Law 2: the result does not depend on how the bytes were cut: the first byte that no valid request can have decides,
 whatever follows it. It takes time linear in the number of bytes.
-Law 3: a plain upgrade request that came in one piece is read in one go. Anything else about it that is unusual, or
-wrong, is left to the reader that goes line by line: only that one refuses.
+Law 3: a sound upgrade request that comes in one piece is read in one go, if nothing about it is unusual. Everything
+else is read line by line, and only there a request is refused.
 
 Sources: RFC 9112 (HTTP/1.1 messages), RFC 9110 (fields), RFC 6455 §4.2.1 (the upgrade).
 """
