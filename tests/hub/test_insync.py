@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gatewayd.config.limits import HubLimits
@@ -26,6 +26,7 @@ from gatewayd.protocols import discord
 from tests import ledger, sixth
 from tests.playbook import ADDRESS, STATIC, Playbook, frames, run
 from tests.protocols.test_discord import AUTH, TOKEN
+from tests.weighted import weighted
 
 CLIENTS = 5
 CHANNELS = ("book:x", "book:y", "bot:all", f"guild:{1 << 22}", f"guild:{2 << 22}")
@@ -76,7 +77,7 @@ class Wire:
 
     def __init__(self, tick: Tick) -> None:
         self.tick = tick
-        self.descriptor = next(number for number in range(3, 100) if number not in tick.sockets)  # as the kernel does
+        self.descriptor = next(number for number in range(3, 1000) if number not in tick.sockets)  # as the kernel does
         tick.sockets[self.descriptor] = self
         self.room = 10**9
         self.took = b""
@@ -135,20 +136,26 @@ class One:
 class World:
     """A node of one protocol, where channels have sets from so many subscribers on."""
 
-    def __init__(self, protocol: Protocol, in_sync: int, **settings: Any) -> None:
+    def __init__(self, protocol: Protocol, in_sync: int, people: int = CLIENTS, **settings: Any) -> None:
         auth = AUTH if protocol is discord.PROTOCOL else STATIC
         bounds = {"resume_events": 40, "resume_bytes": 4000, "rate_limit": None, **settings}
         self.book = Playbook(protocol, auth=auth, limits=HubLimits(in_sync=in_sync), **bounds)
         self.tick = Tick()
-        self.people = [self.connect(str(number)) for number in range(CLIENTS)]
+        self.people = [self.connect(str(number)) for number in range(people)]
 
-    def connect(self, name: str, seen: int | None = None, session: str = "") -> One:
+    def stranger(self) -> tuple[Connection, Wire]:
+        """A client that is greeted."""
         book, wire = self.book, Wire(self.tick)
         outbox = wire.outbox = Outbox(book.settings, send=wire.send, wake=wire.wake, pace=self.tick)
         outbox.descriptor = wire.descriptor
         connection = Connection(book.protocol.wire, book.settings, book.now, ADDRESS, outbox=outbox)
         book.hub.open(connection, book.listener, book.realm.name, ADDRESS)
         run(dispatch.greet(book.hub, book.behaviour, connection, Handshake("/", {}, {}, ADDRESS), None))
+        return connection, wire
+
+    def connect(self, name: str, seen: int | None = None, session: str = "") -> One:
+        book = self.book
+        connection, wire = self.stranger()
         for login in (self._login(name, seen, session), self._login(name, None, "")):
             if not connection.open:  # where it cannot be resumed, it begins anew
                 later = dispatch.hear(book.hub, book.behaviour, connection, login)
@@ -258,19 +265,19 @@ class World:
 
 WHO = st.integers(0, CLIENTS - 1)
 CHANNEL = st.sampled_from(CHANNELS)
-WHAT = st.one_of(
-    *[st.tuples(st.just("post"), CHANNEL, st.none() | WHO, st.integers(0, 60))] * 6,
-    *[st.tuples(st.just("end"))] * 3,
-    st.tuples(st.just("tell"), WHO),
-    st.tuples(st.just("own"), WHO),
-    *[st.tuples(st.just("room"), WHO, st.integers(0, 300) | st.just(10**9))] * 2,
-    st.tuples(st.just("lose"), WHO),
-    st.tuples(st.just("comes"), WHO, st.integers(0, 3)),
-    st.tuples(st.just("subscribe"), WHO, CHANNEL),
-    st.tuples(st.just("unsubscribe"), WHO, CHANNEL),
-    st.tuples(st.just("acknowledge"), WHO, st.integers(0, 3)),
-    st.tuples(st.just("look"), WHO),
-    st.tuples(st.just("hold")),
+WHAT = weighted(
+    (20, st.tuples(st.just("post"), CHANNEL, weighted((5, st.none()), (1, WHO)), st.integers(0, 60))),
+    (4, st.tuples(st.just("end"))),
+    (2, st.tuples(st.just("tell"), WHO)),
+    (2, st.tuples(st.just("own"), WHO)),
+    (2, st.tuples(st.just("room"), WHO, st.integers(0, 300) | st.just(10**9))),
+    (1, st.tuples(st.just("lose"), WHO)),
+    (2, st.tuples(st.just("comes"), WHO, st.integers(0, 3))),
+    (1, st.tuples(st.just("subscribe"), WHO, CHANNEL)),
+    (1, st.tuples(st.just("unsubscribe"), WHO, CHANNEL)),
+    (1, st.tuples(st.just("acknowledge"), WHO, st.integers(0, 3))),
+    (1, st.tuples(st.just("look"), WHO)),
+    (1, st.tuples(st.just("hold"))),
 )
 
 
@@ -302,7 +309,16 @@ def world(protocol: Protocol, in_sync: int) -> World:
     return made
 
 
+X, Y = (("post", channel, None, 0) for channel in CHANNELS[:2])
+ANSWERED = [("end",), X, X, ("own", 0), X]
+ACROSS = [("end",), X, Y, X, Y, X, ("tell", 0), Y, ("end",), X, X, Y, ("lose", 2), X]
+LONG = [("end",), *[X, ("end",)] * 70, Y, ("look", 0), X, ("look", 1)]
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
+@example(steps=ANSWERED)
+@example(steps=ACROSS)
+@example(steps=LONG)
 @given(steps=st.lists(WHAT, min_size=20, max_size=60))
 @settings(deadline=None)
 def test_in_one_go_or_alone_is_the_same(name: str, steps: list[tuple[Any, ...]]) -> None:
@@ -334,3 +350,21 @@ def test_in_the_midst_of_a_tick_nothing_is_lost_or_said_twice(steps: list[tuple[
         assert numbers == sorted(set(numbers))
         backlog = one.session.backlog
         assert len(numbers) + len(backlog) + backlog.lost == backlog.given
+
+
+def test_many_audiences_of_one_make_no_sets() -> None:
+    """What clients say of themselves, like intents, tells them apart: that must not make as many sets."""
+    made = World(discord.PROTOCOL, 16, people=0, options={"max_concurrency": 1000})
+    book, crowd = made.book, []
+    for number in range(200):
+        connection, _ = made.stranger()
+        intents = 1 << 9 | ((number + 1) << 26 if number < 160 else number % 2)
+        login = {"op": 2, "d": {"token": TOKEN, "intents": intents, "properties": {}}}
+        run(dispatch.hear(book.hub, book.behaviour, connection, json.dumps(login)))  # type: ignore[arg-type]
+        crowd.append(connection)
+    for number in range(3):
+        made.tick.end()
+        counts = book.hub.post(f"guild:{1 << 22}", "MESSAGE_CREATE", {"n": number})
+        assert counts.delivered == 200
+    within = {place.within for connection in crowd for place in connection.outbox.places}
+    assert sorted(len(found.members) for found in within) == [20, 20]

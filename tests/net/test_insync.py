@@ -29,6 +29,7 @@ from tests.net.test_listener import KEY
 from tests.playbook import STATIC
 from tests.protocols.test_discord import AUTH, TOKEN
 from tests.server import Served, serving
+from tests.weighted import weighted
 
 PEOPLE = 5
 BUFFER = 8192
@@ -396,19 +397,17 @@ class World:
 
 WHO = st.integers(0, PEOPLE - 1)
 CHANNEL = st.sampled_from(CHANNELS)
-POST = st.tuples(
-    st.just("post"), CHANNEL, st.sampled_from(SIZES), st.none() | WHO, st.sampled_from((False, False, False, True))
-)
+BESIDES = weighted((5, st.none()), (1, WHO))
+SOMETIMES = st.sampled_from((False, False, False, True))
 STEPS = st.lists(
-    st.one_of(
-        *[POST] * 6,
-        st.tuples(st.just("burst"), st.lists(CHANNEL, min_size=1, max_size=3), st.integers(1, 8)),
-        *[st.tuples(st.just("turn"))] * 3,
-        st.tuples(st.just("step")),
-        st.tuples(st.sampled_from(("tell", "beat", "watch", "kick", "stop", "stop", "read", "come")), WHO),
-        st.tuples(st.just("small"), WHO),
-        st.tuples(st.sampled_from(("subscribe", "unsubscribe")), WHO, CHANNEL),
-        st.tuples(st.just("leave"), WHO, st.sampled_from(("close", "fin", "reset"))),
+    weighted(
+        (12, st.tuples(st.just("post"), CHANNEL, st.sampled_from(SIZES), BESIDES, SOMETIMES)),
+        (3, st.tuples(st.just("burst"), st.lists(CHANNEL, min_size=1, max_size=3), st.integers(1, 8))),
+        (4, st.tuples(st.just("turn"))),
+        (2, st.tuples(st.just("step"))),
+        (6, st.tuples(st.sampled_from(("tell", "beat", "watch", "kick", "stop", "read", "come", "small")), WHO)),
+        (2, st.tuples(st.sampled_from(("subscribe", "unsubscribe")), WHO, CHANNEL)),
+        (2, st.tuples(st.just("leave"), WHO, st.sampled_from(("close", "fin", "reset")))),
     ),
     min_size=15,
     max_size=50,

@@ -425,6 +425,15 @@ async def test_an_observer_that_ends_members_in_the_midst_of_a_publish() -> None
         assert [event.data["n"] for _, event in slow.session.backlog.entries()] == [0, 0, 2, 3]
 
 
+async def test_members_hear_nothing_that_is_for_another_protocol() -> None:
+    async with world() as there:
+        counts = there.hub.publish(there.book.realm, ROOM, "E", {"n": 2}, protocol="other")
+        assert counts.delivered == counts.buffered == 0
+        there.post()
+        await wait_all_tasks_blocked()
+        assert [there.numbers(one) for one in there.all] == [[1, 2]] * 3
+
+
 async def test_what_is_more_than_a_write_joins_does_not_wait_for_the_end_of_the_tick() -> None:
     fan = Short()
     async with world(fan=fan) as there:
