@@ -33,8 +33,8 @@ Unwritten = tuple[int, bytes, Event, float]
 _number = attrgetter("number")
 
 
-class Member(Protocol):
-    """The outbox of a client that may be in sets."""
+class _Outbox(Protocol):
+    """An outbox, as its sets see it."""
 
     places: tuple[Place, ...]
     descriptor: int
@@ -53,7 +53,7 @@ class Member(Protocol):
         """Have the backlog keep what was written of late."""
 
 
-class Client(Protocol):
+class _Connection(Protocol):
     """A connection, as its sets see it."""
 
     wire: Wire
@@ -61,7 +61,7 @@ class Client(Protocol):
     session: Any
 
     @property
-    def outbox(self) -> Member:
+    def outbox(self) -> _Outbox:
         """What waits for its socket."""
 
     def overrun(self) -> None:
@@ -71,11 +71,11 @@ class Client(Protocol):
 class Place:
     """One member of a set: who it is, where it stands there, and up to where it has counted what the set has given."""
 
-    __slots__ = ("client", "index", "since", "within")
+    __slots__ = ("connection", "index", "since", "within")
 
-    def __init__(self, within: InSync, client: Client) -> None:
+    def __init__(self, within: InSync, connection: _Connection) -> None:
         self.within = within
-        self.client = client
+        self.connection = connection
         self.index = len(within.members)
         self.since = within.given
 
@@ -117,10 +117,10 @@ class InSync:
 
     # --- who is in it ---------------------------------------------------------------------------------------
 
-    def join(self, client: Client) -> None:
+    def join(self, connection: _Connection) -> None:
         """A client that keeps up; while events wait for the end of the tick, nobody joins."""
-        outbox = client.outbox
-        place = Place(self, client)
+        outbox = connection.outbox
+        place = Place(self, connection)
         for other in outbox.places:
             self._meet(other.within, 1)
             other.within._meet(self, 1)
@@ -144,7 +144,7 @@ class InSync:
             self.descriptors[index] = descriptor
             if self._number is not None:
                 self._offsets[index] = offset
-        self.aside[place.client.session] = None
+        self.aside[place.connection.session] = None
 
     def _meet(self, other: InSync, count: int) -> None:
         """Another set has so many members more that are in this one too."""
@@ -181,7 +181,7 @@ class InSync:
     def _count_elsewhere(self) -> None:
         """Members of other sets too have one sequence for all."""
         for place in self.members:
-            for other in place.client.outbox.places:
+            for other in place.connection.outbox.places:
                 if other is not place:
                     other.within._offsets[other.index] += 1
 
@@ -208,8 +208,8 @@ class InSync:
 
     def _split(self, other: InSync) -> None:
         for place in tuple(self.members):
-            if any(item.within is other for item in place.client.outbox.places):
-                place.client.outbox.leave()
+            if any(item.within is other for item in place.connection.outbox.places):
+                place.connection.outbox.leave()
 
     def _write(self) -> None:
         pending, fan = self.pending, self.pace.fan
@@ -241,7 +241,7 @@ class InSync:
         """Who has not taken all of it leaves, and what is left waits in its own outbox, whose bounds are judged."""
         for place, count, size in tuple(zip(self.members, taken, sizes)):  # noqa: B905  # one size may be for all
             if count != size:
-                outbox = place.client.outbox
+                outbox = place.connection.outbox
                 outbox.leave()
                 if count:
                     outbox.advance(count)
@@ -262,7 +262,7 @@ class InSync:
         """All members tell their backlogs what was written."""
         newest = self._log[-1].at
         for place in self.members:
-            place.client.outbox.report(newest)
+            place.connection.outbox.report(newest)
         self._log.clear()
 
 

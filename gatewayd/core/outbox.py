@@ -21,7 +21,7 @@ from itertools import islice
 
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Client, Place, Unwritten
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, Unwritten
 from gatewayd.core.membership import Membership
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
@@ -222,17 +222,17 @@ class Outbox(Membership):
             frame = place.within.frame(made, self._count)
             self._append(frame, event, now, len(frame))
         if self._over:
-            self.pace.soon(partial(self._judge, place.client))
+            self.pace.soon(partial(self._judge, place.connection.overrun))
 
     @property
     def _over(self) -> bool:
         """Whether more waits than may."""
         return self.charged > self.max_bytes or self.events > self.max_events
 
-    def _judge(self, client: Client) -> None:
+    def _judge(self, overrun: Callable[[], None]) -> None:
         """It was given more than may wait here; by now its socket has taken what it can."""
         if self._over:
-            client.overrun()
+            overrun()
 
     def finish(self) -> None:
         """A close frame is the last entry: refuse, silently, whatever comes behind it."""

@@ -126,7 +126,7 @@ class Delivery:
             tally.delivered += len(found.members)
             if self._retained and found.policy.keeps(event):
                 for place in found.members:
-                    self._observers.behind(place.client.session)
+                    self._observers.behind(place.connection.session)
             found.give(event, now)
 
     def _keep(self, session: Session, event: Event, tally: Tally) -> bool:

@@ -41,7 +41,7 @@ class Hearers:
         yield from self.sessions
         for found in self.sets:
             for place in found.members:
-                yield place.client.session
+                yield place.connection.session
         for log in self.logs:
             yield from log.members
 
@@ -178,7 +178,7 @@ class Hearing:
             gathered = sets.gather(who.alone)
             subscribers = sets.aside.copy()
             for found in gathered:
-                first: Session = found.members[0].client.session
+                first: Session = found.members[0].connection.session
                 passes = filters.get(first.listener)
                 if first.protocol in who.mute or who.protocol not in ("", first.protocol):
                     continue
@@ -186,7 +186,7 @@ class Hearing:
                     if passes is None or passes(first):
                         heard.sets.append(found)
                     continue
-                members: list[Session] = [place.client.session for place in found.members]
+                members: list[Session] = [place.connection.session for place in found.members]
                 heard.sessions += members if passes is None else filter(passes, members)
                 for session in members:
                     if session.audience is not found.audience and session.connection is not None:
