@@ -11,12 +11,9 @@ import re
 from attrs import define
 
 from gatewayd.config.limits import ApiLimits
-from gatewayd.net.request_head import HOST
+from gatewayd.net.request_head import FIELDS, HOST
 
-_HEAD = re.compile(
-    rb"([A-Z]{1,20}+) (/[!-~]*+) HTTP/1\.1\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)++)\r\n"
-)
+_HEAD = re.compile(rb"([A-Z]{1,20}+) (/[!-~]*+) HTTP/1\.1\r\n" + FIELDS)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ODD = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 """Headers that change how a request is read, or answered."""

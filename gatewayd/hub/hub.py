@@ -255,7 +255,7 @@ class Hub:
                 events.append(delivery.event(channel, name, data, realm=aim.realm.name, protocol=aim.one))
                 delivery.refuse_too_big(events[-1], hearing)
             elif watch is None:
-                receivers += aim.realm.hearing.hearers(channel, name, data, besides, mute=aim.mute)
+                receivers += aim.realm.hearers(channel, name, data, besides, mute=aim.mute)
             else:  # who is followed is told of one by one
                 receivers.sessions += aim.realm.receivers(channel, name, data, besides, mute=aim.mute)
         if receivers or not events:
@@ -283,7 +283,7 @@ class Hub:
         if one:
             hearing = Hearers([], realm.receivers(channel, name, data, besides, protocol) if whole else [])
         else:
-            hearing = realm.hearing.hearers(channel, name, data, besides, protocol)
+            hearing = realm.hearers(channel, name, data, besides, protocol)
         if whole:
             self.delivery.refuse_too_big(event, hearing)
         return self.delivery.publish([event], Hearers() if one else hearing)

@@ -36,7 +36,7 @@ class Realm:
         store = Within(store, name)
         self.hearing = Hearing(limits.in_sync)
         self.channels, self.subscribers = self.hearing.channels, self.hearing.subscribers
-        self.receivers, self.present = self.hearing.receivers, self.hearing.present
+        self.receivers, self.hearers, self.present = self.hearing.receivers, self.hearing.hearers, self.hearing.present
         self.identities: dict[tuple[str, str], list[Session]] = {}
         """By protocol and key, oldest first."""
         self.detached: dict[Session, Due] = {}

@@ -42,9 +42,9 @@ BODY = frozenset({"content-length", "transfer-encoding"})
 """A request with one of these has a body (RFC 9112 §6.3)."""
 _ONCE = BODY | {"host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version"}
 _PHRASES = {414: "URI Too Long"}  # RFC 9110's; Python's own, and our error code with it, changed in 3.13
-_WHOLE = re.compile(
-    rb"GET (/[\x21-\x22\x24-\x7e]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+)\r\n"
-)
+FIELDS = rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e]*+\r\n)++)\r\n"
+"""An expression for all header lines and the empty one; it never looks at a byte twice."""
+_WHOLE = re.compile(rb"GET (/[\x21-\x22\x24-\x7e]*+) HTTP/1\.1\r\n" + FIELDS)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 """16 bytes in base64."""
 _UPGRADE = frozenset({b"GET"})
