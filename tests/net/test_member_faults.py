@@ -340,6 +340,8 @@ async def test_a_burst_above_the_bounds_ends_who_does_not_read_then_and_there(bo
             for _ in range(30):
                 there.post(20)
             await wait_all_tasks_blocked()
+            box = slow.outbox
+            assert slow.connection.verdict or (box.events <= box.max_events and box.charged <= box.max_bytes)
             first.read()
             third.read()
         assert slow.connection.verdict.cause is Cause.SLOW_CONSUMER
@@ -423,6 +425,18 @@ async def test_an_observer_that_ends_members_in_the_midst_of_a_publish() -> None
         assert there.numbers(second) == [1, 2, 3]
         assert there.numbers(first) == there.numbers(third) == [1, 2]
         assert [event.data["n"] for _, event in slow.session.backlog.entries()] == [0, 0, 2, 3]
+
+
+async def test_who_subscribes_in_the_middle_of_a_burst_hears_what_is_said_from_then_on() -> None:
+    async with world() as there:
+        late = there.all[2]
+        there.hub.unsubscribe(late.session, ROOM)
+        there.post()
+        there.post()
+        there.hub.subscribe(late.session, ROOM)
+        there.post()
+        await wait_all_tasks_blocked()
+        assert [there.numbers(one) for one in there.all] == [[1, 2, 3, 4], [1, 2, 3, 4], [1, 4]]
 
 
 async def test_members_hear_nothing_that_is_for_another_protocol() -> None:
