@@ -86,7 +86,7 @@ class InSync:
     """
 
     __slots__ = (
-        "_frames", "_kept", "_listed", "_log", "_number", "_offsets", "_overlaps", "_own", "_said_in", "aside",
+        "_frames", "_kept", "_listed", "_log", "_number", "_offsets", "_overlaps", "_own", "_sent_in", "aside",
         "audience", "descriptors", "given", "members", "pace", "pending", "pending_bytes", "policy", "strict",
         "variant", "wire",
     )  # fmt: skip
@@ -109,7 +109,7 @@ class InSync:
         """The newest of `given`."""
         self.pending_bytes = 0
         self._listed = False
-        self._said_in = -1  # the tick in which it has last written
+        self._sent_in = -1  # the tick in which it has last written
         self._kept = policy.keeps_all
         self._log: list[Event] = []  # those of `given` that not every member has told its backlog of
         self.strict = self._kept or self._number is not None
@@ -133,7 +133,7 @@ class InSync:
     def drop(self, place: Place, places: Sequence[Place]) -> None:
         """This one is no member any more; `places` were those of its client."""
         for other in places:
-            if other is not place and self._overlaps:
+            if other is not place:
                 self._meet(other.within, -1)
         index, last = place.index, self.members.pop()
         descriptor = self.descriptors.pop()
@@ -168,7 +168,7 @@ class InSync:
         self.pending.append((event.number, made, event, now))
         self.pending_bytes += len(made)
         if (
-            self._said_in == pace.number
+            self._sent_in == pace.number
             or pace.held
             or (self._overlaps and any(other.pending for other in self._overlaps))
         ) and self.pending_bytes < FLUSH_BYTES:
@@ -199,7 +199,7 @@ class InSync:
         for other in tuple(self._overlaps):
             if other.pending:  # members of both would get one set's events before older ones of the other
                 self._split(other)
-        self._said_in = self.pace.number
+        self._sent_in = self.pace.number
         if self.members:
             self._write()
         self.pending, self.pending_bytes = [], 0
