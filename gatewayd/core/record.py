@@ -83,7 +83,7 @@ Cursor = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 """Any other number was never a sequence."""
 
 
-class Claim(msgspec.Struct, frozen=True, array_like=True):
+class Span(msgspec.Struct, frozen=True, array_like=True):
     """A part of an away log that a session keeps: behind `position` there, behind `sequence` in its backlog."""
 
     log: str
@@ -122,7 +122,7 @@ class SessionRecord(msgspec.Struct, kw_only=True, frozen=True):
     lost: Cursor
     gaps: dict[str, Cursor] = {}
     """How many of the lost ones its client has still to be told of, by reason."""
-    claims: tuple[Claim, ...] = ()
+    spans: tuple[Span, ...] = ()
     """Parts of away logs that are its own; of one without an end, `written`, `lost` and `gaps` are from before it."""
     skipped: tuple[tuple[Cursor, Cursor], ...] = ()
     """First and last of sequences in a row that a run which did not end in order has left out."""

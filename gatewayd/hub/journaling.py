@@ -4,8 +4,8 @@ Law 1: what a backlog keeps is written down. An event that every socket took at 
 its protocol keeps it no longer than that.
 Law 2: an event is one row, with its sequence in each backlog that keeps it; a session's row has the cursors.
 Law 3: rows are made when they are about to be written, so that what changes twice is encoded once.
-Law 4: what is in an away log is the log's, with its position there; which part of that a session keeps, its own row
-says by claims. So an event costs the same however many sessions are in the log.
+Law 4: the row of an event in an away log has its position there, and the row of a session its spans: which parts of
+logs it keeps. So an event costs the same however many sessions are in the log.
 Law 5: a session whose socket takes no more is looked at before every write, until it does.
 """
 
@@ -25,12 +25,12 @@ from gatewayd.core.counts import Drop
 from gatewayd.core.entries import Entries
 from gatewayd.core.events import Event
 from gatewayd.core.observer import Observer
-from gatewayd.core.record import Claim, EventRecord, Row, SessionRecord, Store, Table, encode
+from gatewayd.core.record import EventRecord, Row, SessionRecord, Span, Store, Table, encode
 from gatewayd.core.session import Session
 
 SLACK = 64
 """How many events that a session keeps no more may stay held behind one that it does."""
-CLAIMS = 16
+SPANS = 16
 """How many parts of logs a session's row may name; what it has of others is held for it by itself."""
 
 
@@ -40,7 +40,7 @@ class _Held:
 
     written: int
     entries: Entries = field(factory=Entries)
-    claims: list[Claim] = field(factory=list)
+    spans: list[Span] = field(factory=list)
     """Which of these are a log's, in its rows."""
 
 
@@ -56,7 +56,7 @@ class _Holders:
     names: list[str] = field(factory=list)
     sequences: array[int] = field(factory=lambda: array("Q"))
     logs: dict[str, tuple[int, int]] = field(factory=dict)
-    """As in its row; counted while the log keeps it, and for each claim."""
+    """As in its row; counted while the log keeps it, and for each span."""
 
 
 @define(eq=False)
@@ -76,7 +76,7 @@ class Journaling(Observer):
     _grown: dict[AwayLog, None] = field(factory=dict, init=False)
     _logs: dict[AwayLog, Entries] = field(factory=dict, init=False)
     """What has a row of each, by position."""
-    _left: dict[Session, list[tuple[AwayLog, Claim]]] = field(factory=dict, init=False)
+    _left: dict[Session, list[tuple[AwayLog, Span]]] = field(factory=dict, init=False)
     """Who has left logs since the last write, and with what."""
     _orderly: bool = field(default=False, init=False)
     holders: dict[Event, _Holders] = field(factory=dict, init=False)
@@ -127,26 +127,26 @@ class Journaling(Observer):
         """A session is about to leave its log."""
         log, session = absent.log, absent.session
         if log.durable and session.durable:
-            claim = Claim(log.name, absent.position, absent.sequence, log.head - absent.position)
-            self._left.setdefault(session, []).append((log, claim))
+            span = Span(log.name, absent.position, absent.sequence, log.head - absent.position)
+            self._left.setdefault(session, []).append((log, span))
             self.grew(log)
             self.changed(session)
 
-    def _claim(self, session: Session, log: AwayLog, claim: Claim) -> None:
+    def _hold_span(self, session: Session, log: AwayLog, span: Span) -> None:
         """What a session has taken along, and has not got since, stays in the rows of the log that it has left. What is
         older is held already: it was looked at when it had joined, before the log had such rows.
         """
         held, known = self._holding(session), self._logs.get(log)
-        if known is None or len(held.claims) >= CLAIMS:
+        if known is None or len(held.spans) >= SPANS:
             return
-        shift = claim.sequence - claim.position
-        first = max(claim.position, session.backlog.floor - shift)
-        part = [entry for entry in known.after(first) if entry[0] + shift <= claim.last]
+        shift = span.sequence - span.position
+        first = max(span.position, session.backlog.floor - shift)
+        part = [entry for entry in known.after(first) if entry[0] + shift <= span.last]
         for position, event in part:
             held.entries.append(position + shift, event)
             self.holders[event].count += 1
         if part:
-            held.claims.append(Claim(claim.log, first, first + shift, part[-1][0] - first))
+            held.spans.append(Span(span.log, first, first + shift, part[-1][0] - first))
 
     def _follow(self, log: AwayLog) -> None:
         """Hold what a log keeps, let go of what it keeps no more."""
@@ -183,15 +183,15 @@ class Journaling(Observer):
             self._left.pop(session, None)
             self._store.delete(Table.SESSIONS, session.id)
 
-    def adopt(self, session: Session, claims: Sequence[Claim], floors: Mapping[str, int]) -> None:
-        """A session of the last run is taken up: the journal knows what it keeps, and what of that by claims on logs,
+    def adopt(self, session: Session, spans: Sequence[Span], floors: Mapping[str, int]) -> None:
+        """A session of the last run is taken up: the journal knows what it keeps, and what of that by spans of logs,
         of which all up to these positions had given way.
         """
-        held = _Held(session.backlog.written, claims=list(claims))
+        held = _Held(session.backlog.written, spans=list(spans))
         for sequence, event in session.backlog.entries():
             held.entries.append(sequence, event)
-            if (claim := _claimed(claims, sequence)) is not None:
-                self._name(event, claim.log, sequence - claim.sequence + claim.position, floors[claim.log])
+            if (span := _span_at(spans, sequence)) is not None:
+                self._name(event, span.log, sequence - span.sequence + span.position, floors[span.log])
             else:
                 self._add(event, session.id, sequence)
         if held.entries:
@@ -208,7 +208,7 @@ class Journaling(Observer):
         """It keeps nothing that the journal knows of; where that is `forgotten`, its row may be read as if it did."""
         held = self._held.pop(session, None)
         for sequence, event in () if held is None else reversed(held.entries):
-            if forgotten and held is not None and _claimed(held.claims, sequence) is None:
+            if forgotten and held is not None and _span_at(held.spans, sequence) is None:
                 holders = self.holders[event]
                 at = holders.names.index(session.id)
                 del holders.names[at], holders.sequences[at]
@@ -224,8 +224,8 @@ class Journaling(Observer):
         """Tell the store all that has changed; called when it is about to write."""
         left, self._left = self._left, {}
         for session, parts in left.items():
-            for log, claim in parts:
-                self._claim(session, log, claim)
+            for log, span in parts:
+                self._hold_span(session, log, span)
         due, self._due = self._due, {}
         for session, changed in due.items():
             if self._look(session) or changed:
@@ -258,8 +258,8 @@ class Journaling(Observer):
             moved = True
         if len(held.entries) > 2 * backlog.kept + SLACK:
             self._sweep(session, held)
-        while held.claims and held.claims[0].last <= floor:
-            del held.claims[0]
+        while held.spans and held.spans[0].last <= floor:
+            del held.spans[0]
         for sequence, event in backlog.own(max(floor, held.entries.newest)):
             held.entries.append(sequence, event)
             self.hold(event, session.id, sequence)
@@ -346,7 +346,7 @@ class Journaling(Observer):
                 mark=backlog.given if self._orderly else backlog.given + self._ahead,
                 lost=lost,
                 gaps=gaps,
-                claims=self._claims(session),
+                spans=self._spans(session),
                 unsure=backlog.unsure,
                 skipped=backlog.skipped,
                 detached=None if detached is None else time.time() - (self._clock() - detached),
@@ -359,13 +359,13 @@ class Journaling(Observer):
             )
         )
 
-    def _claims(self, session: Session) -> tuple[Claim, ...]:
+    def _spans(self, session: Session) -> tuple[Span, ...]:
         """Which parts of logs are its own; the last one grows while it is in there."""
         held, source = self._held.get(session), session.backlog.source
-        claims = () if held is None else tuple(held.claims)
+        spans = () if held is None else tuple(held.spans)
         if isinstance(source, Absent):
-            return (*claims, Claim(source.log.name, source.position, source.sequence))
-        return claims
+            return (*spans, Span(source.log.name, source.position, source.sequence))
+        return spans
 
     def _event_row(self, event: Event) -> bytes:
         holders = self.holders[event]
@@ -384,6 +384,6 @@ class Journaling(Observer):
         )
 
 
-def _claimed(claims: Sequence[Claim], sequence: int) -> Claim | None:
-    """The claim by which a session has the event at a sequence."""
-    return next((claim for claim in claims if claim.sequence < sequence <= claim.last), None)
+def _span_at(spans: Sequence[Span], sequence: int) -> Span | None:
+    """The span by which a session has the event at a sequence."""
+    return next((span for span in spans if span.sequence < sequence <= span.last), None)

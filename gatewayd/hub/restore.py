@@ -23,7 +23,7 @@ from gatewayd.core.close import Cause, Disconnect
 from gatewayd.core.counts import Drop
 from gatewayd.core.events import Event
 from gatewayd.core.grant import Grant
-from gatewayd.core.record import Claim, EventRecord, SessionRecord
+from gatewayd.core.record import EventRecord, SessionRecord, Span
 from gatewayd.core.session import Session
 from gatewayd.hub.totals import Tally
 
@@ -85,10 +85,10 @@ def restore(
     hub.totals.drop(Drop.TOO_DEEP, len(dropped))
     over: list[tuple[Session, Disconnect]] = []
     for id_, found in sorted(records.items(), key=lambda item: item[1].opened):
-        claims, shared, lost = _claimed(found, logs, floors)
+        spans, shared, lost = _spans_of(found, logs, floors)
         deep = gaps[id_] + sum(event is None and sequence > found.written for sequence, event in shared)
         own = [*kept.pop(id_, ()), *((sequence, event) for sequence, event in shared if event is not None)]
-        session, verdict = _session(hub, settings, id_, found, sorted(own, key=itemgetter(0)), claims, floors)
+        session, verdict = _session(hub, settings, id_, found, sorted(own, key=itemgetter(0)), spans, floors)
         for reason, count in ((Drop.RESUME_BUFFER_FULL, lost), (Drop.TOO_DEEP, deep)):
             if count:
                 session.backlog.lose(reason, count)
@@ -108,33 +108,33 @@ def restore(
         hub.end(session, verdict)
 
 
-def _claimed(
+def _spans_of(
     record: SessionRecord, logs: Mapping[str, Mapping[int, Event | None]], floors: Mapping[str, int]
-) -> tuple[list[Claim], list[tuple[int, Event | None]], int]:
-    """What a session has claimed of away logs, all of which ended with the run; with the events, and how many gave way
-    in the log that it was in.
+) -> tuple[list[Span], list[tuple[int, Event | None]], int]:
+    """A session's spans of away logs, all of which ended with the run; with their events, and how many gave way in the
+    log that it was in.
     """
-    claims: list[Claim] = []
+    spans: list[Span] = []
     found: list[tuple[int, Event | None]] = []
     lost = 0
-    for claim in record.claims:
-        first = claim.position
-        known = logs.get(claim.log, {})
-        if claim.count is None:
-            lost = max(0, floors.get(claim.log, 0) - first)
+    for span in record.spans:
+        first = span.position
+        known = logs.get(span.log, {})
+        if span.count is None:
+            lost = max(0, floors.get(span.log, 0) - first)
             first += lost
-        sequence = claim.sequence + first - claim.position
-        last = max(known, default=first) if claim.count is None else first + claim.count
+        sequence = span.sequence + first - span.position
+        last = max(known, default=first) if span.count is None else first + span.count
         part = [position for position in sorted(known) if first < position <= last]
         found += [(sequence + position - first, known[position]) for position in part]
         if part:
-            claims.append(Claim(claim.log, first, sequence, part[-1] - first))
-    return claims, found, lost
+            spans.append(Span(span.log, first, sequence, part[-1] - first))
+    return spans, found, lost
 
 
 def _session(
     hub: Hub, settings: Mapping[str, Settings], id_: str, record: SessionRecord, entries: list[tuple[int, Event]],
-    claims: list[Claim], floors: Mapping[str, int],
+    spans: list[Span], floors: Mapping[str, int],
 ) -> tuple[Session, Disconnect | None]:  # fmt: skip
     """Take one up, and tell why it has to end again, where it has. Raises `ValueError`."""
     if [sequence for sequence, _ in entries] != sorted({sequence for sequence, _ in entries if sequence}):
@@ -173,7 +173,7 @@ def _session(
     )
     losses = session.backlog.restore(entries, record, exact=known is not None and known.always)
     Tally(hub.totals).add(losses)
-    hub.journaling.adopt(session, claims, floors)
+    hub.journaling.adopt(session, spans, floors)
     since = now if record.left is None else min(now, record.left - hub.journaling.before)
     hub.adopt(
         session, record.channels, since, gone=None if record.detached is not None else Disconnect(Cause.NODE_DOWN)

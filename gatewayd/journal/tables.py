@@ -79,7 +79,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE kept",
         "DROP TABLE cursors",
     ),
-    (),  # away logs: sessions claim parts of them, which an older daemon would take for lost
+    (),  # away logs: sessions have spans of them, which an older daemon would take for lost
 )
 """By version: the statements that lead from version n to n + 1. What was released is never changed, only added to."""
 

@@ -109,14 +109,14 @@ def plain(
     rows: Rows, tables: Iterable[Table] = (Table.SESSIONS, Table.EVENTS, Table.ROOMS, Table.NOTIFICATIONS)
 ) -> Any:
     """Rows for a comparison: without what moves with the clock, without counters that nobody relies on, and without
-    holders that are gone, or of whom their own rows say that they have the event, and logs of which nobody claims it.
+    holders that are gone, or of whom their own rows say that they have the event, and logs of which nobody has a span.
     """
     found = {}
-    claims = [
-        (claim, record.written)
+    spans = [
+        (span, record.written)
         for (table, _), value in rows.items()
         if table is Table.SESSIONS and (record := decode_session(value))
-        for claim in record.claims
+        for span in record.spans
     ]
     written = {key: json.loads(value)["written"] for (table, key), value in rows.items() if table is Table.SESSIONS}
     for (table, key), value in rows.items():
@@ -133,10 +133,10 @@ def plain(
                     name: position
                     for name, (position, _) in row.get("logs", {}).items()
                     if any(
-                        claim.log == name
-                        and claim.position < position
-                        and written < claim.sequence + position - claim.position <= claim.last
-                        for claim, written in claims
+                        span.log == name
+                        and span.position < position
+                        and written < span.sequence + position - span.position <= span.last
+                        for span, written in spans
                     )
                 }
                 row["holders"] = sorted(one for one in holders if one == place or holders[one] > written.get(one, 1e9))

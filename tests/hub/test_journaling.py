@@ -7,7 +7,7 @@ import pytest
 from gatewayd.config.limits import HubLimits
 from gatewayd.core.close import Cause
 from gatewayd.core.grant import Grant
-from gatewayd.core.record import Claim, SessionRecord, Table, decode_event, decode_session
+from gatewayd.core.record import SessionRecord, Span, Table, decode_event, decode_session
 from gatewayd.core.session import Session
 from gatewayd.hub.grants import settle
 from gatewayd.hub.journaling import SLACK
@@ -48,11 +48,11 @@ def test_an_event_is_one_row_however_many_wait_for_it() -> None:
     assert (row.channel, row.name, bytes(row.data), row.one) == ("service:bot", "E", b'{"x":1}', False)
     assert (row.holders, list(row.logs.values())) == ({}, [(2, 0)])
     (log,) = row.logs
-    assert [record(disk, person.session).claims for person in people] == [(Claim(log, 0, 0, None),)] * 3
+    assert [record(disk, person.session).spans for person in people] == [(Span(log, 0, 0, None),)] * 3
     again = ready_again(talk, "a")
     disk.write(talk.hub)
     assert {number} < disk.keys(Table.EVENTS)
-    assert (record(disk, again.session).written, record(disk, again.session).claims) == (2, ())
+    assert (record(disk, again.session).written, record(disk, again.session).spans) == (2, ())
     for person in people[1:]:
         ready_again(talk, str(person.session.key))
     disk.write(talk.hub)

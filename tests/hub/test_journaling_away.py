@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatewayd.core.record import Claim, EventRecord, SessionRecord, Table, decode_event, decode_session
+from gatewayd.core.record import EventRecord, SessionRecord, Span, Table, decode_event, decode_session
 from gatewayd.core.session import Session
 from gatewayd.hub import journaling
 from gatewayd.hub.away import FEW
@@ -63,7 +63,7 @@ def test_two_logs_grow_at_once() -> None:
         talk.publish("service:bot", "E", number)
     disk.write(talk.hub)
     assert [len(event.logs) for event in events(disk)] == [2] * 3
-    assert len({row(disk, session).claims[0].log for session in sessions}) == 2
+    assert len({row(disk, session).spans[0].log for session in sessions}) == 2
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
 
 
@@ -113,8 +113,8 @@ def test_who_leaves_a_log_keeps_its_rows() -> None:
     slow = slowly(talk, "a")
     assert slow is sessions[0]
     assert disk.write(talk.hub) == {(Table.SESSIONS, slow.id)}, "no event is written again"
-    assert row(disk, slow).claims == (Claim(log, 0, 0, 5),)
-    assert row(disk, sessions[1]).claims == (Claim(log, 0, 0),)
+    assert row(disk, slow).spans == (Span(log, 0, 0, 5),)
+    assert row(disk, sessions[1]).spans == (Span(log, 0, 0),)
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
     for name in "bc":
         numbers(ready_again(talk, name))
@@ -130,7 +130,7 @@ def test_who_leaves_a_log_keeps_its_rows() -> None:
     disk.write(talk.hub)
     disk.write(talk.hub)
     assert disk.keys(Table.EVENTS) == set()
-    assert row(disk, slow).claims == ()
+    assert row(disk, slow).spans == ()
     assert talk.hub.journaling.holders == {}
 
 
@@ -148,10 +148,10 @@ def test_what_was_its_own_before_is_held_by_itself() -> None:
     assert logged(talk) == set("ab")
     disk.write(talk.hub)
     (log,) = events(disk)[-1].logs
-    assert row(disk, first).claims == (Claim(log, FEW, FEW + 1),)
+    assert row(disk, first).spans == (Span(log, FEW, FEW + 1),)
     talk.hub.tell(first, "E", "alone")
     disk.write(talk.hub)
-    assert row(disk, first).claims == (Claim(log, FEW, FEW + 1, 2),)
+    assert row(disk, first).spans == (Span(log, FEW, FEW + 1, 2),)
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
     again, _ = next_run(disk)
     assert numbers(ready_again(again, "a")) == [-1, *range(FEW + 2), "alone"]
@@ -176,7 +176,7 @@ def test_who_comes_and_goes_between_two_writes() -> None:
     assert numbers(ready_again(talk, "a")) == expected
 
 
-def test_own_events_that_no_row_has_yet_come_before_what_is_claimed() -> None:
+def test_own_events_that_no_row_has_yet_come_before_what_a_span_has() -> None:
     talk, disk = kept()
     (first, *_) = away(talk, *"abc")
     for number in range(2):
@@ -195,7 +195,7 @@ def test_own_events_that_no_row_has_yet_come_before_what_is_claimed() -> None:
     assert numbers(ready_again(again, "a")) == [0, 1, "alone", *range(2, 2 + FEW), 9, 10, "again"]
 
 
-def test_a_claim_on_what_has_given_way_brings_nothing_back() -> None:
+def test_a_span_of_what_has_given_way_brings_nothing_back() -> None:
     """An event that another one has still to get is in a row, though it gave way for those in the log."""
     talk, disk = kept(resume_events=4)
     away(talk, *"abc")
@@ -220,7 +220,7 @@ def test_a_row_names_few_logs() -> None:
     """What is beyond that is held for the session by itself."""
     talk, disk = kept()
     (first, *_) = away(talk, *"abc")
-    rounds = journaling.CLAIMS + 2
+    rounds = journaling.SPANS + 2
     for number in range(rounds):
         for part in range(FEW + 2):
             talk.publish("service:bot", "E", f"{number}.{part}")
@@ -228,7 +228,7 @@ def test_a_row_names_few_logs() -> None:
         disk.write(talk.hub)
         talk.hub.tell(first, "E", f"{number} alone")
     disk.write(talk.hub)
-    assert len(row(disk, first).claims) == journaling.CLAIMS
+    assert len(row(disk, first).spans) == journaling.SPANS
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
     again, _ = next_run(disk)
     expected = [
@@ -239,7 +239,7 @@ def test_a_row_names_few_logs() -> None:
     assert numbers(ready_again(again, "a")) == expected
 
 
-def test_a_claim_goes_with_what_it_is_of() -> None:
+def test_a_span_goes_with_what_it_is_of() -> None:
     talk, disk = kept(resume_events=FEW + 4)
     (first, *_) = away(talk, *"abc")
     for number in range(6):
@@ -249,7 +249,7 @@ def test_a_claim_goes_with_what_it_is_of() -> None:
         disk.write(talk.hub)
         talk.hub.tell(first, "E", f"{number} alone")
     disk.write(talk.hub)
-    assert len(row(disk, first).claims) == 1
+    assert len(row(disk, first).spans) == 1
     assert plain(snapshot(talk.hub)) == plain(disk.rows)
 
 
@@ -267,7 +267,7 @@ def test_a_run_that_ends_in_order_goes_on_with_the_next_sequence() -> None:
     assert numbers(ready_again(again, "a")) == [0, 1, 2, 3]
 
 
-def test_a_session_that_is_not_kept_has_no_claims() -> None:
+def test_a_session_that_is_not_kept_has_no_spans() -> None:
     talk, disk = kept(durable=False)
     (first, *_) = away(talk, *"ab")
     for number in range(3):
@@ -291,7 +291,7 @@ def test_who_ends_in_a_log_leaves_nothing() -> None:
     assert talk.hub.journaling.holders == {}
 
 
-def test_sequences_that_move_take_no_claims_along() -> None:
+def test_sequences_that_move_take_no_spans_along() -> None:
     """A client that counts has seen more than is on disk: what came since is behind that, and held by itself."""
     talk, disk = kept()
     away(talk, *"ab")
