@@ -228,6 +228,20 @@ def test_many_that_are_away_stand_not_aside() -> None:
     assert len(talk.realm.hearing.hearers(BOTS, "E", 4)) == 4
 
 
+def test_a_channel_that_grows_beside_a_log_has_nobody_twice() -> None:
+    """Its sets are made when the log is there."""
+    talk = book(limits=HubLimits(in_sync=4))
+    away(talk, *"abc")
+    post(talk, 1)
+    assert logged(talk) == set("abc")
+    there = ready(talk, "d")
+    assert post(talk, 2) == Counts(1, 3)
+    hearers = talk.realm.hearing.hearers(BOTS, "E", 3)
+    assert ([s.key for s in hearers.sessions], len(hearers.logs), len(hearers)) == (["d"], 1, 4)
+    assert numbers(there) == [2]
+    assert [numbers(ready_again(talk, name)) for name in "abc"] == [[1, 2]] * 3
+
+
 def test_an_event_too_big_for_a_log_is_for_each_alone() -> None:
     talk = book(limits=HubLimits(in_sync=1), resume_bytes=100)
     away(talk, *"abc")
