@@ -46,6 +46,9 @@ class _Outbox(Protocol):
     def leave(self) -> None:
         """Leave all sets, with what they have not written."""
 
+    def stay_away(self) -> None:
+        """Leave them for a while."""
+
     def advance(self, count: int) -> bool:
         """The socket has taken so many bytes of what waits."""
 
@@ -170,12 +173,13 @@ class InSync:
         if (
             self._sent_in == pace.number
             or pace.held
-            or (self._overlaps and any(other.pending for other in self._overlaps))
+            or (self._overlaps and any(other.busy for other in self._overlaps))
         ) and self.pending_bytes < FLUSH_BYTES:
             if not self._listed:
                 self._listed = True
                 pace.add(self)
         else:
+            self._sent_in = pace.number
             self._flush()
 
     def _count_elsewhere(self) -> None:
@@ -184,6 +188,11 @@ class InSync:
             for other in place.connection.outbox.places:
                 if other is not place:
                     other.within._offsets[other.index] += 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has said something in this tick."""
+        return bool(self.pending) or self._sent_in == self.pace.number
 
     def write_now(self) -> bool:
         """The tick is over: write what waits. What a member does not take is its own outbox's from here on."""
@@ -199,7 +208,6 @@ class InSync:
         for other in tuple(self._overlaps):
             if other.pending:  # members of both would get one set's events before older ones of the other
                 self._split(other)
-        self._sent_in = self.pace.number
         if self.members:
             self._write()
         self.pending, self.pending_bytes = [], 0
@@ -209,7 +217,7 @@ class InSync:
     def _split(self, other: InSync) -> None:
         for place in tuple(self.members):
             if any(item.within is other for item in place.connection.outbox.places):
-                place.connection.outbox.leave()
+                place.connection.outbox.stay_away()
 
     def _write(self) -> None:
         pending, fan = self.pending, self.pace.fan

@@ -10,15 +10,21 @@ from collections.abc import Sequence
 
 from gatewayd.core.events import Event
 from gatewayd.core.insync import Place, Unwritten, in_order, waiting
+from gatewayd.core.pace import Pace
 from gatewayd.core.source import Source
+
+MOST_SETS = 8
+"""Sets that a client is a member of at a time: each makes it dearer to leave, and to count where clients see that."""
 
 
 class Membership(Source):
     """What an outbox counts, and in which sets; the queue is `Outbox`'s."""
 
-    __slots__ = ("_count", "_queued", "_untold", "descriptor", "places")
+    __slots__ = ("_away_until", "_count", "_queued", "_untold", "descriptor", "pace", "places")
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._away_until = 0  # the tick from which on it may join sets again
         self._untold: list[Event] | None = None  # written and kept; None where not every event is
         self._count = 0  # the newest sequence, but for what its sets have given since
         self._queued = 0  # events in the queue that the backlog does not keep
@@ -68,8 +74,20 @@ class Membership(Source):
         """An event is for its client alone: it leaves where that changes what it is in a set, or would overtake one."""
         for place in self.places:
             if place.within.strict or place.within.pending:
-                self.leave()
+                self.stay_away()
                 return
+
+    @property
+    def may_join(self) -> bool:
+        """Whether its client may be a member of one set more."""
+        return self.descriptor >= 0 and len(self.places) < MOST_SETS and self.pace.number >= self._away_until
+
+    def stay_away(self) -> None:
+        """Leave, and join no set for a while: what called its client away may go on, and each time costs more than a
+        few events do.
+        """
+        self.leave()
+        self._away_until = self.pace.number + self.pace.apart
 
     def leave(self) -> None:
         """Its client is a member of no set any more: from here on it counts by itself."""

@@ -58,18 +58,18 @@ class Outbox(Membership):
 
     __slots__ = (
         "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
-        "max_bytes", "max_events", "pace", "send", "wake",
+        "max_bytes", "max_events", "send", "wake",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
         pace: Pace = _NEVER,
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(pace)
         self.max_bytes = settings.outbox_bytes
         self.max_events = settings.outbox_events
         self.max_age = settings.outbox_age
-        self.send, self.wake, self.pace = send, wake, pace
+        self.send, self.wake = send, wake
         self._entries = _NONE
         self._offset = 0  # bytes of the first entry that are written already
         self.charged = 0
@@ -93,8 +93,7 @@ class Outbox(Membership):
         """Whether its client could be a member of a set."""
         backlog = self.backlog
         return (
-            self.descriptor >= 0
-            and self._entries is _NONE
+            self._entries is _NONE
             and not self.finished
             and backlog is not None
             and backlog.source is self

@@ -36,6 +36,8 @@ class Pace:
     """Of the tick."""
     held = True
     """Whether even a lone frame waits for the end of this tick, since more are coming."""
+    apart = 32
+    """Ticks for which a client that was called away from its sets joins none."""
     fan: Fan
     """Writes for sets of clients."""
 

@@ -30,7 +30,7 @@ class Sets:
         coming: dict[Hashable, list[Session]] = {}
         for session in self.aside:
             connection = session.connection
-            if connection is None or connection.outbox.descriptor < 0:
+            if connection is None or not connection.outbox.may_join:
                 continue  # of these there may be thousands
             if connection.keeps_up and session not in besides:
                 keeps = session.backlog.policy.keeps_all

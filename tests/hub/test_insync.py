@@ -38,7 +38,7 @@ class Tick(Pace):
 
     def __init__(self) -> None:
         self.held = False
-        self.number = 0
+        self.number = self.apart = 0
         self.fan = self
         self.sockets: dict[int, Wire] = {}
         self._dirty: list[Flushable] = []
