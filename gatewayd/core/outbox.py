@@ -21,17 +21,18 @@ from itertools import islice
 
 from gatewayd.core.backlog import Backlog
 from gatewayd.core.events import Event
-from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, Unwritten
-from gatewayd.core.membership import Membership
+from gatewayd.core.insync import UNTOLD, UNTOLD_BYTES, Place, Unwritten, in_order, waiting
 from gatewayd.core.pace import Pace
 from gatewayd.core.retention import Retention
 from gatewayd.core.settings import Settings
-from gatewayd.core.source import NO_CLIENT
+from gatewayd.core.source import NO_CLIENT, Source
 
 BATCH_BYTES = 65536
 """How much one write joins at the most."""
 PIECE_BYTES = 262144
 """How much of the rest of one frame is tried at a time: more than the kernel takes, and little enough to copy."""
+MOST_SETS = 8
+"""Sets that a client is a member of at a time: each makes it dearer to leave, and to count where clients see that."""
 CONTROL = 8
 """The bit of a frame's first byte that tells a control frame (RFC 6455 §5.2)."""
 
@@ -50,26 +51,26 @@ def nobody() -> None:
     """There is nobody to be told."""
 
 
-class Outbox(Membership):
+class Outbox(Source):
     """`push` or `give` what is to go out, `batch` what to write next, `advance` by what the socket took.
 
     `send` writes at once and returns the bytes taken, or raises `OSError`; `wake` says that something waits.
     """
 
     __slots__ = (
-        "_entries", "_offset", "_retains", "_sent_in", "backlog", "charged", "events", "finished", "max_age",
-        "max_bytes", "max_events", "send", "wake",
+        "_away_until", "_count", "_entries", "_offset", "_queued", "_retains", "_sent_in", "_untold", "backlog",
+        "charged", "descriptor", "events", "finished", "max_age", "max_bytes", "max_events", "pace", "places", "send",
+        "wake",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, *, send: Callable[[bytes], int] = len, wake: Callable[[], None] = nobody,
         pace: Pace = _NEVER,
     ) -> None:  # fmt: skip
-        super().__init__(pace)
         self.max_bytes = settings.outbox_bytes
         self.max_events = settings.outbox_events
         self.max_age = settings.outbox_age
-        self.send, self.wake = send, wake
+        self.send, self.wake, self.pace = send, wake, pace
         self._entries = _NONE
         self._offset = 0  # bytes of the first entry that are written already
         self.charged = 0
@@ -79,9 +80,38 @@ class Outbox(Membership):
         self._sent_in = -1  # the tick of the last frame that left at once
         self.backlog: Backlog | None = None  # what the client is given events of, from identify on
         self._retains = False
+        self._untold: list[Event] | None = None  # written and kept; None where not every event is
+        self._count = 0  # the newest sequence, but for what its sets have given since
+        self._queued = 0  # events in here that the backlog does not keep
+        self.descriptor = -1
+        """Of a plain socket, as long as that is open."""
+        self.places: tuple[Place, ...] = ()
+        """In the sets that its client is a member of."""
+        self._away_until = 0  # the tick from which on it may join sets again
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def given(self) -> int:
+        """The newest sequence."""
+        count = self._count
+        for place in self.places:
+            count += place.within.given - place.since
+        return count
+
+    @given.setter
+    def given(self, sequence: int) -> None:
+        self.leave()
+        self._count = sequence
+
+    @property
+    def waiting(self) -> int:
+        """How many of the newest events are not written, and not in the backlog."""
+        count = self._queued
+        for place in self.places:
+            count += len(place.within.pending)
+        return count
 
     @property
     def next(self) -> int:
@@ -213,7 +243,54 @@ class Outbox(Membership):
         entries.append((data, what, now, charge))
         self.wake()  # which may write at once
 
-    def take_along(self, said: Sequence[Unwritten], place: Place) -> None:
+    def settle(self) -> None:
+        """Count by itself what its sets have written."""
+        if self._untold is not None:
+            self._untold += in_order(self.places)
+        for place in self.places:
+            written = place.within.written
+            self._count += written - place.since
+            place.since = written
+
+    def overtakes(self) -> bool:
+        """Whether a frame that left now would overtake what its sets have said."""
+        for place in self.places:  # noqa: SIM110  # a generator costs each answer to a member half a microsecond
+            if place.within.pending:
+                return True
+        return False
+
+    def step_aside(self) -> None:
+        """An event is for its client alone: it leaves where that changes what it is in a set, or would overtake one."""
+        for place in self.places:
+            if place.within.strict or place.within.pending:
+                self.stay_away()
+                return
+
+    @property
+    def may_join(self) -> bool:
+        """Whether its client may be a member of one set more."""
+        return self.descriptor >= 0 and len(self.places) < MOST_SETS and self.pace.number >= self._away_until
+
+    def stay_away(self) -> None:
+        """Leave, and join no set for a while: what called its client away may go on, and each time costs more than a
+        few events do.
+        """
+        self.leave()
+        self._away_until = self.pace.number + self.pace.apart
+
+    def leave(self) -> None:
+        """Its client is a member of no set any more: from here on it counts by itself."""
+        places = self.places
+        if places:
+            said = waiting(places)
+            self.settle()
+            self.places = ()
+            for place in places:
+                place.within.drop(place, places)
+            if said:
+                self._take_along(said, places[0])
+
+    def _take_along(self, said: Sequence[Unwritten], place: Place) -> None:
         """Queue what was said to its client in sets, as in that place, and not written: bounded from here on."""
         for _, made, event, now in said:
             self._count += 1
@@ -337,6 +414,11 @@ class Outbox(Membership):
         self._entries = kept or _NONE
         self.charged = self.events = 0
         return lost
+
+    def close(self) -> None:
+        """The socket is about to be closed: no set may write to its descriptor again."""
+        self.leave()
+        self.descriptor = -1
 
     def release(self) -> None:
         """The client is gone: let go of its socket and its writer, which hold this outbox themselves."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 import struct
+import sys
+import termios
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -55,6 +58,11 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         assert data[at] & 0x70 == 0, "bytes of one frame in another"
         yield opcode, data[start : start + size]
         at = start + size
+
+
+def unsent(descriptor: int) -> int:
+    """Bytes that the other end of a connection has not received (SIOCOUTQ, tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Peer:
@@ -165,7 +173,21 @@ class World:
             await wait_all_tasks_blocked()
             self.check()
             peers = [*self.strangers, *(peer for life in self.lives for peer in life.peers)]
-            again = sum(peer.read() for peer in peers if peer.open and peer.reading) > 0
+            again = sum(peer.read() for peer in peers if peer.open and peer.reading) > 0 or self.under_way()
+
+    def under_way(self) -> bool:
+        """Whether the kernel still has something for one that reads, or of its: a busy machine delivers it later."""
+        for life in self.lives:
+            connection = life.session.connection
+            if connection is not None and life.peer.open and life.peer.reading:
+                descriptor = connection.outbox.descriptor
+                if (
+                    len(connection.outbox)
+                    or unsent(life.peer.sock.fileno())
+                    or (descriptor >= 0 and unsent(descriptor))
+                ):
+                    return True
+        return False
 
     def check(self) -> None:
         """Whoever is in a set has its place there, and one socket, and nothing waits for it."""
