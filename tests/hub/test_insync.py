@@ -300,9 +300,9 @@ AT_ITS_END = {"room", "lose", "comes", "acknowledge", "look"}
 """What shows whether an event left at once or at the end of its tick: that may differ, and is asked behind that end."""
 
 
-def world(protocol: Protocol, in_sync: int) -> World:
+def world(protocol: Protocol, in_sync: int, **settings: Any) -> World:
     """One whose clients hear two channels each."""
-    made = World(protocol, in_sync)
+    made = World(protocol, in_sync, **settings)
     for who in range(CLIENTS):
         made.subscribe(who, CHANNELS[0])
         made.subscribe(who, CHANNELS[who % 2 + 1])
@@ -368,3 +368,20 @@ def test_many_audiences_of_one_make_no_sets() -> None:
         assert counts.delivered == 200
     within = {place.within for connection in crowd for place in connection.outbox.places}
     assert sorted(len(found.members) for found in within) == [20, 20]
+
+
+@pytest.mark.parametrize("bounds", [{"outbox_events": 3}, {"outbox_bytes": 150}])
+def test_a_burst_above_its_bounds_of_which_a_member_takes_nothing_is_its_verdict(bounds: dict[str, int]) -> None:
+    there = world(PROTOCOLS["ticker"], 1, **bounds)
+    there.end()
+    there.room(0, 0)
+    there.hold()
+    for _ in range(5):
+        there.post("book:x", None, 0)
+    there.end()
+    slow, *others = there.people
+    assert slow.connection.verdict is not None
+    assert slow.connection.verdict.cause is Cause.SLOW_CONSUMER
+    assert all(one.connection.open and one.session.backlog.written == 5 for one in others)
+    there.lose(0)
+    assert len(slow.session.backlog) == 5
