@@ -30,8 +30,8 @@ class SocketLimits:
     probe_seconds: float = 1.0
     """For a daemon that listens on a Unix socket to be noticed before its file is unlinked."""
     accepted_in_a_row: int = 4
-    """Connections, before other tasks run: to wake for each of a crowd costs more than to accept it. 16 save 4 % more of
-    a connect, and a client beside others that reconnect all the time waits twice as long for its answer."""
+    """Connections, before other tasks run: to wake for each of a crowd costs more than to accept it. 16 save 4 % more
+    of a connect, and a client beside others that reconnect all the time waits twice as long for its answer."""
     accept_pause: float = 0.01
     """Before `accept` is tried again after an error; doubled each time."""
     longest_accept_pause: float = 1.0
