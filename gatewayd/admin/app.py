@@ -65,7 +65,7 @@ class App:
             response = await endpoint(request)
         except ApiError as exc:
             response = await self._refused(request, exc)
-        except Exception as exc:
+        except Exception as exc:  # a bug of ours: it is answered as such, and raised for the log
             response = await _fault(request, exc)
             await response(scope, receive, send)
             raise
